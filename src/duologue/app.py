@@ -1,0 +1,84 @@
+"""The only wiring: settings in, an application out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from litestar import Litestar
+
+from duologue import __version__
+from duologue.clock import DAY, now_ms
+from duologue.config import Settings
+from duologue.core.accounts import Accounts
+from duologue.core.chats import Chats
+from duologue.core.events import Events, Publisher
+from duologue.core.limits import published
+from duologue.core.messages import Messages
+from duologue.core.receipts import Receipts
+from duologue.core.retention import trim_forever
+from duologue.core.sessions import Sessions
+from duologue.protocol.bodies import ServerInfo
+from duologue.realtime.bus import LocalBus
+from duologue.realtime.hub import Hub
+from duologue.storage.accounts import user_by_id
+from duologue.storage.engines import make_database, migrate, sqlite_path
+from duologue.web.app import Services, make_app
+
+
+class Node:
+    """One running server: its parts, made from settings and nothing else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._retention = settings.event_retention_days * DAY
+        self.db = make_database(settings.store_url, now_ms)
+        self.hub = Hub()
+        self.bus = LocalBus()
+        self.sessions = Sessions(self.db, now_ms)
+        chats = Chats(self.db, now_ms)
+        self.services = Services(
+            sessions=self.sessions,
+            accounts=Accounts(self.db, now_ms, self.sessions, chats),
+            chats=chats,
+            messages=Messages(self.db, chats),
+            receipts=Receipts(self.db, chats),
+            events=Events(self.db, self.hub),
+            info=ServerInfo("duologue", __version__, settings.sign_in, published(self._retention), []),
+            check_ready=self.check_ready,
+        )
+
+    def prepare(self) -> None:
+        """Bring the schema up to date: on the embedded default always, elsewhere by `duologue migrate`."""
+        path = sqlite_path(self.settings.store_url)
+        if path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            migrate(self.settings.store_url)
+
+    async def check_ready(self) -> None:
+        """Raises `ApiError` `overloaded` when the store doesn't answer."""
+        await self.db.read(user_by_id, 0)
+
+    def stop_waiting(self) -> None:
+        """Wake whoever waits for events: the server is about to stop."""
+        self.hub.recheck()
+
+    @contextlib.asynccontextmanager
+    async def running(self, _: Litestar) -> AsyncIterator[None]:
+        """Everything started, and stopped in the reverse order."""
+        await self.bus.start(self.hub)
+        await self.db.open(Publisher(self.bus, self.hub))
+        trimming = asyncio.create_task(trim_forever(self.db, now_ms, self._retention))
+        try:
+            yield
+        finally:
+            trimming.cancel()
+            await asyncio.gather(trimming, return_exceptions=True)
+            await self.sessions.flush()
+            await self.db.close()
+            await self.bus.close()
+
+    def asgi(self) -> Litestar:
+        return make_app(self.services, None, [self.running])

@@ -1,0 +1,118 @@
+"""Settings: flags, then `DUOLOGUE_*` environment variables, then a TOML file, then the defaults.
+
+Each setting is declared once, here; the command line and `docs/settings.md` follow from it.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+ENV_PREFIX: Final = "DUOLOGUE_"
+_DATABASE_SCHEMES: Final = ("sqlite:///", "postgresql://", "postgres://")
+
+
+class ConfigError(Exception):
+    """The settings are wrong; the message is a sentence that says what to do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything an operator can set."""
+
+    host: Annotated[str, Meta(description="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="The port to listen on; 0 takes any free one.")] = (
+        8000
+    )
+    data_dir: Annotated[str, Meta(description="Where the embedded database lives.")] = "./data"
+    database_url: Annotated[
+        str,
+        Meta(
+            description="`postgresql://…`, or `sqlite:///file`. Empty: SQLite in the data directory.",
+        ),
+    ] = ""
+    sign_in: Annotated[
+        Literal["open"], Meta(description="How clients sign in. `open`: a phone number, without proof.")
+    ] = "open"
+    allow_open_network: Annotated[
+        bool,
+        Meta(
+            description="Listen beyond this machine although anybody could sign in with any number."
+            " Only behind something else that keeps strangers out."
+        ),
+    ] = False
+    event_retention_days: Annotated[
+        int, Meta(ge=1, le=3650, description="How long events can be resumed from.")
+    ] = 90
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")
+    ] = "info"
+
+    @property
+    def store_url(self) -> str:
+        """The database to use."""
+        return self.database_url or f"sqlite:///{Path(self.data_dir) / 'duologue.db'}"
+
+
+def load(flags: Mapping[str, Any], env: Mapping[str, str]) -> Settings:
+    """The settings in force. Raises `ConfigError`.
+
+    `flags` holds what was given on the command line; `config` among them, or `DUOLOGUE_CONFIG`, names the TOML
+    file.
+    """
+    file = flags.get("config") or env.get(f"{ENV_PREFIX}CONFIG")
+    values: dict[str, Any] = _read_toml(Path(file)) if file else {}
+    for name in Settings.__struct_fields__:
+        given = env.get(ENV_PREFIX + name.upper())
+        if given is not None:
+            values[name] = given
+    values |= {name: value for name, value in flags.items() if name != "config" and value is not None}
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as fault:
+        raise ConfigError(_explain(fault)) from fault
+    _check(settings)
+    return settings
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as fault:
+        raise ConfigError(f"The settings file can't be read: {fault}.") from fault
+    except tomllib.TOMLDecodeError as fault:
+        raise ConfigError(f"The settings file {path} is not TOML: {fault}.") from fault
+
+
+def _explain(fault: msgspec.ValidationError) -> str:
+    reason, _, path = str(fault).partition(" - at `$.")
+    name = path.rstrip("`")
+    return f"Setting {name} ({ENV_PREFIX}{name.upper()}): {reason}." if name else f"Settings: {reason}."
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what is insecure or can't work, before anything starts."""
+    if settings.database_url and not settings.database_url.startswith(_DATABASE_SCHEMES):
+        raise ConfigError(
+            "database_url must start with postgresql:// or sqlite:///; leave it empty for SQLite."
+        )
+    if settings.sign_in == "open" and not is_loopback(settings.host) and not settings.allow_open_network:
+        raise ConfigError(
+            f"With open sign-in anybody who reaches {settings.host} could sign in as anybody. Listen on 127.0.0.1,"
+            " or add --allow-open-network if something in front of the server keeps strangers out."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

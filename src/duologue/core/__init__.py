@@ -1,0 +1,1 @@
+"""The rules. No SQL, no HTTP."""

@@ -1,0 +1,91 @@
+"""Chats: one for each two users, found by phone number or by id."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from duologue.clock import Clock
+from duologue.core.phones import parse_phone
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError
+from duologue.model import Chat, Pair
+from duologue.storage import chats as store
+from duologue.storage.database import Database
+
+MAX_ACTIVITY: Final = 2**31 - 1
+_REMEMBERED: Final = 200_000
+
+
+class Chats:
+    """The rules for chats. Who the two sides of a chat are never changes, so it is remembered."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._pairs: OrderedDict[int, Pair] = OrderedDict()
+
+    async def pair(self, user_id: int, chat_id: int | None) -> Pair:
+        """The two sides of one of the user's chats.
+
+        Raises `ApiError` `not_found`: the same whether the chat is someone else's or isn't.
+        """
+        pair = self.known_pair(user_id, chat_id)
+        if pair is None and chat_id is not None:
+            pair = await self._db.read(store.pair_of, user_id, chat_id)
+        if pair is None:
+            raise ApiError("not_found", "There is no such chat of yours.")
+        return self._remember(pair)
+
+    def known_pair(self, user_id: int, chat_id: int | None) -> Pair | None:
+        """The same from memory alone: None says nothing."""
+        pair = self._pairs.get(chat_id) if chat_id is not None else None
+        return pair if pair and user_id in (pair.low, pair.high) else None
+
+    def _remember(self, pair: Pair) -> Pair:
+        self._pairs[pair.chat_id] = pair
+        if len(self._pairs) > _REMEMBERED:
+            self._pairs.popitem(last=False)
+        return pair
+
+    async def pair_to(self, user_id: int, phone: str, field: str = "phone") -> Pair:
+        """The user's chat with whoever holds a number, made if need be.
+
+        Raises `ApiError` `invalid_phone` and `self_chat`.
+        """
+        number = parse_phone(phone, field)
+        pair = await self._db.read(store.pair_by_phone, user_id, number)
+        if pair is None:
+            pair = await self._db.write(store.open_chat, user_id, number, self._clock())
+        if pair is None:
+            raise ApiError("self_chat", errors={field: "is your own number"})
+        return self._remember(pair)
+
+    async def open(self, caller: Caller, phone: str) -> Chat:
+        """The caller's chat with a number, made if need be. Raises as `pair_to`."""
+        pair = await self.pair_to(caller.user_id, phone)
+        return await self.get(caller, pair.chat_id)
+
+    async def get(self, caller: Caller, chat_id: int | None) -> Chat:
+        """Raises `ApiError` `not_found`."""
+        chat = await self._db.read(store.chat_view, caller.user_id, chat_id) if chat_id is not None else None
+        if chat is None:
+            raise ApiError("not_found", "There is no such chat of yours.")
+        return chat
+
+    async def page(self, caller: Caller, below: int, limit: int) -> tuple[list[Chat], int | None]:
+        """The caller's chats below an activity, newest first, and where the next page begins."""
+        chats = await self._db.read(store.chat_page, caller.user_id, below, limit + 1)
+        more = len(chats) > limit
+        return chats[:limit], chats[limit - 1].activity if more else None
+
+    async def update(
+        self, caller: Caller, chat_id: int | None, changes: dict[str, int | bool | None]
+    ) -> Chat:
+        """Change the caller's own view of a chat. Raises `ApiError` `not_found`."""
+        if not changes or chat_id is None:
+            return await self.get(caller, chat_id)
+        chat = await self._db.write(store.update_chat, caller.user_id, chat_id, changes, self._clock())
+        if chat is None:
+            raise ApiError("not_found", "There is no such chat of yours.")
+        return chat

@@ -1,0 +1,39 @@
+"""Every limit, in one place: enforced from here and published by `GET /v1/server`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from duologue.clock import DAY
+from duologue.protocol.bodies import (
+    MAX_CLIENT_ID,
+    MAX_DEVICE_NAME,
+    MAX_DISPLAY_NAME,
+    MAX_TEXT,
+    Limits,
+)
+from duologue.storage.accounts import PEERS_TOLD, SESSIONS_PER_USER
+
+MAX_BODY: Final = 64 * 1024
+MAX_CHATS_PAGE: Final = 100
+MAX_MESSAGES_PAGE: Final = 200
+MAX_EVENTS_PAGE: Final = 500
+MAX_WAIT: Final = 60
+
+
+def published(retention_ms: int) -> Limits:
+    """The limits as clients see them."""
+    return Limits(
+        text_characters=MAX_TEXT,
+        client_id_characters=MAX_CLIENT_ID,
+        display_name_characters=MAX_DISPLAY_NAME,
+        device_name_characters=MAX_DEVICE_NAME,
+        body_bytes=MAX_BODY,
+        chats_page=MAX_CHATS_PAGE,
+        messages_page=MAX_MESSAGES_PAGE,
+        events_page=MAX_EVENTS_PAGE,
+        long_poll_seconds=MAX_WAIT,
+        event_retention_days=retention_ms // DAY,
+        sessions_per_user=SESSIONS_PER_USER,
+        profile_update_chats=PEERS_TOLD,
+    )

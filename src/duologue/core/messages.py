@@ -1,0 +1,101 @@
+"""Messages: accepting them exactly once, and paging through a chat."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Final
+
+import msgspec
+
+from duologue.core.chats import Chats
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError
+from duologue.model import Message, Pair
+from duologue.storage import chats as chat_store
+from duologue.storage import messages as store
+from duologue.storage import receipts as receipt_store
+from duologue.storage.batch import NoSuchChat
+from duologue.storage.database import Database, Post, Posted, Tx, settle
+
+
+class MessagePage(msgspec.Struct, frozen=True, gc=False):
+    """A stretch of a chat in rising seq, with the marks that each side's messages have reached."""
+
+    items: list[Message]
+    has_more_before: bool
+    has_more_after: bool
+    marks: dict[int, tuple[int, int]]
+
+
+class Messages:
+    """The rules for messages."""
+
+    def __init__(self, db: Database, chats: Chats) -> None:
+        self._db = db
+        self._chats = chats
+
+    async def send(
+        self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None
+    ) -> tuple[Posted, tuple[int, int]]:
+        """Store a message, once for each `client_id`; returns only when it is durable.
+
+        Also tells the recipient's delivered and read marks: those of a repeat may have moved. Raises `ApiError`
+        `client_id_reused`, `seq_out_of_range` (of `reply_to`), `peer_gone`, `overloaded`.
+        """
+        if reply_to:
+            await self._check_reply(caller, pair, reply_to)
+        future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
+        post = Post(
+            pair.chat_id, pair.low, pair.high, pair.side_of(caller.user_id), client_id, text, reply_to or 0
+        )
+        self._db.append(post, partial(settle, future))
+        try:
+            posted = await future
+        except NoSuchChat:
+            raise ApiError("peer_gone") from None
+        if not posted.replayed:
+            return posted, (0, 0)
+        marks = await self._db.read(receipt_store.shown_marks, pair)
+        return posted, marks[caller.user_id]
+
+    async def _check_reply(self, caller: Caller, pair: Pair, reply_to: int) -> None:
+        chat = await self._chats.get(caller, pair.chat_id)
+        if reply_to > chat.last_seq:
+            raise ApiError("seq_out_of_range", errors={"reply_to": f"the chat's last seq is {chat.last_seq}"})
+
+    async def page(
+        self, pair: Pair, *, before: int | None, after: int | None, around: int | None, limit: int
+    ) -> MessagePage:
+        """Part of a chat by one bound; the newest part by none. Each costs the same at any depth."""
+        return await self._db.read(_page, pair, before, after, around, limit)
+
+
+_END: Final = 2**31
+
+
+def _page(
+    tx: Tx, pair: Pair, before: int | None, after: int | None, around: int | None, limit: int
+) -> MessagePage:
+    if after is not None:
+        items = store.page_after(tx, pair, after, limit)
+    elif around is not None:
+        items = _around(tx, pair, around, limit)
+    else:
+        items = store.page_before(tx, pair, before or _END, limit)
+    last_seq = chat_store.last_seq(tx, pair.chat_id)
+    return MessagePage(
+        items=items,
+        has_more_before=items[0].seq > 1 if items else min(after or 0, last_seq) > 0,
+        has_more_after=items[-1].seq < last_seq if items else 0 < (before or 0) <= last_seq,
+        marks=receipt_store.shown_marks(tx, pair),
+    )
+
+
+def _around(tx: Tx, pair: Pair, around: int, limit: int) -> list[Message]:
+    """A page with `around` in its middle; near an end the page stays full and reaches further the other way."""
+    older = store.page_before(tx, pair, around, limit)
+    newer = store.page_after(tx, pair, around - 1, limit)
+    wanted_older = min(len(older), max(limit // 2, limit - len(newer)))
+    older = older[len(older) - wanted_older :]
+    return older + newer[: limit - wanted_older]

@@ -1,0 +1,110 @@
+"""Who is calling: tokens, and the sessions that they open."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from typing import Final
+
+import msgspec
+
+from duologue.clock import MINUTE, SECOND, Clock
+from duologue.errors import ApiError
+from duologue.model import Session
+from duologue.storage import accounts as store
+from duologue.storage.database import Database
+
+_PREFIX: Final = "dlg_"
+_TOKEN_BYTES: Final = 32
+_TRUSTED_FOR: Final = SECOND
+_REMEMBERED: Final = 100_000
+_SEEN_EVERY: Final = MINUTE
+
+
+class Caller(msgspec.Struct, frozen=True, gc=False):
+    """Whoever a request comes from."""
+
+    user_id: int
+    session_id: int
+
+
+def new_token() -> tuple[str, bytes]:
+    """A token of 256 random bits, and its hash: what is kept."""
+    token = _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
+    return token, hash_token(token)
+
+
+def hash_token(token: str) -> bytes:
+    """SHA-256. No salt: the token is random, so there is nothing to guess."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+class Sessions:
+    """Checks tokens, remembering each answer for at most a second: so a revocation holds within one, anywhere."""
+
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[int, Caller]] = OrderedDict()
+        self._seen: dict[int, int] = {}
+        self._flushed_at = 0
+
+    async def authenticate(self, token: str) -> Caller:
+        """Raises `ApiError` `not_signed_in`."""
+        now = self._clock()
+        token_hash = hash_token(token)
+        trusted_until, caller = self._known.get(token_hash, (0, None))
+        if caller is None or trusted_until < now:
+            caller = await self._look_up(token_hash, now)
+        self._seen[caller.session_id] = now
+        if now - self._flushed_at >= _SEEN_EVERY:
+            await self.flush()
+        return caller
+
+    async def _look_up(self, token_hash: bytes, now: int) -> Caller:
+        found = await self._db.read(store.session_by_token, token_hash)
+        if found is None:
+            self._known.pop(token_hash, None)
+            raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
+        session, _ = found
+        caller = Caller(session.user_id, session.id)
+        self._known[token_hash] = (now + _TRUSTED_FOR, caller)
+        self._known.move_to_end(token_hash)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+        return caller
+
+    async def flush(self) -> None:
+        """Write down when sessions were last seen; at most once a minute, all in one go."""
+        seen, self._seen = self._seen, {}
+        self._flushed_at = self._clock()
+        if seen:
+            await self._db.write(store.touch_sessions, seen)
+
+    async def live(self, user_id: int) -> list[Session]:
+        """The user's signed-in devices, newest first."""
+        return await self._db.read(store.live_sessions, user_id)
+
+    async def end(self, caller: Caller, session_id: int) -> None:
+        """Raises `ApiError` `not_found` when it is not a live session of the caller's."""
+        if not await self._end(caller, [session_id]):
+            raise ApiError("not_found", "There is no such session of yours.")
+
+    async def end_others(self, caller: Caller) -> None:
+        """End every session of the user but the calling one."""
+        others = [
+            session.id for session in await self.live(caller.user_id) if session.id != caller.session_id
+        ]
+        await self._end(caller, others)
+
+    async def _end(self, caller: Caller, session_ids: list[int]) -> list[Session]:
+        ended = await self._db.write(store.end_sessions, caller.user_id, session_ids, self._clock())
+        self.forget({session.id for session in ended})
+        return ended
+
+    def forget(self, session_ids: set[int]) -> None:
+        """Trust these no longer, on this node at once."""
+        for token_hash, (_, caller) in list(self._known.items()):
+            if caller.session_id in session_ids:
+                del self._known[token_hash]

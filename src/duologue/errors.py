@@ -1,0 +1,139 @@
+"""Every error a client can meet: one closed list, one exception.
+
+The same codes stand in HTTP answers (RFC 9457 `application/problem+json`) and in socket frames.
+`docs/errors.md` is generated from this list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """What a code means: its HTTP `status`, its `title`, and what a client should do about it."""
+
+    status: HTTPStatus
+    title: str
+    advice: str
+
+
+CODES: Final[dict[str, ErrorCode]] = {
+    "bad_json": ErrorCode(
+        HTTPStatus.BAD_REQUEST,
+        "The body is not well-formed JSON",
+        "Fix the client: the body can't be parsed.",
+    ),
+    "not_signed_in": ErrorCode(
+        HTTPStatus.UNAUTHORIZED,
+        "No valid session token was given",
+        "Send `Authorization: Bearer <token>`. If you did, the session has ended: sign in again.",
+    ),
+    "verification_not_needed": ErrorCode(
+        HTTPStatus.FORBIDDEN,
+        "This server signs numbers in without a code",
+        "Call `POST /v1/sessions` with the phone number.",
+    ),
+    "verification_required": ErrorCode(
+        HTTPStatus.FORBIDDEN,
+        "This server asks for a code sent by SMS",
+        "Call `POST /v1/verifications` first, then `POST /v1/sessions` with its id and the code.",
+    ),
+    "not_found": ErrorCode(
+        HTTPStatus.NOT_FOUND,
+        "There is no such thing, or it is not yours",
+        "Check the id. Someone else's chat and a chat that never was look the same.",
+    ),
+    "method_not_allowed": ErrorCode(
+        HTTPStatus.METHOD_NOT_ALLOWED, "The path exists, the method does not", "See the `Allow` header."
+    ),
+    "peer_gone": ErrorCode(
+        HTTPStatus.CONFLICT,
+        "The other side of this chat has deleted its account",
+        "Its history stays readable. Send to the phone number instead to start a new chat.",
+    ),
+    "events_expired": ErrorCode(
+        HTTPStatus.GONE,
+        "Events after that seq are no longer kept",
+        "Refetch the chats, then go on from `latest`.",
+    ),
+    "too_large": ErrorCode(
+        HTTPStatus(413),
+        "The body or frame is over the limit",
+        "Limits are published at `GET /v1/server`.",
+    ),
+    "not_json": ErrorCode(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        "The body is not declared as JSON",
+        "Send `Content-Type: application/json`.",
+    ),
+    "invalid": ErrorCode(
+        HTTPStatus(422),
+        "The request is well-formed but not valid",
+        "`errors` names each field and the reason. Unknown fields are refused so that a typo is not lost.",
+    ),
+    "invalid_phone": ErrorCode(
+        HTTPStatus(422),
+        "That is not a possible phone number",
+        "Send E.164, e.g. `+33612345678`; `detail` has a hint.",
+    ),
+    "invalid_cursor": ErrorCode(
+        HTTPStatus(422), "That cursor was not given out by this list", "Start again without a cursor."
+    ),
+    "self_chat": ErrorCode(
+        HTTPStatus(422), "That is your own number", "A chat has two sides: give another number."
+    ),
+    "client_id_reused": ErrorCode(
+        HTTPStatus(422),
+        "That client_id already names a message with other content",
+        "Use a new `client_id` for each message. The message first sent with it stands.",
+    ),
+    "seq_out_of_range": ErrorCode(
+        HTTPStatus(422), "There is nothing with that seq yet", "Use a seq that the server has given out."
+    ),
+    "rate_limited": ErrorCode(
+        HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Wait for `Retry-After` seconds, then go on."
+    ),
+    "internal": ErrorCode(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        "Something failed on the server",
+        "Retry with the same `client_id`: nothing is sent twice. Report it if it stays.",
+    ),
+    "overloaded": ErrorCode(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The server can't take this now",
+        "Retry after `Retry-After` seconds with the same `client_id`: nothing is sent twice.",
+    ),
+}
+
+
+class ApiError(Exception):
+    """A failure with a code that a client understands.
+
+    `detail` is shown to the client, `errors` maps a field to the reason it was refused,
+    `retry_after` is in seconds, and `extra` adds members to the problem document.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        detail: str | None = None,
+        *,
+        errors: dict[str, str] | None = None,
+        retry_after: float | None = None,
+        **extra: Any,
+    ) -> None:
+        self.code = code
+        self.spec = CODES[code]
+        self.detail = detail or self.spec.title
+        self.errors = errors
+        self.retry_after = retry_after
+        self.extra = extra
+        super().__init__(f"{code}: {self.detail}")
+
+
+def overloaded(detail: str = "The write queue is full") -> ApiError:
+    """The one answer to a full queue or an unreachable store: try again in a second."""
+    return ApiError("overloaded", detail, retry_after=1)

@@ -1,0 +1,158 @@
+"""The nouns inside the server: ids and records. Ids are integers here and opaque strings on the wire."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+_ID_BITS: Final = 63
+_ID_DIGITS: Final = 16
+
+
+def new_id() -> int:
+    """A random id of 63 bits: positive in every database, and telling nothing of how many there are."""
+    return secrets.randbits(_ID_BITS)
+
+
+def pair_id(low: int, high: int, attempt: int = 0) -> int:
+    """The chat id of two users: derived, so that creating a chat is idempotent without a look-up.
+
+    `attempt` gives the next candidate when the id is taken by another pair (63 bits do collide in a
+    very large system; storage compares the pair and goes on).
+    """
+    digest = hashlib.blake2b(b"%d.%d.%d" % (low, high, attempt), digest_size=8).digest()
+    return int.from_bytes(digest) >> 1
+
+
+def encode_id(prefix: str, number: int) -> str:
+    """The wire form of an id: its prefix, then 16 hexadecimal digits."""
+    return f"{prefix}_{number:016x}"
+
+
+def decode_id(prefix: str, text: str) -> int | None:
+    """The number inside a wire id, or None for anything that this server can't have given out."""
+    head, _, digits = text.partition("_")
+    if head != prefix or len(digits) != _ID_DIGITS or not set(digits) <= set("0123456789abcdef"):
+        return None
+    number = int(digits, 16)
+    return number if number < 1 << _ID_BITS else None
+
+
+class Kind(IntEnum):
+    """What an event is about, as stored. Append only: the numbers are in every database."""
+
+    MESSAGE_CREATED = 1
+    RECEIPT_MINE = 2
+    RECEIPT_PEER = 3
+    CHAT_UPDATED = 4
+    USER_UPDATED = 5
+    SESSION_CREATED = 6
+    SESSION_ENDED = 7
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """A row as it was read. Never changed; times are epoch milliseconds."""
+
+
+class User(Record, frozen=True):
+    """Somebody known by a phone number; `registered_at` is None until its owner has signed in."""
+
+    id: int
+    phone: str | None
+    display_name: str
+    registered_at: int | None
+    read_receipts: bool
+    created_at: int
+
+
+class Session(Record, frozen=True):
+    """One signed-in device."""
+
+    id: int
+    user_id: int
+    device_name: str
+    ip: str
+    created_at: int
+    last_seen_at: int
+    ended_at: int | None
+
+
+class Pair(Record, frozen=True):
+    """The two sides of a chat. They never change, so they may be cached for ever."""
+
+    chat_id: int
+    low: int
+    high: int
+
+    def peer_of(self, user_id: int) -> int:
+        return self.high if user_id == self.low else self.low
+
+    def side_of(self, user_id: int) -> int:
+        """0 for the lower user id, 1 for the higher."""
+        return 0 if user_id == self.low else 1
+
+
+class Message(Record, frozen=True):
+    """One message. `low_count` and `high_count`: messages of each side up to and including this one."""
+
+    chat_id: int
+    seq: int
+    sender_id: int
+    low_count: int
+    high_count: int
+    client_id: str
+    text: str
+    reply_to: int
+    sent_at: int
+
+
+class Chat(Record, frozen=True):
+    """A chat as one of its two users sees it."""
+
+    id: int
+    user_id: int
+    peer: User
+    last_seq: int
+    last_message: Message | None
+    unread: int
+    delivered: int
+    read: int
+    peer_delivered: int
+    peer_read: int
+    read_shown: int
+    muted_until: int | None
+    archived: bool
+    pinned: bool
+    activity: int
+    created_at: int
+
+
+class Receipt(Record, frozen=True):
+    """A side's marks after they changed, as the reader of the event may see them."""
+
+    chat_id: int
+    user_id: int
+    delivered: int
+    read: int
+
+
+class Event(Record, frozen=True):
+    """One entry of a user's log.
+
+    `ref` is the chat, user or session; `a` and `b` are a message's seq and whether it is the user's own (1), or
+    the delivered and read marks after their change.
+    `body` is the record that the event is about.
+    """
+
+    user_id: int
+    seq: int
+    kind: Kind
+    ref: int
+    a: int
+    b: int
+    at: int
+    body: Message | Receipt | Chat | User | Session

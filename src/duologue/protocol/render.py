@@ -1,0 +1,136 @@
+"""From records to what stands on the wire."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+from duologue import model
+from duologue.clock import rfc3339
+from duologue.model import Kind, encode_id
+from duologue.protocol import bodies
+
+EVENT_TYPES: Final = {
+    Kind.MESSAGE_CREATED: "message.created",
+    Kind.RECEIPT_MINE: "receipt.updated",
+    Kind.RECEIPT_PEER: "receipt.updated",
+    Kind.CHAT_UPDATED: "chat.updated",
+    Kind.USER_UPDATED: "user.updated",
+    Kind.SESSION_CREATED: "session.created",
+    Kind.SESSION_ENDED: "session.ended",
+}
+_encode = msgspec.json.Encoder().encode
+
+
+def chat_id(number: int) -> str:
+    """The wire form of a chat id."""
+    return encode_id("cht", number)
+
+
+def user_id(number: int) -> str:
+    """The wire form of a user id."""
+    return encode_id("usr", number)
+
+
+def session_id(number: int) -> str:
+    """The wire form of a session id."""
+    return encode_id("ses", number)
+
+
+def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
+    """A message; `delivered` and `read` are its recipient's marks, as its sender may see them."""
+    status: Literal["sent", "delivered", "read"] = "sent"
+    if record.seq <= read:
+        status = "read"
+    elif record.seq <= delivered:
+        status = "delivered"
+    return bodies.Message(
+        id=f"msg_{record.chat_id:016x}_{record.seq}",
+        chat_id=chat_id(record.chat_id),
+        seq=record.seq,
+        sender_id=user_id(record.sender_id),
+        client_id=record.client_id,
+        text=record.text,
+        sent_at=rfc3339(record.sent_at),
+        edited_at=None,
+        deleted_at=None,
+        reply_to=record.reply_to or None,
+        reactions=[],
+        status=status,
+        via="app",
+    )
+
+
+def profile(user: model.User) -> bodies.Profile:
+    """What others see of a user."""
+    return bodies.Profile(user_id(user.id), user.phone, user.display_name, user.registered_at is not None)
+
+
+def me(user: model.User) -> bodies.Me:
+    """One's own profile."""
+    return bodies.Me(
+        id=user_id(user.id),
+        phone=user.phone,
+        display_name=user.display_name,
+        registered=user.registered_at is not None,
+        read_receipts=user.read_receipts,
+        created_at=rfc3339(user.created_at),
+    )
+
+
+def session(record: model.Session, current_id: int | None = None) -> bodies.Session:
+    """A session, as seen from the session `current_id`."""
+    return bodies.Session(
+        id=session_id(record.id),
+        device_name=record.device_name,
+        created_at=rfc3339(record.created_at),
+        last_seen_at=rfc3339(record.last_seen_at),
+        ip=record.ip,
+        current=record.id == current_id,
+    )
+
+
+def chat(record: model.Chat) -> bodies.Chat:
+    """A chat as its user sees it."""
+    last = record.last_message
+    mine = last is not None and last.sender_id == record.user_id
+    delivered = record.peer_delivered if mine else record.delivered
+    read = record.peer_read if mine else record.read_shown
+    return bodies.Chat(
+        id=chat_id(record.id),
+        peer=profile(record.peer),
+        last_message=message(last, delivered, read) if last else None,
+        last_seq=record.last_seq,
+        unread=record.unread,
+        marks=bodies.Marks(record.delivered, record.read, record.peer_delivered, record.peer_read),
+        muted_until=rfc3339(record.muted_until) if record.muted_until else None,
+        archived=record.archived,
+        pinned=record.pinned,
+        blocked=False,
+        updated_at=rfc3339(last.sent_at if last else record.created_at),
+    )
+
+
+def event(record: model.Event) -> bytes:
+    """An event as JSON: the same bytes for every reader, over every transport, at any time."""
+    return b'{"seq":%d,"type":"%s","at":"%s","data":%s}' % (
+        record.seq,
+        EVENT_TYPES[record.kind].encode(),
+        rfc3339(record.at).encode(),
+        _encode(_event_data(record)),
+    )
+
+
+def _event_data(record: model.Event) -> bodies.Body:
+    body = record.body
+    if isinstance(body, model.Message):
+        # As it was created, so that folding the receipts that follow gives the present status.
+        return message(body, 0, 0)
+    if isinstance(body, model.Receipt):
+        return bodies.Receipt(chat_id(body.chat_id), user_id(body.user_id), body.delivered, body.read)
+    if isinstance(body, model.Chat):
+        return chat(body)
+    if isinstance(body, model.User):
+        return profile(body)
+    return session(body)

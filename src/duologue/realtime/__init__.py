@@ -1,0 +1,1 @@
+"""What happened, to whom it concerns, now: the bus and this node's sockets."""

@@ -1,0 +1,94 @@
+"""Running a node: its socket, its signals, its one line when it is ready."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+
+import structlog
+import uvicorn
+
+from duologue import __version__
+from duologue.app import Node
+from duologue.config import Settings
+
+_BACKLOG = 2048
+_SHUTDOWN_SECONDS = 8
+
+
+def configure_logging(level: str) -> None:
+    """Everything to stderr: readable on a terminal, one JSON object a line elsewhere."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
+    if sys.stderr.isatty():
+        renderer = structlog.dev.ConsoleRenderer()
+    else:
+        shared.append(structlog.processors.format_exc_info)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, and wakes waiting clients before it stops."""
+
+    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+        super().__init__(config)
+        self._node = node
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started and sockets:
+            host, port = sockets[0].getsockname()[:2]
+            name = f"[{host}]" if ":" in host else host
+            print(f"Duologue {__version__} is ready at http://{name}:{port} - docs at /docs", flush=True)  # noqa: T201 - what it is for
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._node.stop_waiting()
+        await super().shutdown(sockets)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `OSError`, for instance when the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def serve(settings: Settings) -> bool:
+    """Run a node until a signal ends it; whether it started."""
+    configure_logging(settings.log_level)
+    listener = listen(settings.host, settings.port)
+    node = Node(settings)
+    node.prepare()
+    config = uvicorn.Config(
+        node.asgi(),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
+    server = _Server(config, node)
+    server.run(sockets=[listener])
+    return server.started

@@ -1,0 +1,214 @@
+"""Users and their sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from duologue.model import Kind, Session, User, new_id
+from duologue.storage.database import Tx, UniqueViolation
+from duologue.storage.events import NewEvent, append_events
+
+USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at"
+_SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
+PEERS_TOLD: Final = 1_000
+"""How many of a user's chats, most recently active first, hear of a change to its profile."""
+SESSIONS_PER_USER: Final = 100
+"""One more sign-in ends the session that was unused for longest."""
+
+
+def load_user(row: Sequence[Any]) -> User:
+    """A user from its `USER_COLUMNS`."""
+    user_id, phone, display_name, registered_at, read_receipts, created_at = row
+    return User(user_id, phone, display_name, registered_at, bool(read_receipts), created_at)
+
+
+def user_by_phone(tx: Tx, phone: str) -> User | None:
+    """Whoever holds this number now, signed in before or not."""
+    row = tx.one(f"SELECT {USER_COLUMNS} FROM users WHERE phone = :phone", phone=phone)
+    return load_user(row) if row else None
+
+
+def user_by_id(tx: Tx, user_id: int) -> User | None:
+    """A user, deleted or not."""
+    row = tx.one(f"SELECT {USER_COLUMNS} FROM users WHERE id = :user_id", user_id=user_id)
+    return load_user(row) if row else None
+
+
+def ensure_user(tx: Tx, phone: str, now: int) -> User:
+    """Whoever holds this number; a number nobody has used yet becomes a user who hasn't signed in."""
+    found = user_by_phone(tx, phone)
+    if found:
+        return found
+    user_id = new_id()
+    created = tx.run(
+        "INSERT INTO users (id, phone, created_at) VALUES (:user_id, :phone, :now) ON CONFLICT (phone) DO NOTHING",
+        user_id=user_id,
+        phone=phone,
+        now=now,
+    )
+    if created:
+        tx.run("INSERT INTO logs (user_id) VALUES (:user_id)", user_id=user_id)
+    user = user_by_phone(tx, phone)
+    if user is None:
+        # Somebody deleted the account between our insert and our look: the whole function may run again.
+        raise UniqueViolation
+    return user
+
+
+def sign_in(
+    tx: Tx, phone: str, token_hash: bytes, device_name: str, ip: str, now: int
+) -> tuple[User, Session, bool]:
+    """A new session for a number, and whether this was its first sign-in ever."""
+    tx.lock_logs()
+    user = ensure_user(tx, phone, now)
+    session = Session(new_id(), user.id, device_name, ip, now, now, None)
+    tx.run(
+        "INSERT INTO sessions (id, user_id, token_hash, device_name, ip, created_at, last_seen_at)"
+        " VALUES (:session_id, :user_id, :token_hash, :device_name, :ip, :now, :now)",
+        session_id=session.id,
+        user_id=user.id,
+        token_hash=token_hash,
+        device_name=device_name,
+        ip=ip,
+        now=now,
+    )
+    is_new = (
+        tx.run(
+            "UPDATE users SET registered_at = :now WHERE id = :user_id AND registered_at IS NULL",
+            user_id=user.id,
+            now=now,
+        )
+        > 0
+    )
+    _end_surplus(tx, user.id, now)
+    append_events(tx, [NewEvent(user.id, Kind.SESSION_CREATED, session.id, session)], now)
+    if is_new:
+        user = _reload(tx, user.id)
+        tell_profile(tx, user, now)
+    return user, session, is_new
+
+
+def _end_surplus(tx: Tx, user_id: int, now: int) -> None:
+    rows = tx.all(
+        "SELECT id FROM sessions WHERE user_id = :user_id AND ended_at IS NULL"
+        " ORDER BY last_seen_at DESC, created_at DESC, id LIMIT 1000 OFFSET :kept",
+        user_id=user_id,
+        kept=SESSIONS_PER_USER,
+    )
+    if rows:
+        end_sessions(tx, user_id, [row[0] for row in rows], now)
+
+
+def _reload(tx: Tx, user_id: int) -> User:
+    user = user_by_id(tx, user_id)
+    assert user is not None
+    return user
+
+
+def tell_profile(tx: Tx, user: User, now: int) -> None:
+    """Put the user's public profile into its own log and those of its most recent peers."""
+    rows = tx.all(
+        "SELECT peer_id FROM members WHERE user_id = :user_id ORDER BY activity DESC LIMIT :limit",
+        user_id=user.id,
+        limit=PEERS_TOLD,
+    )
+    told = [user.id, *(row[0] for row in rows)]
+    append_events(tx, [NewEvent(user_id, Kind.USER_UPDATED, user.id, user) for user_id in told], now)
+
+
+def update_user(
+    tx: Tx, user_id: int, display_name: str | None, now: int, *, read_receipts: bool | None
+) -> User | None:
+    """Change what is given; the user as it is then, or None if it was deleted meanwhile."""
+    tx.lock_logs()
+    before = user_by_id(tx, user_id)
+    if before is None:
+        return None
+    tx.run(
+        "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts WHERE id = :user_id",
+        user_id=user_id,
+        display_name=before.display_name if display_name is None else display_name,
+        read_receipts=before.read_receipts if read_receipts is None else read_receipts,
+    )
+    user = _reload(tx, user_id)
+    if user.display_name != before.display_name:
+        tell_profile(tx, user, now)
+    elif user != before:
+        append_events(tx, [NewEvent(user_id, Kind.USER_UPDATED, user_id, user)], now)
+    return user
+
+
+def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
+    """Forget a user: number, name, sessions, log and chat list. Its messages stay with those who got them.
+
+    Returns the sessions that ended. The number is free again, and whoever signs in with it next starts afresh.
+    """
+    tx.lock_logs()
+    ended = [row[0] for row in tx.all("SELECT id FROM sessions WHERE user_id = :user_id", user_id=user_id)]
+    tx.run(
+        "UPDATE users SET phone = NULL, display_name = '', registered_at = NULL, deleted_at = :now"
+        " WHERE id = :user_id",
+        user_id=user_id,
+        now=now,
+    )
+    tell_profile(tx, _reload(tx, user_id), now)
+    for table in ("sessions", "members", "events", "logs"):
+        tx.run(f"DELETE FROM {table} WHERE user_id = :user_id", user_id=user_id)
+    return ended
+
+
+def session_by_token(tx: Tx, token_hash: bytes) -> tuple[Session, User] | None:
+    """The live session that a token opens, with its user."""
+    row = tx.one(
+        f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE token_hash = :token_hash AND ended_at IS NULL",
+        token_hash=token_hash,
+    )
+    if row is None:
+        return None
+    session = Session(*row)
+    user = user_by_id(tx, session.user_id)
+    return (session, user) if user else None
+
+
+def live_sessions(tx: Tx, user_id: int) -> list[Session]:
+    """The user's signed-in devices, newest first."""
+    rows = tx.all(
+        f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE user_id = :user_id AND ended_at IS NULL"
+        " ORDER BY created_at DESC, id DESC",
+        user_id=user_id,
+    )
+    return [Session(*row) for row in rows]
+
+
+def session_by_id(tx: Tx, session_id: int) -> Session | None:
+    """A session, ended or not."""
+    row = tx.one(f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE id = :session_id", session_id=session_id)
+    return Session(*row) if row else None
+
+
+def end_sessions(tx: Tx, user_id: int, session_ids: Sequence[int], now: int) -> list[Session]:
+    """End those of these sessions that are the user's and still live, and say which they were."""
+    tx.lock_logs()
+    ended = []
+    for session_id in session_ids:
+        row = tx.one(
+            "UPDATE sessions SET ended_at = :now, token_hash = NULL"
+            " WHERE id = :session_id AND user_id = :user_id AND ended_at IS NULL"
+            f" RETURNING {_SESSION_COLUMNS}",
+            now=now,
+            session_id=session_id,
+            user_id=user_id,
+        )
+        if row:
+            ended.append(Session(*row))
+    append_events(tx, [NewEvent(user_id, Kind.SESSION_ENDED, s.id, s) for s in ended], now)
+    return ended
+
+
+def touch_sessions(tx: Tx, seen: dict[int, int]) -> None:
+    """Note when sessions were last used: `{session_id: epoch ms}`."""
+    tx.many(
+        "UPDATE sessions SET last_seen_at = :at WHERE id = :session_id AND last_seen_at < :at",
+        [{"session_id": session_id, "at": at} for session_id, at in sorted(seen.items())],
+    )

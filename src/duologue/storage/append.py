@@ -1,0 +1,109 @@
+"""Storing a batch statement by statement, in SQL that any engine understands.
+
+The embedded engine's message path, and what PostgreSQL's set-based function is held against.
+"""
+
+from __future__ import annotations
+
+from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, events, messages
+from duologue.storage.database import Tx
+from duologue.storage.events import insert_events
+from duologue.storage.messages import pack_client_id
+from duologue.storage.receipts import raise_mark
+
+
+def append(tx: Tx, batch: Batch) -> Numbers:
+    """Store a batch.
+
+    Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there.
+    """
+    tx.lock_logs()
+    chats = [
+        _advance_chat(tx, chat_id, *moves)
+        for chat_id, moves in zip(batch.chat_ids, batch.chat_moves, strict=True)
+    ]
+    moved, out_of_range, moves = _raise_marks(tx, batch)
+    users = [_advance_log(tx, batch, user, moves[user]) for user in range(len(batch.user_ids))]
+    numbers = Numbers(chats, users, moved, out_of_range)
+    _insert(tx, batch, numbers)
+    return numbers
+
+
+def _advance_chat(tx: Tx, chat_id: int, total: int, low: int, high: int) -> tuple[int, int, int]:
+    row = tx.one(
+        "UPDATE chats SET last_seq = last_seq + :total, low_count = low_count + :low,"
+        " high_count = high_count + :high WHERE id = :chat_id RETURNING last_seq, low_count, high_count",
+        chat_id=chat_id,
+        total=total,
+        low=low,
+        high=high,
+    )
+    if row is None:
+        raise NoSuchChat
+    return row[0] - total, row[1] - low, row[2] - high
+
+
+def _raise_marks(tx: Tx, batch: Batch) -> tuple[list[MovedMark], frozenset[int], list[int]]:
+    """Move the marks; also tells which were out of range, and how far each log moves with their events."""
+    moves = list(batch.user_moves)
+    moved, out_of_range = [], set()
+    for index, mark in enumerate(batch.marks):
+        raised = raise_mark(tx, mark)
+        if raised is None:
+            out_of_range.add(index)
+        elif raised.own_changed:
+            owner, peer = batch.mark_owner[index], batch.mark_peer[index]
+            moves[owner] += 1
+            moves[peer] += raised.peer_changed
+            peer_offset = moves[peer] if raised.peer_changed else 0
+            moved.append(
+                MovedMark(index, raised.delivered, raised.read, raised.read_shown, moves[owner], peer_offset)
+            )
+    return moved, frozenset(out_of_range), moves
+
+
+def _advance_log(tx: Tx, batch: Batch, user: int, moves: int) -> int:
+    """Move a user's log on; the seq it stood at before."""
+    user_id = batch.user_ids[user]
+    row = tx.one("SELECT last_seq, top_chat FROM logs WHERE user_id = :user_id", user_id=user_id)
+    if row is None:
+        raise NoSuchChat
+    base, top_before = row
+    if moves:
+        tx.run(
+            "UPDATE logs SET last_seq = :last_seq, top_chat = :top WHERE user_id = :user_id",
+            user_id=user_id,
+            last_seq=base + moves,
+            top=batch.top(user) or top_before,
+        )
+    for chat_id, offset in batch.raised(user, top_before):
+        tx.run(
+            "UPDATE members SET activity = :activity WHERE user_id = :user_id AND chat_id = :chat_id",
+            activity=base + offset,
+            user_id=user_id,
+            chat_id=chat_id,
+        )
+    return int(base)
+
+
+def _insert(tx: Tx, batch: Batch, numbers: Numbers) -> None:
+    stored = messages(batch, numbers)
+    tx.many(
+        "INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text)"
+        " VALUES (:chat_id, :seq, :side, :low_count, :high_count, :reply_to, :sent_at, :client_id, :text)",
+        [
+            {
+                "chat_id": message.chat_id,
+                "seq": message.seq,
+                "side": post.side,
+                "low_count": message.low_count,
+                "high_count": message.high_count,
+                "reply_to": message.reply_to,
+                "sent_at": message.sent_at,
+                "client_id": pack_client_id(message.client_id),
+                "text": message.text,
+            }
+            for post, message in zip(batch.posts, stored, strict=True)
+        ],
+    )
+    insert_events(tx, events(batch, numbers, stored))

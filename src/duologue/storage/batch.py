@@ -1,0 +1,188 @@
+"""The arithmetic of one group commit: numbers relative to the batch, made absolute by the engine's counters.
+
+A batch knows which chats and users it touches and how far it moves each counter. Whatever engine stores it
+needs only each counter's value before the batch; every seq then follows by addition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from duologue.model import Event, Kind, Message, Receipt
+from duologue.storage.database import Mark, Marked, Outcome, Post, Posted
+
+
+class Batch:
+    """Posts and marks laid out as columns; `*_of` hold indexes into `chat_ids` and `user_ids`."""
+
+    def __init__(self, posts: Sequence[Post], marks: Sequence[Mark], now: int) -> None:
+        self.posts = posts
+        self.marks = marks
+        self.now = now
+        self._chats: dict[int, int] = {}
+        self._users: dict[int, int] = {}
+        self.chat_ids: list[int] = []
+        self.chat_moves: list[list[int]] = []
+        self.user_ids: list[int] = []
+        self.user_moves: list[int] = []
+        self.tops: list[dict[int, int]] = []
+        self.chat_of: list[int] = []
+        self.low_of: list[int] = []
+        self.high_of: list[int] = []
+        self.counts: list[tuple[int, int, int]] = []
+        self.offsets: list[tuple[int, int]] = []
+        for post in posts:
+            self._place(post)
+        self.mark_owner = [self._user(mark.owner) for mark in marks]
+        self.mark_peer = [self._user(mark.peer) for mark in marks]
+
+    def _place(self, post: Post) -> None:
+        """Number a post within the batch: in its chat, on its side, and in both users' logs."""
+        chat, low, high = self._chat(post.chat_id), self._user(post.low), self._user(post.high)
+        moves = self.chat_moves[chat]
+        moves[0] += 1
+        moves[1 + post.side] += 1
+        self.user_moves[low] += 1
+        self.user_moves[high] += 1
+        self.tops[low].pop(post.chat_id, None)
+        self.tops[low][post.chat_id] = self.user_moves[low]
+        self.tops[high].pop(post.chat_id, None)
+        self.tops[high][post.chat_id] = self.user_moves[high]
+        self.chat_of.append(chat)
+        self.low_of.append(low)
+        self.high_of.append(high)
+        self.counts.append((moves[0], moves[1], moves[2]))
+        self.offsets.append((self.user_moves[low], self.user_moves[high]))
+
+    def _chat(self, chat_id: int) -> int:
+        index = self._chats.get(chat_id)
+        if index is None:
+            index = self._chats[chat_id] = len(self.chat_ids)
+            self.chat_ids.append(chat_id)
+            self.chat_moves.append([0, 0, 0])
+        return index
+
+    def _user(self, user_id: int) -> int:
+        index = self._users.get(user_id)
+        if index is None:
+            index = self._users[user_id] = len(self.user_ids)
+            self.user_ids.append(user_id)
+            self.user_moves.append(0)
+            self.tops.append({})
+        return index
+
+    def raised(self, user: int, top_before: int) -> list[tuple[int, int]]:
+        """The chats that this batch moves in a user's list, each with its event's offset.
+
+        A chat that is at the top already stays there, and then nothing needs to be written: the usual case.
+        """
+        tops = self.tops[user]
+        if len(tops) == 1 and top_before in tops:
+            return []
+        return list(tops.items())
+
+    def top(self, user: int) -> int:
+        """The chat that this batch leaves at the top of a user's list; 0 if it moves none."""
+        return next(reversed(self.tops[user]), 0)
+
+
+class MovedMark(msgspec.Struct, frozen=True, gc=False):
+    """A mark that rose: its index in the batch, its values now, and the offsets of its events.
+
+    `peer_offset` is 0 when the peer is not to see it (a read mark kept private).
+    """
+
+    index: int
+    delivered: int
+    read: int
+    read_shown: int
+    own_offset: int
+    peer_offset: int
+
+
+class Numbers(msgspec.Struct, frozen=True, gc=False):
+    """What an engine answers: each counter's value before the batch, and what became of the marks."""
+
+    chats: Sequence[tuple[int, int, int]]
+    users: Sequence[int]
+    moved: Sequence[MovedMark]
+    out_of_range: frozenset[int]
+
+
+def messages(batch: Batch, numbers: Numbers) -> list[Message]:
+    """The posts as they are stored."""
+    stored = []
+    for post, chat, (seq, low, high) in zip(batch.posts, batch.chat_of, batch.counts, strict=True):
+        before = numbers.chats[chat]
+        stored.append(
+            Message(
+                post.chat_id,
+                before[0] + seq,
+                post.high if post.side else post.low,
+                before[1] + low,
+                before[2] + high,
+                post.client_id,
+                post.text,
+                post.reply_to,
+                batch.now,
+            )
+        )
+    return stored
+
+
+def events(batch: Batch, numbers: Numbers, stored: Sequence[Message]) -> list[Event]:
+    """Every event of the batch; each user's own stand in the order of their seqs."""
+    told = []
+    for index, message in enumerate(stored):
+        post, (low_offset, high_offset) = batch.posts[index], batch.offsets[index]
+        for user_id, user, offset in (
+            (post.low, batch.low_of[index], low_offset),
+            (post.high, batch.high_of[index], high_offset),
+        ):
+            seq = numbers.users[user] + offset
+            mine = int(user_id == message.sender_id)
+            told.append(
+                Event(user_id, seq, Kind.MESSAGE_CREATED, post.chat_id, message.seq, mine, batch.now, message)
+            )
+    for moved in numbers.moved:
+        told += _receipts(batch, numbers, moved)
+    return told
+
+
+def _receipts(batch: Batch, numbers: Numbers, moved: MovedMark) -> list[Event]:
+    """The events of one mark: for its owner's devices, and for the peer as far as the peer may see it."""
+    mark = batch.marks[moved.index]
+    sides = [
+        (Kind.RECEIPT_MINE, mark.owner, batch.mark_owner, moved.own_offset, moved.read),
+        (Kind.RECEIPT_PEER, mark.peer, batch.mark_peer, moved.peer_offset, moved.read_shown),
+    ]
+    told = []
+    for kind, reader, users, offset, read in sides:
+        if offset:
+            seq = numbers.users[users[moved.index]] + offset
+            body = Receipt(mark.chat_id, mark.owner, moved.delivered, read)
+            told.append(Event(reader, seq, kind, mark.chat_id, moved.delivered, read, batch.now, body))
+    return told
+
+
+def outcomes(
+    batch: Batch, numbers: Numbers, stored: Sequence[Message]
+) -> tuple[list[Outcome], list[Outcome]]:
+    """The answer to each post and to each mark, in the batch's order."""
+    posted: list[Outcome] = [Posted(message, replayed=False) for message in stored]
+    changed = {moved.index for moved in numbers.moved}
+    marked: list[Outcome] = [
+        OutOfRange() if index in numbers.out_of_range else Marked(index in changed)
+        for index in range(len(batch.marks))
+    ]
+    return posted, marked
+
+
+class OutOfRange(Exception):
+    """The mark points beyond the chat's last message, or the chat is not its owner's."""
+
+
+class NoSuchChat(Exception):
+    """A chat of the batch is not there (its users were deleted)."""

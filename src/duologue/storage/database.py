@@ -1,0 +1,154 @@
+"""What the server asks of a store, whichever engine stands behind it.
+
+Two ways in. `read` and `write` run a storage function: a plain synchronous function over a `Tx`, one
+function one transaction, pure over the `Tx` because it may run twice. `append` is the message path:
+operations from many callers are committed together, many to one fsync (group commit).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import msgspec
+
+from duologue.model import Event, Message
+
+P = ParamSpec("P")
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+
+class UniqueViolation(Exception):
+    """A row with this key is there already."""
+
+
+class Tx(Protocol):
+    """One transaction, seen from a storage function. Parameters are written `:name`."""
+
+    def one(self, sql: str, **params: Any) -> Row | None:
+        """The first row, or None."""
+        ...
+
+    def all(self, sql: str, **params: Any) -> list[Row]:
+        """Every row."""
+        ...
+
+    def run(self, sql: str, **params: Any) -> int:
+        """Execute, and tell how many rows were touched. Raises `UniqueViolation`."""
+        ...
+
+    def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
+        """Execute once for each set of parameters. Raises `UniqueViolation`."""
+        ...
+
+    def lock_logs(self) -> None:
+        """Hold back every other transaction that writes to event logs, until this one ends.
+
+        What numbers events takes it first: in one order everywhere, so nodes can't deadlock.
+        """
+        ...
+
+    def emit(self, events: Iterable[Event]) -> None:
+        """Tell these events to the listener once this transaction has committed, and only then."""
+        ...
+
+
+class Post(msgspec.Struct, frozen=True, gc=False):
+    """A message to be appended to a chat by one of its sides (0: `low`, 1: `high`)."""
+
+    chat_id: int
+    low: int
+    high: int
+    side: int
+    client_id: str
+    text: str
+    reply_to: int
+
+
+class Posted(msgspec.Struct, frozen=True, gc=False):
+    """The message as stored; `replayed` when this `client_id` had stored it before."""
+
+    message: Message
+    replayed: bool
+
+
+class Mark(msgspec.Struct, frozen=True, gc=False):
+    """What one side of a chat has got and read, as seqs; 0 says nothing. Marks only ever rise."""
+
+    chat_id: int
+    low: int
+    high: int
+    side: int
+    delivered: int
+    read: int
+
+    @property
+    def owner(self) -> int:
+        return self.high if self.side else self.low
+
+    @property
+    def peer(self) -> int:
+        return self.low if self.side else self.high
+
+
+class Marked(msgspec.Struct, frozen=True, gc=False):
+    """Whether a mark moved anything."""
+
+    changed: bool
+
+
+Operation = Post | Mark
+Outcome = Posted | Marked | Exception
+Done = Callable[[Any], None]
+
+
+def settle(future: asyncio.Future[Any], result: Any) -> None:
+    """A `Done` that hands the result, or the exception, to whoever awaits `future`."""
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+
+
+class Listener(Protocol):
+    """Hears of what was committed: on the event loop, in the order of the commits."""
+
+    def committed(self, events: Sequence[Event]) -> None:
+        """These events are durable, and their callers have been answered."""
+        ...
+
+    def in_doubt(self) -> None:
+        """Some commit's outcome was unknown for a while: events may be durable that were never told."""
+        ...
+
+
+class Database(Protocol):
+    """A durable store. Every method belongs to the event loop that called `open`."""
+
+    async def open(self, listener: Listener) -> None:
+        """Connect. Raises whatever the engine raises when the store can't be reached."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is queued, then disconnect."""
+        ...
+
+    async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` in a transaction that writes nothing. Raises `ApiError` `overloaded`."""
+        ...
+
+    async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` in a transaction and return once it is durable. Raises `ApiError` `overloaded`."""
+        ...
+
+    def append(self, operation: Operation, done: Done) -> None:
+        """Queue an operation for the next group commit; `done` gets its `Outcome` once it is durable.
+
+        Operations of one caller are committed in the order of the calls. Raises `ApiError`
+        `overloaded` when the queue is full: then nothing was queued and `done` is never called.
+        """
+        ...

@@ -1,0 +1,36 @@
+"""Which engine a database URL means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from duologue.clock import Clock
+from duologue.storage import postgres, sqlite
+from duologue.storage.database import Database
+from duologue.storage.migrate import Migration
+
+_SQLITE: Final = "sqlite:///"
+_POSTGRES: Final = ("postgresql://", "postgres://")
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file that `sqlite:///relative.db` or `sqlite:////absolute.db` names; None for another engine."""
+    return Path(url.removeprefix(_SQLITE)) if url.startswith(_SQLITE) else None
+
+
+def is_database_url(url: str) -> bool:
+    """Whether some engine answers to this URL."""
+    return url.startswith((_SQLITE, *_POSTGRES))
+
+
+def make_database(url: str, clock: Clock) -> Database:
+    """The store behind a URL, not yet opened."""
+    path = sqlite_path(url)
+    return sqlite.SqliteDatabase(path, clock) if path else postgres.PostgresDatabase(url, clock)
+
+
+def migrate(url: str) -> list[Migration]:
+    """Bring the store's schema up to date; the steps that were taken. Blocks. Raises `SchemaTooNew`."""
+    path = sqlite_path(url)
+    return sqlite.migrate(path) if path else postgres.migrate(url)

@@ -1,0 +1,119 @@
+"""The event log: one per user, numbered without holes, trimmed at its old end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from duologue.model import Chat, Event, Kind, Session, User
+from duologue.storage.database import Tx
+
+_TRIM_USERS: Final = 200
+_TRIM_EVENTS: Final = 500
+
+
+class NewEvent(msgspec.Struct, frozen=True, gc=False):
+    """An event that has no number yet."""
+
+    user_id: int
+    kind: Kind
+    ref: int
+    body: Chat | User | Session
+
+
+class LogHead(msgspec.Struct, frozen=True, gc=False):
+    """Where a user's log stands: its newest seq, and the newest that is no longer kept."""
+
+    last_seq: int
+    floor: int
+
+
+def insert_events(tx: Tx, events: Sequence[Event]) -> None:
+    """Store numbered events."""
+    tx.many(
+        "INSERT INTO events (user_id, seq, kind, ref, a, b, at) VALUES (:user_id, :seq, :kind, :ref, :a, :b, :at)",
+        [
+            {
+                "user_id": event.user_id,
+                "seq": event.seq,
+                "kind": int(event.kind),
+                "ref": event.ref,
+                "a": event.a,
+                "b": event.b,
+                "at": event.at,
+            }
+            for event in events
+        ],
+    )
+
+
+def append_events(tx: Tx, new: Sequence[NewEvent], now: int) -> list[Event]:
+    """Number events in their users' logs, store them, and emit them. Call `tx.lock_logs` before.
+
+    A user whose log is gone (deleted) is passed over.
+    """
+    events = []
+    for item in sorted(new, key=lambda item: item.user_id):
+        row = tx.one(
+            "UPDATE logs SET last_seq = last_seq + 1 WHERE user_id = :user_id RETURNING last_seq",
+            user_id=item.user_id,
+        )
+        if row:
+            events.append(Event(item.user_id, row[0], item.kind, item.ref, 0, 0, now, item.body))
+    insert_events(tx, events)
+    tx.emit(events)
+    return events
+
+
+def log_head(tx: Tx, user_id: int) -> LogHead:
+    """The state of a user's log. An unknown user's is empty."""
+    row = tx.one("SELECT last_seq, floor FROM logs WHERE user_id = :user_id", user_id=user_id)
+    return LogHead(*row) if row else LogHead(0, 0)
+
+
+def trim_logs(tx: Tx, after_user: int, cutoff: int) -> tuple[int | None, int]:
+    """Drop what is older than `cutoff` (epoch ms) from the logs of the next few users after `after_user`.
+
+    One small step of a few hundred events, so that no writer waits for it. Returns the last user looked at, or
+    None at the end of the users, and how many events went.
+    """
+    tx.lock_logs()
+    rows = tx.all(
+        "SELECT l.user_id, l.floor, e.at FROM logs l"
+        " LEFT JOIN events e ON e.user_id = l.user_id AND e.seq = l.floor + 1"
+        " WHERE l.user_id > :after_user ORDER BY l.user_id LIMIT :limit",
+        after_user=after_user,
+        limit=_TRIM_USERS,
+    )
+    dropped = 0
+    for user_id, floor, at in rows:
+        if at is not None and at < cutoff:
+            dropped += _trim(tx, user_id, floor, cutoff)
+        if dropped >= _TRIM_EVENTS:
+            return user_id, dropped
+    return (rows[-1][0] if len(rows) == _TRIM_USERS else None), dropped
+
+
+def _trim(tx: Tx, user_id: int, floor: int, cutoff: int) -> int:
+    old = tx.all(
+        "SELECT seq FROM events WHERE user_id = :user_id AND seq > :floor AND seq <= :ceiling AND at < :cutoff"
+        " ORDER BY seq",
+        user_id=user_id,
+        floor=floor,
+        ceiling=floor + _TRIM_EVENTS,
+        cutoff=cutoff,
+    )
+    newest = old[-1][0]
+    tx.run("UPDATE logs SET floor = :newest WHERE user_id = :user_id", newest=newest, user_id=user_id)
+    if len(old) < _TRIM_EVENTS:
+        # No event that names a session ended before then is left.
+        tx.run(
+            "DELETE FROM sessions WHERE user_id = :user_id AND ended_at < :cutoff",
+            user_id=user_id,
+            cutoff=cutoff,
+        )
+    return tx.run(
+        "DELETE FROM events WHERE user_id = :user_id AND seq <= :newest", user_id=user_id, newest=newest
+    )

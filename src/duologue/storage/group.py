@@ -1,0 +1,126 @@
+"""One group commit, whatever the engine: idempotency, and no caller harmed by its neighbour.
+
+The fast path stores the whole batch at once. Only when the store refuses it is the reason looked for:
+messages stored already are answered as replays, and an operation that can't be stored fails alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from duologue.clock import Clock
+from duologue.errors import ApiError
+from duologue.model import Event, Message
+from duologue.storage.batch import Batch, Numbers, OutOfRange, events, messages, outcomes
+from duologue.storage.database import Mark, Operation, Outcome, Post, Posted, UniqueViolation
+
+Store = Callable[[Batch], Numbers]
+"""Stores a batch whole or not at all. Raises `UniqueViolation`, `NoSuchChat`, or what the engine raises."""
+Find = Callable[[Post], Message | None]
+"""The message already stored under a post's `client_id`."""
+
+
+class Unavailable(Exception):
+    """The store can't be reached: there is no use in trying the batch piece by piece."""
+
+
+class Group:
+    """Commits operations through a `Store`, and gathers the events that came of them."""
+
+    def __init__(self, store: Store, find: Find, clock: Clock) -> None:
+        self._store = store
+        self._find = find
+        self._clock = clock
+        self.events: list[Event] = []
+
+    def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """The outcome of each operation, in order. Raises `Unavailable`."""
+        posts: dict[tuple[int, int, str], list[int]] = {}
+        marks: dict[tuple[int, int], list[int]] = {}
+        for index, operation in enumerate(operations):
+            if isinstance(operation, Post):
+                posts.setdefault((operation.chat_id, operation.side, operation.client_id), []).append(index)
+            else:
+                marks.setdefault((operation.chat_id, operation.side), []).append(index)
+        firsts = [operations[indexes[0]] for indexes in posts.values()]
+        merged = [_merge([operations[index] for index in indexes]) for indexes in marks.values()]
+        posted, marked = self._settle(firsts, merged)  # type: ignore[arg-type]
+        results: dict[int, Outcome] = {}
+        for indexes, outcome in zip(posts.values(), posted, strict=True):
+            results[indexes[0]] = outcome
+            for index in indexes[1:]:
+                results[index] = _repeat(operations[index], outcome)
+        for indexes, outcome in zip(marks.values(), marked, strict=True):
+            results.update(self._spread(operations, indexes, outcome))
+        return [results[index] for index in range(len(operations))]
+
+    def _spread(
+        self, operations: Sequence[Operation], indexes: list[int], outcome: Outcome
+    ) -> dict[int, Outcome]:
+        """A merged mark's outcome for each of its parts; one part out of range mustn't spoil the others."""
+        if not isinstance(outcome, OutOfRange) or len(indexes) == 1:
+            return dict.fromkeys(indexes, outcome)
+        return {index: self._settle([], [operations[index]])[1][0] for index in indexes}  # type: ignore[list-item]
+
+    def _settle(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
+        batch = Batch(posts, marks, self._clock())
+        try:
+            numbers = self._store(batch)
+        except UniqueViolation:
+            return self._settle_repeats(posts, marks)
+        except Unavailable:
+            raise
+        except Exception as fault:  # noqa: BLE001 - looked at one by one
+            return self._settle_apart(posts, marks, fault)
+        stored = messages(batch, numbers)
+        self.events += events(batch, numbers, stored)
+        return outcomes(batch, numbers, stored)
+
+    def _settle_repeats(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
+        """Some post is stored already: answer those from the store, and commit the rest."""
+        known = [self._find(post) for post in posts]
+        fresh = [post for post, message in zip(posts, known, strict=True) if message is None]
+        if len(fresh) == len(posts):
+            return self._settle_apart(posts, marks, UniqueViolation())
+        posted, marked = self._settle(fresh, marks) if fresh or marks else ([], [])
+        rest = iter(posted)
+        answers = [
+            next(rest) if message is None else answer_repeat(post, message)
+            for post, message in zip(posts, known, strict=True)
+        ]
+        return answers, marked
+
+    def _settle_apart(
+        self, posts: list[Post], marks: list[Mark], fault: Exception
+    ) -> tuple[list[Outcome], list[Outcome]]:
+        """Something in the batch can't be stored: commit one by one, so that it fails alone."""
+        if len(posts) + len(marks) == 1:
+            return [fault] * len(posts), [fault] * len(marks)
+        return (
+            [self._settle([post], [])[0][0] for post in posts],
+            [self._settle([], [mark])[1][0] for mark in marks],
+        )
+
+
+def answer_repeat(post: Post, message: Message) -> Outcome:
+    """The answer to a `client_id` that has been stored before: the first outcome, if the content is the same."""
+    if (post.text, post.reply_to) == (message.text, message.reply_to):
+        return Posted(message, replayed=True)
+    return ApiError("client_id_reused", errors={"client_id": "names another message already"})
+
+
+def _repeat(operation: Operation, first: Outcome) -> Outcome:
+    """The answer to a post whose twin stands earlier in the same batch."""
+    if isinstance(operation, Post) and isinstance(first, Posted):
+        return answer_repeat(operation, first.message)
+    return first
+
+
+def _merge(marks: Sequence[Operation]) -> Mark:
+    first = marks[0]
+    assert isinstance(first, Mark)
+    if len(marks) == 1:
+        return first
+    delivered = max(mark.delivered for mark in marks if isinstance(mark, Mark))
+    read = max(mark.read for mark in marks if isinstance(mark, Mark))
+    return Mark(first.chat_id, first.low, first.high, first.side, delivered, read)

@@ -1,0 +1,72 @@
+"""Messages: finding those already sent, and paging through a chat. Appending is in `append`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from duologue.model import Message, Pair
+from duologue.storage.database import Post, Tx
+
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID_MARK, _TEXT_MARK = b"\x01", b"\x00"
+
+COLUMNS = "seq, side, low_count, high_count, client_id, text, reply_to, sent_at"
+
+
+def pack_client_id(client_id: str) -> bytes:
+    """The stored form: a canonical UUID takes 17 bytes instead of 36, in the row and in its index."""
+    if _CANONICAL_UUID.fullmatch(client_id):
+        return _UUID_MARK + bytes.fromhex(client_id.replace("-", ""))
+    return _TEXT_MARK + client_id.encode()
+
+
+def unpack_client_id(packed: bytes) -> str:
+    """What `pack_client_id` was given."""
+    packed = bytes(packed)
+    return str(UUID(bytes=packed[1:])) if packed[:1] == _UUID_MARK else packed[1:].decode()
+
+
+def load(pair: Pair, row: Sequence[Any]) -> Message:
+    """A message from its `COLUMNS`."""
+    seq, side, low_count, high_count, client_id, text, reply_to, sent_at = row
+    sender = pair.high if side else pair.low
+    return Message(
+        pair.chat_id, seq, sender, low_count, high_count, unpack_client_id(client_id), text, reply_to, sent_at
+    )
+
+
+def find_post(tx: Tx, post: Post) -> Message | None:
+    """The message already stored under this post's `client_id`, if any."""
+    row = tx.one(
+        f"SELECT {COLUMNS} FROM messages WHERE chat_id = :chat_id AND side = :side AND client_id = :client_id",
+        chat_id=post.chat_id,
+        side=post.side,
+        client_id=pack_client_id(post.client_id),
+    )
+    return load(Pair(post.chat_id, post.low, post.high), row) if row else None
+
+
+def page_before(tx: Tx, pair: Pair, before: int, limit: int) -> list[Message]:
+    """The newest `limit` messages with a seq below `before`, in rising seq."""
+    rows = tx.all(
+        f"SELECT {COLUMNS} FROM messages WHERE chat_id = :chat_id AND seq < :before"
+        " ORDER BY seq DESC LIMIT :limit",
+        chat_id=pair.chat_id,
+        before=before,
+        limit=limit,
+    )
+    return [load(pair, row) for row in reversed(rows)]
+
+
+def page_after(tx: Tx, pair: Pair, after: int, limit: int) -> list[Message]:
+    """The oldest `limit` messages with a seq above `after`, in rising seq."""
+    rows = tx.all(
+        f"SELECT {COLUMNS} FROM messages WHERE chat_id = :chat_id AND seq > :after ORDER BY seq LIMIT :limit",
+        chat_id=pair.chat_id,
+        after=after,
+        limit=limit,
+    )
+    return [load(pair, row) for row in rows]

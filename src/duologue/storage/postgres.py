@@ -1,0 +1,235 @@
+"""The scale-out engine: PostgreSQL. The message path is batched into one call; the rest goes over a small pool."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache, partial
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+import psycopg
+from psycopg import errors as pg
+
+from duologue.clock import Clock
+from duologue.errors import overloaded
+from duologue.model import Event, Message
+from duologue.storage.batch import Batch, Numbers
+from duologue.storage.database import Done, Listener, Operation, Post, Row, Tx, UniqueViolation
+from duologue.storage.group import Group, Unavailable
+from duologue.storage.messages import find_post
+from duologue.storage.migrate import Migration, pending
+from duologue.storage.pool import Pool
+from duologue.storage.postgres_append import append
+from duologue.storage.writer import Unit, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_POOL_SIZE: Final = 4
+_CAPACITY: Final = 20_000
+_BATCH_LIMIT: Final = 1_000
+_PATIENCE: Final = 5.0
+"""Seconds for which work is retried on a lost connection before its caller is told `overloaded`."""
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_CONNECT_TIMEOUT: Final = 3
+_LOG_LOCK: Final = 7237961
+"""The same number as in the migration that makes `duologue_append`."""
+_MIGRATION_LOCK: Final = 7237960
+_RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
+_RERUNS: Final = 5
+
+
+@lru_cache(maxsize=512)
+def _translated(sql: str) -> str:
+    """`:name` as psycopg writes it."""
+    return re.sub(r":([a-z_]+)", r"%(\1)s", sql)
+
+
+class PostgresTx:
+    """`Tx` over one connection that is in a transaction."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.emitted: list[Event] = []
+
+    def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Any]:
+        try:
+            return self._connection.execute(_translated(sql), params)
+        except pg.UniqueViolation as fault:
+            raise UniqueViolation from fault
+
+    def one(self, sql: str, **params: Any) -> Row | None:
+        row: Row | None = self._execute(sql, params).fetchone()
+        return row
+
+    def all(self, sql: str, **params: Any) -> list[Row]:
+        return self._execute(sql, params).fetchall()
+
+    def run(self, sql: str, **params: Any) -> int:
+        return self._execute(sql, params).rowcount
+
+    def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.executemany(_translated(sql), list(rows))
+        except pg.UniqueViolation as fault:
+            raise UniqueViolation from fault
+
+    def lock_logs(self) -> None:
+        self._connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [_LOG_LOCK])
+
+    def emit(self, events: Iterable[Event]) -> None:
+        self.emitted.extend(events)
+
+
+class Link:
+    """One connection, made when it is needed and made again when it is lost."""
+
+    def __init__(self, url: str, closing: threading.Event) -> None:
+        self._url = url
+        self.closing = closing
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def connection(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT)
+        return self._connection
+
+    def drop(self) -> None:
+        """Forget the connection: the next use makes a new one, perhaps to another server."""
+        if self._connection is not None:
+            self._connection.close()
+
+    close = drop
+
+
+def _persist(link: Link, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]) -> T:
+    """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
+
+    `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            return work(link.connection())
+        except _LOST as fault:
+            link.drop()
+            lost()
+            if time.monotonic() + pause > deadline or link.closing.wait(pause):
+                _log.warning("PostgreSQL can't be reached: %s", fault)
+                raise Unavailable from fault
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+class PostgresDatabase:
+    """`Database` on PostgreSQL; any number of nodes share one."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        self._url = url
+        self._clock = clock
+        self._closing = threading.Event()
+        self._link = Link(url, self._closing)
+        self._writer = Writer("postgres-writer", self._commit, capacity=_CAPACITY, batch_limit=_BATCH_LIMIT)
+        self._pool = Pool("postgres", partial(Link, url, self._closing), size=_POOL_SIZE, capacity=_CAPACITY)
+        self._in_doubt = False
+
+    async def open(self, listener: Listener) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        await asyncio.to_thread(self._link.connection)
+        self._pool.start()
+        self._writer.start(self._loop, listener)
+
+    async def close(self) -> None:
+        self._closing.set()
+        await self._writer.close()
+        await self._pool.close()
+        await asyncio.to_thread(self._link.close)
+
+    async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def work(connection: psycopg.Connection[Any]) -> T:
+            return fn(PostgresTx(connection), *args, **kwargs)
+
+        return await self._run(work, lambda: None)
+
+    async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def work(connection: psycopg.Connection[Any]) -> T:
+            return self._transact(connection, lambda tx: fn(tx, *args, **kwargs))
+
+        return await self._run(work, self._doubt)
+
+    async def _run(self, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]) -> T:
+        try:
+            return await self._pool.run(lambda link: _persist(link, work, lost))
+        except Unavailable as fault:
+            raise overloaded("The store can't be reached") from fault
+
+    def append(self, operation: Operation, done: Done) -> None:
+        self._writer.submit(Unit(operation, done))
+
+    def _transact(self, connection: psycopg.Connection[Any], work: Callable[[Tx], T]) -> T:
+        """One transaction, run again when the server asks for it; its events are told once it has committed."""
+        for rerun in range(_RERUNS):
+            tx = PostgresTx(connection)
+            try:
+                with connection.transaction():
+                    result = work(tx)
+            except _RERUN:
+                if rerun == _RERUNS - 1:
+                    raise
+            else:
+                self._tell(tx.emitted)
+                return result
+        raise AssertionError("unreachable")
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if events:
+            self._loop.call_soon_threadsafe(self._listener.committed, events)
+        if self._in_doubt:
+            self._in_doubt = False
+            self._loop.call_soon_threadsafe(self._listener.in_doubt)
+
+    def _doubt(self) -> None:
+        self._in_doubt = True
+
+    def _commit(self, units: Sequence[Unit]) -> Sequence[Event]:
+        group = Group(self._store, self._find, self._clock)
+        try:
+            outcomes = group.commit([unit.work for unit in units])
+        except Unavailable as fault:
+            raise overloaded("The store can't be reached") from fault
+        for unit, outcome in zip(units, outcomes, strict=True):
+            unit.result = outcome
+        self._tell(())
+        return group.events
+
+    def _store(self, batch: Batch) -> Numbers:
+        """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
+        return _persist(self._link, partial(append, batch=batch), self._doubt)
+
+    def _find(self, post: Post) -> Message | None:
+        return _persist(self._link, lambda connection: find_post(PostgresTx(connection), post), self._doubt)
+
+
+def migrate(url: str) -> list[Migration]:
+    """Bring the schema up to date; the steps that were taken. Several nodes may call it at once."""
+    with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT) as connection:
+        connection.execute("SELECT pg_advisory_lock(%s::bigint)", [_MIGRATION_LOCK])
+        connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
+        assert row is not None
+        steps = pending("postgres", row[0])
+        for step in steps:
+            with connection.transaction():
+                connection.execute(step.sql.encode())
+                connection.execute("INSERT INTO schema_version VALUES (%s)", [step.number])
+        return steps

@@ -1,0 +1,102 @@
+"""Marks: how far each side of a chat has got and read. They only ever rise."""
+
+from __future__ import annotations
+
+import msgspec
+
+from duologue.model import Kind, Pair
+from duologue.storage.database import Mark, Tx
+
+
+class RaisedMark(msgspec.Struct, frozen=True, gc=False):
+    """A member's marks after a `Mark` was applied, and for whom that changed something."""
+
+    delivered: int
+    read: int
+    read_shown: int
+    own_changed: bool
+    peer_changed: bool
+
+
+def raise_mark(tx: Tx, mark: Mark) -> RaisedMark | None:
+    """Apply one mark; read implies delivered. None if it points beyond the chat's last message."""
+    row = tx.one(
+        "SELECT m.delivered, m.read, m.read_shown, c.last_seq, u.read_receipts"
+        " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.user_id"
+        " WHERE m.user_id = :owner AND m.chat_id = :chat_id",
+        owner=mark.owner,
+        chat_id=mark.chat_id,
+    )
+    if row is None or max(mark.delivered, mark.read) > row[3]:
+        return None
+    delivered = max(row[0], mark.delivered, mark.read)
+    read = max(row[1], mark.read)
+    read_shown = max(row[2], mark.read) if row[4] else row[2]
+    own_changed = (delivered, read) != (row[0], row[1])
+    if own_changed:
+        _store(tx, mark, delivered, read, read_shown, read_moved=read != row[1])
+    return RaisedMark(delivered, read, read_shown, own_changed, (delivered, read_shown) != (row[0], row[2]))
+
+
+def _store(tx: Tx, mark: Mark, delivered: int, read: int, read_shown: int, *, read_moved: bool) -> None:
+    tx.run(
+        "UPDATE members SET delivered = :delivered, read = :read, read_shown = :read_shown"
+        " WHERE user_id = :owner AND chat_id = :chat_id",
+        delivered=delivered,
+        read=read,
+        read_shown=read_shown,
+        owner=mark.owner,
+        chat_id=mark.chat_id,
+    )
+    if read_moved:
+        peers = "low_count" if mark.side else "high_count"
+        tx.run(
+            f"UPDATE members SET read_count = (SELECT {peers} FROM messages"
+            " WHERE chat_id = :chat_id AND seq = :read) WHERE user_id = :owner AND chat_id = :chat_id",
+            read=read,
+            owner=mark.owner,
+            chat_id=mark.chat_id,
+        )
+
+
+def shown_marks(tx: Tx, pair: Pair) -> dict[int, tuple[int, int]]:
+    """For each side as a sender: how far the other has got and, as far as it shows, read."""
+    shown = {}
+    for sender, recipient in ((pair.low, pair.high), (pair.high, pair.low)):
+        row = tx.one(
+            "SELECT delivered, read_shown FROM members WHERE user_id = :recipient AND chat_id = :chat_id",
+            recipient=recipient,
+            chat_id=pair.chat_id,
+        )
+        shown[sender] = (row[0], row[1]) if row else (0, 0)
+    return shown
+
+
+def received(tx: Tx, user_id: int, seq: int, limit: int) -> tuple[int, dict[int, int]]:
+    """Which messages an ack of everything up to `seq` covers, in steps of at most `limit` events.
+
+    Returns how far this step reached in the user's log, and for each chat the highest message seq from its
+    peer that stands between the last ack and there.
+    """
+    rows = tx.all(
+        "SELECT e.seq, e.kind, e.ref, e.a, e.b FROM events e JOIN logs l ON l.user_id = e.user_id"
+        " WHERE e.user_id = :user_id AND e.seq > l.acked AND e.seq <= :seq ORDER BY e.seq LIMIT :limit",
+        user_id=user_id,
+        seq=seq,
+        limit=limit,
+    )
+    newest: dict[int, int] = {}
+    for _, kind, chat_id, message_seq, mine in rows:
+        if kind == Kind.MESSAGE_CREATED and not mine:
+            newest[chat_id] = max(newest.get(chat_id, 0), message_seq)
+    reached = rows[-1][0] if len(rows) == limit else seq
+    return reached, newest
+
+
+def store_ack(tx: Tx, user_id: int, seq: int) -> None:
+    """Remember that everything up to `seq` of this user's log is safe on one of its devices."""
+    tx.run(
+        "UPDATE logs SET acked = :seq WHERE user_id = :user_id AND acked < :seq AND last_seq >= :seq",
+        user_id=user_id,
+        seq=seq,
+    )

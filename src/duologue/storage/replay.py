@@ -1,0 +1,47 @@
+"""Reading a user's log back, each event with the record that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from duologue.model import Chat, Event, Kind, Message, Pair, Receipt, Session, User
+from duologue.storage.accounts import session_by_id, user_by_id
+from duologue.storage.chats import chat_view
+from duologue.storage.database import Tx
+from duologue.storage.messages import COLUMNS, load
+
+_MESSAGE: Final = ", ".join(f"x.{name}" for name in COLUMNS.split(", "))
+_PAGE: Final = (
+    f"SELECT e.seq, e.kind, e.ref, e.a, e.b, e.at, c.low_user, c.high_user, {_MESSAGE} FROM events e"
+    " LEFT JOIN chats c ON e.kind <= 3 AND c.id = e.ref"
+    " LEFT JOIN messages x ON e.kind = 1 AND x.chat_id = e.ref AND x.seq = e.a"
+    " WHERE e.user_id = :user_id AND e.seq > :after ORDER BY e.seq LIMIT :limit"
+)
+
+
+def event_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Event]:
+    """The user's next events after a seq, at most `limit`, in order."""
+    rows = tx.all(_PAGE, user_id=user_id, after=after, limit=limit)
+    return [_event(tx, user_id, row) for row in rows]
+
+
+def _event(tx: Tx, user_id: int, row: Sequence[Any]) -> Event:
+    seq, number, ref, a, b, at, low, high, *columns = row
+    kind = Kind(number)
+    body: Message | Receipt | Chat | User | Session | None
+    if kind is Kind.MESSAGE_CREATED:
+        body = load(Pair(ref, low, high), columns)
+    elif kind is Kind.RECEIPT_MINE:
+        body = Receipt(ref, user_id, a, b)
+    elif kind is Kind.RECEIPT_PEER:
+        body = Receipt(ref, Pair(ref, low, high).peer_of(user_id), a, b)
+    elif kind is Kind.CHAT_UPDATED:
+        body = chat_view(tx, user_id, ref)
+    elif kind is Kind.USER_UPDATED:
+        body = user_by_id(tx, ref)
+    else:
+        body = session_by_id(tx, ref)
+    if body is None:
+        raise LookupError(f"event {seq} of user {user_id} is about something that is gone")
+    return Event(user_id, seq, kind, ref, a, b, at, body)

@@ -1,0 +1,210 @@
+"""The embedded engine: SQLite in WAL mode, fsync on every commit, one writer thread, a few readers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from duologue.clock import Clock
+from duologue.errors import overloaded
+from duologue.model import Event
+from duologue.storage.append import append
+from duologue.storage.batch import Batch, Numbers
+from duologue.storage.database import Done, Listener, Operation, Row, Tx, UniqueViolation, settle
+from duologue.storage.group import Group, Unavailable
+from duologue.storage.messages import find_post
+from duologue.storage.migrate import Migration, pending
+from duologue.storage.pool import Pool
+from duologue.storage.writer import Unit, Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_READERS: Final = 4
+_CAPACITY: Final = 20_000
+_BATCH_LIMIT: Final = 1_000
+_UNIQUE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA cache_size = -65536",
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection as this engine uses it: no implicit transactions, durable commits."""
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+    return connection
+
+
+class SqliteTx:
+    """`Tx` over one connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.emitted: list[Event] = []
+
+    def one(self, sql: str, **params: Any) -> Row | None:
+        row: Row | None = self._connection.execute(sql, params).fetchone()
+        return row
+
+    def all(self, sql: str, **params: Any) -> list[Row]:
+        return self._connection.execute(sql, params).fetchall()
+
+    def run(self, sql: str, **params: Any) -> int:
+        with _unique():
+            return self._connection.execute(sql, params).rowcount
+
+    def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
+        with _unique():
+            self._connection.executemany(sql, rows)
+
+    def lock_logs(self) -> None:
+        """Nothing to do: a writing transaction is alone in the file."""
+
+    def emit(self, events: Iterable[Event]) -> None:
+        self.emitted.extend(events)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what the block wrote, and forget what it emitted, if it raises."""
+        told = len(self.emitted)
+        self._connection.execute("SAVEPOINT unit")
+        try:
+            yield
+        except BaseException:
+            del self.emitted[told:]
+            self._connection.execute("ROLLBACK TO unit")
+            self._connection.execute("RELEASE unit")
+            raise
+        self._connection.execute("RELEASE unit")
+
+
+@contextmanager
+def _unique() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.IntegrityError as fault:
+        if fault.sqlite_errorcode in _UNIQUE:
+            raise UniqueViolation from fault
+        raise
+
+
+class SqliteDatabase:
+    """`Database` in one file. Several processes may open it; SQLite's lock orders their writers."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path = path
+        self._clock = clock
+        self._writer = Writer("sqlite-writer", self._commit, capacity=_CAPACITY, batch_limit=_BATCH_LIMIT)
+        self._readers = Pool("sqlite-reader", partial(connect, path), size=_READERS, capacity=_CAPACITY)
+
+    async def open(self, listener: Listener) -> None:
+        self._connection = await asyncio.to_thread(connect, self._path)
+        self._readers.start()
+        self._writer.start(asyncio.get_running_loop(), listener)
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await self._readers.close()
+        await asyncio.to_thread(self._connection.close)
+
+    async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        def job(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN")
+            try:
+                return fn(SqliteTx(connection), *args, **kwargs)
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self._readers.run(job)
+
+    async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._writer.submit(Unit(lambda tx: fn(tx, *args, **kwargs), partial(settle, future)))
+        return await future
+
+    def append(self, operation: Operation, done: Done) -> None:
+        self._writer.submit(Unit(operation, done))
+
+    def _commit(self, units: Sequence[Unit]) -> Sequence[Event]:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            events = self._apply(SqliteTx(connection), units)
+            connection.execute("COMMIT")
+        except (sqlite3.Error, Unavailable) as fault:
+            # A full disk ends the transaction by itself; a busy one leaves it open.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            _log.error("a batch of %d was not committed: %s", len(units), fault)
+            raise overloaded("The store refused the write") from fault
+        return events
+
+    def _apply(self, tx: SqliteTx, units: Sequence[Unit]) -> list[Event]:
+        group = Group(partial(_store, tx), partial(find_post, tx), self._clock)
+        posted = [unit for unit in units if isinstance(unit.work, Operation)]
+        for unit, outcome in zip(posted, group.commit([unit.work for unit in posted]), strict=True):
+            unit.result = outcome
+        for unit in units:
+            if not isinstance(unit.work, Operation):
+                _call(tx, unit)
+        return group.events + tx.emitted
+
+
+def _store(tx: SqliteTx, batch: Batch) -> Numbers:
+    try:
+        with tx.savepoint():
+            return append(tx, batch)
+    except sqlite3.OperationalError as fault:
+        raise Unavailable from fault
+
+
+def _call(tx: SqliteTx, unit: Unit) -> None:
+    """Run one caller's storage function in a savepoint, so that its failure is its own."""
+    try:
+        with tx.savepoint():
+            unit.result = unit.work(tx)
+    except sqlite3.OperationalError:
+        raise
+    except Exception as fault:  # noqa: BLE001 - it belongs to the caller
+        unit.result = fault
+
+
+def migrate(path: Path) -> list[Migration]:
+    """Bring the schema up to date, making the file if need be; the steps that were taken."""
+    connection = connect(path)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        steps = pending("sqlite", connection.execute("PRAGMA user_version").fetchone()[0])
+        for step in steps:
+            for statement in _statements(step.sql):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {step.number}")
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    return steps
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The single statements of a script: `executescript` would commit our transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

@@ -1,0 +1,100 @@
+"""The writer: one thread that commits whatever has queued up, many callers to one fsync (group commit).
+
+While a commit waits for the disk the queue fills, so batches grow with the load by themselves. The queue is
+bounded: when it is full the caller is told `overloaded` at once, instead of memory growing without end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from duologue.errors import overloaded
+from duologue.model import Event
+from duologue.storage.database import Done, Listener
+
+
+class Unit:
+    """One caller's work in the queue, and what became of it. `work` is an operation or a storage call."""
+
+    __slots__ = ("done", "result", "work")
+
+    def __init__(self, work: Any, done: Done) -> None:
+        self.work = work
+        self.done = done
+        self.result: Any = None
+
+
+Commit = Callable[[Sequence[Unit]], Sequence[Event]]
+"""Commits a batch, sets each unit's `result` (a value or an exception), returns the events to tell."""
+
+
+class Writer:
+    """Hands batches of at most `batch_limit` units to `commit` on its own thread; holds at most `capacity`."""
+
+    def __init__(self, name: str, commit: Commit, *, capacity: int, batch_limit: int) -> None:
+        self._commit = commit
+        self._capacity = capacity
+        self._batch_limit = batch_limit
+        self._queue: deque[Unit] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._idle = False
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+
+    def start(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+        self._loop = loop
+        self._listener = listener
+        self._thread.start()
+
+    def submit(self, unit: Unit) -> None:
+        """Queue a unit. Raises `ApiError` `overloaded` when the queue is full or closed."""
+        if self._closing or len(self._queue) >= self._capacity:
+            raise overloaded()
+        self._queue.append(unit)
+        if self._idle:
+            with self._wake:
+                self._wake.notify()
+
+    async def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+        # The last batch's answers were scheduled on this loop before the thread ended.
+        await asyncio.sleep(0)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            try:
+                events = self._commit(batch)
+            except Exception as fault:  # noqa: BLE001 - the thread must outlive any batch
+                events = []
+                for unit in batch:
+                    unit.result = fault
+            self._loop.call_soon_threadsafe(self._settle, batch, events)
+
+    def _take(self) -> list[Unit]:
+        """The next batch, waiting for it; empty once the writer is closed and the queue is drained."""
+        with self._wake:
+            while not self._queue:
+                if self._closing:
+                    return []
+                self._idle = True
+                # The queue is looked at again after `_idle` is seen: a unit queued in between is not missed.
+                if not self._queue:
+                    self._wake.wait()
+                self._idle = False
+        count = min(len(self._queue), self._batch_limit)
+        return [self._queue.popleft() for _ in range(count)]
+
+    def _settle(self, batch: Sequence[Unit], events: Sequence[Event]) -> None:
+        for unit in batch:
+            unit.done(unit.result)
+        if events:
+            self._listener.committed(events)

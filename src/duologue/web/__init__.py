@@ -1,0 +1,1 @@
+"""HTTP and the socket: decode, call core, encode."""

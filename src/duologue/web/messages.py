@@ -1,0 +1,129 @@
+"""Sending messages, and paging through a chat."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+
+from duologue.core.chats import Chats
+from duologue.core.limits import MAX_MESSAGES_PAGE
+from duologue.core.messages import Messages
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError
+from duologue.model import Pair, decode_id
+from duologue.protocol import bodies, render
+from duologue.web.docs import REPLAYED, errors
+
+_BOUND = Parameter(ge=0, le=bodies.MAX_SEQ)
+_REPEAT = ResponseSpec(
+    data_container=bodies.Message, generate_examples=False, description="This `client_id` had sent it before."
+)
+_KEY = Parameter(header="Idempotency-Key", description="Stands in for `client_id`.")
+IdempotencyKey = Annotated[bodies.ClientId | None, _KEY]
+
+
+@post(
+    "/v1/messages",
+    tags=["Messages"],
+    response_headers=[REPLAYED],
+    responses={
+        200: _REPEAT,
+        **errors(
+            "invalid_phone", "self_chat", "client_id_reused", "seq_out_of_range", "peer_gone", body=True
+        ),
+    },
+)
+async def send_to_phone(
+    data: bodies.SendToPhone,
+    caller: NamedDependency[Caller],
+    chats: NamedDependency[Chats],
+    messages: NamedDependency[Messages],
+    idempotency_key: IdempotencyKey = None,
+) -> Response[bodies.Message]:
+    """Send to a phone number. Answered once the message is durable; safe to repeat with the same `client_id`."""
+    client_id = _client_id(data.client_id, idempotency_key)
+    pair = await chats.pair_to(caller.user_id, data.to, "to")
+    return await _send(messages, caller, pair, data, client_id)
+
+
+@post(
+    "/v1/chats/{chat_id:str}/messages",
+    tags=["Messages"],
+    response_headers=[REPLAYED],
+    responses={
+        200: _REPEAT,
+        **errors("not_found", "client_id_reused", "seq_out_of_range", "peer_gone", body=True),
+    },
+)
+async def send_to_chat(
+    chat_id: str,
+    data: bodies.SendToChat,
+    caller: NamedDependency[Caller],
+    chats: NamedDependency[Chats],
+    messages: NamedDependency[Messages],
+    idempotency_key: IdempotencyKey = None,
+) -> Response[bodies.Message]:
+    """Send to a chat. Answered once the message is durable; safe to repeat with the same `client_id`."""
+    client_id = _client_id(data.client_id, idempotency_key)
+    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
+    return await _send(messages, caller, pair, data, client_id)
+
+
+def _client_id(in_body: str | msgspec.UnsetType, in_header: str | None) -> str:
+    if isinstance(in_body, str):
+        if in_header is not None and in_header != in_body:
+            raise ApiError("invalid", errors={"client_id": "differs from the Idempotency-Key header"})
+        return in_body
+    if in_header is None:
+        raise ApiError("invalid", errors={"client_id": "is required (or the Idempotency-Key header)"})
+    return in_header
+
+
+async def _send(
+    messages: Messages,
+    caller: Caller,
+    pair: Pair,
+    data: bodies.SendToChat | bodies.SendToPhone,
+    client_id: str,
+) -> Response[bodies.Message]:
+    posted, marks = await messages.send(caller, pair, data.text, client_id, data.reply_to)
+    body = render.message(posted.message, *marks)
+    if posted.replayed:
+        return Response(body, status_code=200, headers={"Idempotent-Replayed": "true"})
+    return Response(body, status_code=201)
+
+
+@get("/v1/chats/{chat_id:str}/messages", tags=["Messages"], responses=errors("not_found", "invalid"))
+async def list_messages(
+    chat_id: str,
+    caller: NamedDependency[Caller],
+    chats: NamedDependency[Chats],
+    messages: NamedDependency[Messages],
+    limit: Annotated[int, Parameter(ge=1, le=MAX_MESSAGES_PAGE, description="How many at most.")] = 50,
+    before: Annotated[int | None, _BOUND] = None,
+    after: Annotated[int | None, _BOUND] = None,
+    around: Annotated[int | None, _BOUND] = None,
+) -> bodies.MessagePage:
+    """Part of a chat in rising seq: below, above or around a seq; with no bound, the newest part."""
+    given = [
+        name for name, seq in (("before", before), ("after", after), ("around", around)) if seq is not None
+    ]
+    if len(given) > 1:
+        raise ApiError(
+            "invalid", errors=dict.fromkeys(given, "only one of before, after, around may be given")
+        )
+    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
+    page = await messages.page(pair, before=before, after=after, around=around, limit=limit)
+    return bodies.MessagePage(
+        items=[render.message(message, *page.marks[message.sender_id]) for message in page.items],
+        has_more_before=page.has_more_before,
+        has_more_after=page.has_more_after,
+    )
+
+
+HANDLERS: list[Any] = [send_to_phone, send_to_chat, list_messages]

@@ -1,0 +1,91 @@
+"""Every failure leaves here as RFC 9457 `application/problem+json`, and nowhere else."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Final
+
+import msgspec
+from litestar import Request, Response
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+    ValidationException,
+)
+
+from duologue.errors import ApiError
+
+_log = logging.getLogger(__name__)
+
+MEDIA_TYPE: Final = "application/problem+json"
+DOCUMENTATION: Final = "/docs/errors#"
+_BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
+
+
+def problem(error: ApiError) -> dict[str, Any]:
+    """The problem document of an error."""
+    document: dict[str, Any] = {
+        "type": f"{DOCUMENTATION}{error.code}",
+        "title": error.spec.title,
+        "status": int(error.spec.status),
+        "detail": error.detail,
+        "code": error.code,
+    }
+    if error.errors:
+        document["errors"] = error.errors
+    return document | error.extra
+
+
+def respond(error: ApiError) -> Response[bytes]:
+    """The HTTP answer to an error."""
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if error.code == "not_signed_in":
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(
+        msgspec.json.encode(problem(error)),
+        status_code=error.spec.status,
+        media_type=MEDIA_TYPE,
+        headers=headers,
+    )
+
+
+def handle(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
+    """Any exception that ends a request. What isn't known becomes `internal`, and its text stays in the log."""
+    if isinstance(fault, ApiError):
+        return respond(fault)
+    if isinstance(fault, ValidationException):
+        return respond(_validation(fault))
+    if isinstance(fault, MethodNotAllowedException):
+        answer = respond(ApiError("method_not_allowed"))
+        answer.headers["Allow"] = (fault.headers or {}).get("allow", "")
+        return answer
+    if isinstance(fault, NotFoundException):
+        return respond(ApiError("not_found", "There is nothing at this path."))
+    if isinstance(fault, HTTPException) and fault.status_code in _BY_STATUS:
+        return respond(ApiError(_BY_STATUS[fault.status_code]))
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
+    return respond(ApiError("internal"))
+
+
+def _validation(fault: ValidationException) -> ApiError:
+    """Query and header parameters that litestar refused."""
+    reasons = {}
+    for item in fault.extra if isinstance(fault.extra, list) else []:
+        reasons[str(item.get("key", "request"))] = str(item["message"])
+    if "data" in reasons:
+        return ApiError("bad_json", "The body is empty; it must be a JSON object.")
+    return ApiError("invalid", errors=reasons or {"request": fault.detail})
+
+
+def invalid_body(fault: msgspec.ValidationError) -> ApiError:
+    """What msgspec refused in a body: `Expected `str`, got `int` - at `$.text``."""
+    reason, _, path = str(fault).partition(" - at `$")
+    if path:
+        return ApiError("invalid", errors={path.rstrip("`").lstrip(".") or "body": reason})
+    quoted = reason.split("`")
+    about_field = "field" in reason and len(quoted) > 1
+    return ApiError("invalid", errors={quoted[1] if about_field else "body": reason})

@@ -1,0 +1,52 @@
+"""Marks over HTTP."""
+
+from __future__ import annotations
+
+from litestar import put
+from litestar.di import NamedDependency
+
+from duologue.core.chats import Chats
+from duologue.core.receipts import Receipts, mark_of
+from duologue.core.sessions import Caller
+from duologue.model import decode_id
+from duologue.protocol import bodies
+from duologue.web.docs import errors
+
+
+@put(
+    "/v1/chats/{chat_id:str}/read",
+    tags=["Receipts"],
+    status_code=204,
+    responses=errors("not_found", "seq_out_of_range", body=True),
+)
+async def mark_read(
+    chat_id: str,
+    data: bodies.MoveMark,
+    caller: NamedDependency[Caller],
+    chats: NamedDependency[Chats],
+    receipts: NamedDependency[Receipts],
+) -> None:
+    """Everything up to this seq is read, and so delivered. Repeats and late arrivals are harmless."""
+    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
+    await receipts.mark(mark_of(pair, caller.user_id, read=data.seq))
+
+
+@put(
+    "/v1/chats/{chat_id:str}/delivered",
+    tags=["Receipts"],
+    status_code=204,
+    responses=errors("not_found", "seq_out_of_range", body=True),
+)
+async def mark_delivered(
+    chat_id: str,
+    data: bodies.MoveMark,
+    caller: NamedDependency[Caller],
+    chats: NamedDependency[Chats],
+    receipts: NamedDependency[Receipts],
+) -> None:
+    """Everything up to this seq has reached one of one's devices. Repeats and late arrivals are harmless."""
+    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
+    await receipts.mark(mark_of(pair, caller.user_id, delivered=data.seq))
+
+
+HANDLERS = [mark_read, mark_delivered]

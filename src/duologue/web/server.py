@@ -1,0 +1,42 @@
+"""What the server is, and whether it is well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Response, get
+from litestar.datastructures import State
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from duologue.protocol import bodies
+from duologue.web.docs import errors
+from duologue.web.request import PUBLIC
+
+
+@get("/v1/server", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
+async def server_info(state: State) -> bodies.ServerInfo:
+    """What this server is, how one signs in, and every limit that a client needs."""
+    info: bodies.ServerInfo = state.info
+    return info
+
+
+@get("/healthz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
+async def healthz() -> bodies.Health:
+    """The process is up."""
+    return bodies.Health("ok")
+
+
+@get("/readyz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
+async def readyz(state: State) -> bodies.Health:
+    """The node can serve: its store answers. `overloaded` otherwise."""
+    await state.check_ready()
+    return bodies.Health("ok")
+
+
+@get("/metrics", opt=PUBLIC, include_in_schema=False)
+async def metrics() -> Response[bytes]:
+    """For Prometheus, in its text format."""
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+HANDLERS: list[Any] = [server_info, healthz, readyz, metrics]
