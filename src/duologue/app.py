@@ -15,8 +15,10 @@ from duologue.config import Settings
 from duologue.core.accounts import Accounts
 from duologue.core.chats import Chats
 from duologue.core.events import Events, Publisher
-from duologue.core.limits import published
+from duologue.core.flush import flush_forever, flush_once
+from duologue.core.limits import MAX_FRAME, published
 from duologue.core.messages import Messages
+from duologue.core.presence import Presence
 from duologue.core.receipts import Receipts
 from duologue.core.retention import trim_forever
 from duologue.core.sessions import Sessions
@@ -26,6 +28,9 @@ from duologue.realtime.hub import Hub
 from duologue.storage.accounts import user_by_id
 from duologue.storage.engines import make_database, migrate, sqlite_path
 from duologue.web.app import Services, make_app
+from duologue.web.desk import Desk
+from duologue.web.socket import Door
+from duologue.web.transport import websocket_protocol
 
 
 class Node:
@@ -39,13 +44,28 @@ class Node:
         self.bus = LocalBus()
         self.sessions = Sessions(self.db, now_ms)
         chats = Chats(self.db, now_ms)
+        messages = Messages(self.db, chats)
+        self.receipts = Receipts(self.db, chats)
+        accounts = Accounts(self.db, now_ms, self.sessions, chats)
+        self.desk = Desk(
+            self.db,
+            self.hub,
+            self.sessions,
+            accounts,
+            chats,
+            messages,
+            self.receipts,
+            Presence(self.db, self.hub, self.bus, now_ms),
+            origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
+            limited=settings.rate_limits == "on",
+        )
         self.services = Services(
             sessions=self.sessions,
-            accounts=Accounts(self.db, now_ms, self.sessions, chats),
+            accounts=accounts,
             chats=chats,
-            messages=Messages(self.db, chats),
-            receipts=Receipts(self.db, chats),
-            events=Events(self.db, self.hub),
+            messages=messages,
+            receipts=self.receipts,
+            events=Events(self.db, self.hub, self.sessions),
             info=ServerInfo("duologue", __version__, settings.sign_in, published(self._retention), []),
             check_ready=self.check_ready,
         )
@@ -62,23 +82,32 @@ class Node:
         await self.db.read(user_by_id, 0)
 
     def stop_waiting(self) -> None:
-        """Wake whoever waits for events: the server is about to stop."""
-        self.hub.recheck()
+        """Let everybody go who waits for events: the server is about to stop."""
+        self.services.events.stop()
 
     @contextlib.asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Everything started, and stopped in the reverse order."""
         await self.bus.start(self.hub)
         await self.db.open(Publisher(self.bus, self.hub))
-        trimming = asyncio.create_task(trim_forever(self.db, now_ms, self._retention))
+        loops = [
+            asyncio.create_task(trim_forever(self.db, now_ms, self._retention)),
+            asyncio.create_task(flush_forever(self.sessions.flush, self.receipts.flush)),
+            asyncio.create_task(self.desk.keep_alive()),
+        ]
         try:
             yield
         finally:
-            trimming.cancel()
-            await asyncio.gather(trimming, return_exceptions=True)
-            await self.sessions.flush()
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            await flush_once(self.sessions.flush, self.receipts.flush)
             await self.db.close()
             await self.bus.close()
+
+    def sockets(self) -> type[asyncio.Protocol]:
+        """The class that uvicorn makes a WebSocket of."""
+        return websocket_protocol(Door(self.desk), max_message=MAX_FRAME)
 
     def asgi(self) -> Litestar:
         return make_app(self.services, None, [self.running])

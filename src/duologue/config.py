@@ -46,6 +46,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " Only behind something else that keeps strangers out."
         ),
     ] = False
+    allowed_origins: Annotated[
+        str,
+        Meta(
+            description="Origins, comma-separated, whose pages may open sockets besides this server's own;"
+            " `*` for all."
+        ),
+    ] = ""
+    rate_limits: Annotated[
+        Literal["on", "off"],
+        Meta(description="`off` for benchmarks. Bounds that protect memory or sign-in always hold."),
+    ] = "on"
     event_retention_days: Annotated[
         int, Meta(ge=1, le=3650, description="How long events can be resumed from.")
     ] = 90

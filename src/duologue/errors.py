@@ -41,6 +41,11 @@ CODES: Final[dict[str, ErrorCode]] = {
         "This server asks for a code sent by SMS",
         "Call `POST /v1/verifications` first, then `POST /v1/sessions` with its id and the code.",
     ),
+    "origin_not_allowed": ErrorCode(
+        HTTPStatus.FORBIDDEN,
+        "Pages of that origin may not open a socket here",
+        "Serve the page from this server, or have the operator add its origin to `allowed_origins`.",
+    ),
     "not_found": ErrorCode(
         HTTPStatus.NOT_FOUND,
         "There is no such thing, or it is not yours",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+from types import FrameType
 
 import structlog
 import uvicorn
@@ -12,6 +13,7 @@ import uvicorn
 from duologue import __version__
 from duologue.app import Node
 from duologue.config import Settings
+from duologue.web.transport import HttpProtocol
 
 _BACKLOG = 2048
 _SHUTDOWN_SECONDS = 8
@@ -48,6 +50,11 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._node = node
 
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's signature
+        """Stop on the first signal, at once on a second; uvicorn would raise it again and spoil the exit code."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
@@ -80,8 +87,8 @@ def serve(settings: Settings) -> bool:
     config = uvicorn.Config(
         node.asgi(),
         loop="uvloop",
-        http="httptools",
-        ws="none",
+        http=HttpProtocol,
+        ws=node.sockets(),
         lifespan="on",
         log_config=None,
         access_log=False,

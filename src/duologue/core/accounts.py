@@ -52,7 +52,7 @@ class Accounts:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
         return _present(await self._db.read(store.user_by_id, caller.user_id))
 
-    async def update(self, caller: Caller, *, display_name: str | None, read_receipts: bool | None) -> User:
+    async def update(self, caller: Caller, display_name: str | None, *, read_receipts: bool | None) -> User:
         """Change what is given. Peers hear of a new name."""
         return _present(
             await self._db.write(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 
 import msgspec
 
-from duologue.core.sessions import Caller
+from duologue.core.sessions import Caller, Sessions
 from duologue.errors import ApiError
 from duologue.model import Event
 from duologue.protocol import render
@@ -17,6 +18,11 @@ from duologue.storage.database import Database, Tx
 from duologue.storage.replay import event_page
 
 
+def notice_of(event: Event) -> Notice:
+    """An event as the bus carries it."""
+    return Notice(event.user_id, event.seq, event.kind, event.ref, event.a, event.b, render.event(event))
+
+
 class Publisher:
     """Tells the bus of each commit. The store's `Listener`."""
 
@@ -25,16 +31,18 @@ class Publisher:
         self._hub = hub
 
     def committed(self, events: Sequence[Event]) -> None:
-        self._bus.publish([Notice(event.user_id, event.seq, render.event(event)) for event in events])
+        notices = [notice_of(event) for event in events if self._bus.wants(event.user_id)]
+        if notices:
+            self._bus.publish(notices)
 
     def in_doubt(self) -> None:
         self._hub.recheck()
 
 
 class EventPage(msgspec.Struct, frozen=True, gc=False):
-    """Events as JSON in the order of their seqs; the next page begins after `next`."""
+    """Events in the order of their seqs; the next page begins after `next`."""
 
-    items: list[bytes]
+    items: list[Notice]
     next: int
     has_more: bool
 
@@ -42,28 +50,55 @@ class EventPage(msgspec.Struct, frozen=True, gc=False):
 class Events:
     """The rules for reading one's own log."""
 
-    def __init__(self, db: Database, hub: Hub) -> None:
+    def __init__(self, db: Database, hub: Hub, sessions: Sessions) -> None:
         self._db = db
         self._hub = hub
+        self._sessions = sessions
+        self._stopped = False
+
+    def stop(self) -> None:
+        """The server is about to stop: let everybody go who waits for events."""
+        self._stopped = True
+        self._hub.recheck()
+
+    async def latest(self, caller: Caller) -> int:
+        """The seq of the caller's newest event."""
+        return (await self._db.read(store.log_head, caller.user_id)).last_seq
 
     async def page(self, caller: Caller, after: int, limit: int, wait: float) -> EventPage:
         """What follows `after`; when nothing does yet, waits up to `wait` seconds for something.
 
-        Raises `ApiError` `events_expired` with `latest`, and `seq_out_of_range` beyond the newest event.
+        Raises `ApiError` `events_expired` with `latest`, `seq_out_of_range` beyond the newest event, and
+        `not_signed_in` when the session ended meanwhile.
         """
         page = await self._db.read(_read, caller.user_id, after, limit)
         if page.items or not wait:
             return page
+        async with aclosing(self.follow(caller, after, limit, wait)) as pages:
+            return await anext(pages, page)
+
+    async def follow(
+        self, caller: Caller, after: int, limit: int, wait: float
+    ) -> AsyncGenerator[EventPage, None]:
+        """Pages until the server stops, each what follows the one before; an empty one after `wait` silent seconds.
+
+        Raises as `page`.
+        """
         waiter = Waiter()
+        # Attached first, then read: what is committed in between is not slept through.
         self._hub.attach(caller.user_id, waiter)
         try:
-            # Attached first, then looked again: what was committed in between is not slept through.
             page = await self._db.read(_read, caller.user_id, after, limit)
-            if not page.items and await waiter.wait(wait):
+            while not self._stopped:
+                if not page.items:
+                    await waiter.wait(wait)
+                    page = await self._db.read(_read, caller.user_id, after, limit)
+                    await self._sessions.check(caller)
+                yield page
+                after = page.next
                 page = await self._db.read(_read, caller.user_id, after, limit)
         finally:
             self._hub.detach(caller.user_id, waiter)
-        return page
 
 
 def _read(tx: Tx, user_id: int, after: int, limit: int) -> EventPage:
@@ -71,7 +106,7 @@ def _read(tx: Tx, user_id: int, after: int, limit: int) -> EventPage:
     check_position(head, after)
     events = event_page(tx, user_id, after, limit)
     newest = events[-1].seq if events else after
-    return EventPage([render.event(event) for event in events], newest, newest < head.last_seq)
+    return EventPage([notice_of(event) for event in events], newest, newest < head.last_seq)
 
 
 def check_position(head: store.LogHead, after: int) -> None:

@@ -12,6 +12,7 @@ from duologue.protocol.bodies import (
     MAX_TEXT,
     Limits,
 )
+from duologue.protocol.frames import MAX_WATCHED
 from duologue.storage.accounts import PEERS_TOLD, SESSIONS_PER_USER
 
 MAX_BODY: Final = 64 * 1024
@@ -19,6 +20,14 @@ MAX_CHATS_PAGE: Final = 100
 MAX_MESSAGES_PAGE: Final = 200
 MAX_EVENTS_PAGE: Final = 500
 MAX_WAIT: Final = 60
+MAX_FRAME: Final = 64 * 1024
+FRAMES_PER_SECOND: Final = 200
+FRAME_BURST: Final = 1_000
+MAX_IN_FLIGHT: Final = 128
+"""Sends of one connection that wait for their commit before it is read on."""
+MAX_OUTBOUND: Final = 512 * 1024
+"""Bytes that may wait for a slow reader before its connection is closed."""
+MAX_SOCKETS_PER_USER: Final = 20
 
 
 def published(retention_ms: int) -> Limits:
@@ -36,4 +45,11 @@ def published(retention_ms: int) -> Limits:
         event_retention_days=retention_ms // DAY,
         sessions_per_user=SESSIONS_PER_USER,
         profile_update_chats=PEERS_TOLD,
+        socket_frame_bytes=MAX_FRAME,
+        socket_frames_per_second=FRAMES_PER_SECOND,
+        socket_frame_burst=FRAME_BURST,
+        socket_sends_in_flight=MAX_IN_FLIGHT,
+        socket_outbound_bytes=MAX_OUTBOUND,
+        sockets_per_user=MAX_SOCKETS_PER_USER,
+        watched_users=MAX_WATCHED,
     )

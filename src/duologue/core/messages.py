@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from typing import Final
 
@@ -15,8 +16,10 @@ from duologue.model import Message, Pair
 from duologue.storage import chats as chat_store
 from duologue.storage import messages as store
 from duologue.storage import receipts as receipt_store
-from duologue.storage.batch import NoSuchChat
-from duologue.storage.database import Database, Post, Posted, Tx, settle
+from duologue.storage.batch import NoSuchChat, OutOfRange
+from duologue.storage.database import Database, Done, Post, Posted, Tx, settle
+
+_log = logging.getLogger(__name__)
 
 
 class MessagePage(msgspec.Struct, frozen=True, gc=False):
@@ -26,6 +29,18 @@ class MessagePage(msgspec.Struct, frozen=True, gc=False):
     has_more_before: bool
     has_more_after: bool
     marks: dict[int, tuple[int, int]]
+
+
+def explain(outcome: Exception) -> ApiError:
+    """What a client is told of an operation that was not stored."""
+    if isinstance(outcome, ApiError):
+        return outcome
+    if isinstance(outcome, NoSuchChat):
+        return ApiError("peer_gone")
+    if isinstance(outcome, OutOfRange):
+        return ApiError("seq_out_of_range", errors={"seq": "is beyond the chat's last message"})
+    _log.error("an operation was not stored", exc_info=outcome)
+    return ApiError("internal")
 
 
 class Messages:
@@ -44,22 +59,31 @@ class Messages:
         `client_id_reused`, `seq_out_of_range` (of `reply_to`), `peer_gone`, `overloaded`.
         """
         if reply_to:
-            await self._check_reply(caller, pair, reply_to)
+            await self.check_reply(caller, pair, reply_to)
         future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
-        post = Post(
-            pair.chat_id, pair.low, pair.high, pair.side_of(caller.user_id), client_id, text, reply_to or 0
-        )
-        self._db.append(post, partial(settle, future))
+        self.submit(caller, pair, text, client_id, reply_to, partial(settle, future))
         try:
             posted = await future
-        except NoSuchChat:
-            raise ApiError("peer_gone") from None
-        if not posted.replayed:
-            return posted, (0, 0)
-        marks = await self._db.read(receipt_store.shown_marks, pair)
-        return posted, marks[caller.user_id]
+        except NoSuchChat as fault:
+            raise explain(fault) from None
+        return posted, await self.marks(caller, pair) if posted.replayed else (0, 0)
 
-    async def _check_reply(self, caller: Caller, pair: Pair, reply_to: int) -> None:
+    def submit(
+        self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None, done: Done
+    ) -> None:
+        """Queue a message; `done` gets a `Posted` or an exception, for which see `explain`.
+
+        What one caller submits is stored in the order of the calls. Raises `ApiError` `overloaded`.
+        """
+        side = pair.side_of(caller.user_id)
+        self._db.append(Post(pair.chat_id, pair.low, pair.high, side, client_id, text, reply_to or 0), done)
+
+    async def marks(self, caller: Caller, pair: Pair) -> tuple[int, int]:
+        """How far the peer has got and, as far as it shows, read."""
+        return (await self._db.read(receipt_store.shown_marks, pair))[caller.user_id]
+
+    async def check_reply(self, caller: Caller, pair: Pair, reply_to: int) -> None:
+        """Raises `ApiError` `seq_out_of_range` when there is no such message to answer."""
         chat = await self._chats.get(caller, pair.chat_id)
         if reply_to > chat.last_seq:
             raise ApiError("seq_out_of_range", errors={"reply_to": f"the chat's last seq is {chat.last_seq}"})

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from duologue.clock import MINUTE, SECOND, Clock
+from duologue.clock import SECOND, Clock
 from duologue.errors import ApiError
 from duologue.model import Session
 from duologue.storage import accounts as store
@@ -19,7 +19,6 @@ _PREFIX: Final = "dlg_"
 _TOKEN_BYTES: Final = 32
 _TRUSTED_FOR: Final = SECOND
 _REMEMBERED: Final = 100_000
-_SEEN_EVERY: Final = MINUTE
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -48,7 +47,6 @@ class Sessions:
         self._clock = clock
         self._known: OrderedDict[bytes, tuple[int, Caller]] = OrderedDict()
         self._seen: dict[int, int] = {}
-        self._flushed_at = 0
 
     async def authenticate(self, token: str) -> Caller:
         """Raises `ApiError` `not_signed_in`."""
@@ -58,9 +56,13 @@ class Sessions:
         if caller is None or trusted_until < now:
             caller = await self._look_up(token_hash, now)
         self._seen[caller.session_id] = now
-        if now - self._flushed_at >= _SEEN_EVERY:
-            await self.flush()
         return caller
+
+    async def check(self, caller: Caller) -> None:
+        """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
+        session = await self._db.read(store.session_by_id, caller.session_id)
+        if session is None or session.ended_at is not None:
+            raise ApiError("not_signed_in", "The session has ended.")
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
         found = await self._db.read(store.session_by_token, token_hash)
@@ -76,9 +78,8 @@ class Sessions:
         return caller
 
     async def flush(self) -> None:
-        """Write down when sessions were last seen; at most once a minute, all in one go."""
+        """Write down when sessions were last seen, all in one go. Raises `ApiError` `overloaded`."""
         seen, self._seen = self._seen, {}
-        self._flushed_at = self._clock()
         if seen:
             await self._db.write(store.touch_sessions, seen)
 

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from duologue.errors import CODES
+
 T = TypeVar("T")
 
 MAX_TEXT: Final = 4096
@@ -25,12 +27,22 @@ _NO_NUL: Final = "^[^\\u0000]*$"
 _PRINTABLE: Final = "^[ -~]*$(?!\\n)"
 _LINE: Final = "^[^\\u0000-\\u001f\\u007f]*$(?!\\n)"
 
+UserId = Annotated[
+    str, Meta(description="A user. It is not made from the phone number.", examples=["usr_0b7e151628aed2a6"])
+]
+ChatId = Annotated[str, Meta(description="A chat.", examples=["cht_3243f6a8885a308d"])]
+MessageId = Annotated[str, Meta(description="A message.", examples=["msg_3243f6a8885a308d_42"])]
+SessionId = Annotated[str, Meta(description="A session.", examples=["ses_13198a2e03707344"])]
+SessionIdOrCurrent = Annotated[
+    str, Meta(description="A session, or `current`: the one that asks.", examples=["ses_13198a2e03707344"])
+]
 Phone = Annotated[
     str,
     Meta(
         max_length=MAX_PHONE_INPUT,
         description="A phone number in E.164, with its country code.",
         examples=["+33612345678"],
+        extra_json_schema={"format": "e164"},
     ),
 ]
 Text = Annotated[
@@ -110,6 +122,12 @@ class SignIn(Request):
     device_name: DeviceName = ""
 
 
+AnySignIn = Annotated[
+    SignIn,
+    Meta(extra_json_schema={"anyOf": [{"required": ["phone"]}, {"required": ["verification_id", "code"]}]}),
+]
+
+
 class UpdateMe(Request):
     """What to change of one's own profile and preferences; what is left out stays."""
 
@@ -163,61 +181,70 @@ class AckEvents(Request):
 
 
 class Profile(Body, frozen=True):
-    """What others see of a user. `phone` is null once the account is deleted."""
+    """What others see of a user."""
 
-    id: str
-    phone: str | None
-    display_name: str
+    id: UserId
+    phone: Annotated[Phone | None, Meta(description="Null once the account is deleted.")]
+    display_name: DisplayName
     registered: Annotated[bool, Meta(description="Whether the number's owner has ever signed in.")]
 
 
 class Me(Body, frozen=True):
     """One's own profile and preferences."""
 
-    id: str
-    phone: str | None
-    display_name: str
-    registered: bool
-    read_receipts: bool
+    id: UserId
+    phone: Phone | None
+    display_name: DisplayName
+    registered: Annotated[bool, Meta(description="Always true of oneself.")]
+    read_receipts: Annotated[bool, Meta(description="Whether peers see what one has read.")]
     created_at: Time
 
 
 class Session(Body, frozen=True):
     """One signed-in device."""
 
-    id: str
-    device_name: str
+    id: SessionId
+    device_name: DeviceName
     created_at: Time
     last_seen_at: Annotated[Time, Meta(description="Coarse: noted at most once a minute.")]
-    ip: str
+    ip: Annotated[str, Meta(description="The address that it signed in from.", examples=["127.0.0.1"])]
     current: Annotated[bool, Meta(description="Whether this is the session that asks.")]
 
 
 class SignedIn(Body, frozen=True):
     """A new session. The token is shown here and never again."""
 
-    token: Annotated[str, Meta(examples=["dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc"])]
+    token: Annotated[
+        str,
+        Meta(
+            description="Goes with every other request: `Authorization: Bearer <token>`.",
+            examples=["dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc"],
+        ),
+    ]
     session: Session
     user: Me
     new_user: Annotated[bool, Meta(description="Whether this number has signed in for the first time.")]
 
 
 class Message(Body, frozen=True):
-    """One message. `status` is what its sender sees: it follows from the recipient's marks."""
+    """One message."""
 
-    id: str
-    chat_id: str
+    id: MessageId
+    chat_id: ChatId
     seq: Seq
-    sender_id: str
-    client_id: str
-    text: str
-    sent_at: Time
-    edited_at: Time | None
-    deleted_at: Time | None
-    reply_to: Annotated[int | None, Meta(description="The seq of the message that this one answers.")]
+    sender_id: UserId
+    client_id: ClientId
+    text: Annotated[str, Meta(max_length=MAX_TEXT, description="What was written; empty once deleted.")]
+    sent_at: Annotated[Time, Meta(description="When the server took it.")]
+    edited_at: Annotated[Time | None, Meta(description="When it was last edited; null: never.")]
+    deleted_at: Annotated[Time | None, Meta(description="When it was deleted; null: it was not.")]
+    reply_to: Annotated[Seq | None, Meta(description="The seq of the message that this one answers.")]
     reactions: list[Any]
-    status: Literal["sent", "delivered", "read"]
-    via: Literal["app", "sms"]
+    status: Annotated[
+        Literal["sent", "delivered", "read"],
+        Meta(description="What the sender sees. It follows from the recipient's marks."),
+    ]
+    via: Annotated[Literal["app", "sms"], Meta(description="How it came in.")]
 
 
 class Marks(Body, frozen=True):
@@ -232,16 +259,16 @@ class Marks(Body, frozen=True):
 class Chat(Body, frozen=True):
     """A chat as I see it."""
 
-    id: str
+    id: ChatId
     peer: Profile
     last_message: Message | None
-    last_seq: Mark
+    last_seq: Annotated[Mark, Meta(description="The newest message; 0: there is none yet.")]
     unread: Annotated[int, Meta(ge=0, description="The peer's messages above my read mark. Exact.")]
     marks: Marks
-    muted_until: Time | None
+    muted_until: Annotated[Time | None, Meta(description="Null: not muted.")]
     archived: bool
     pinned: bool
-    blocked: bool
+    blocked: Annotated[bool, Meta(description="Whether I have blocked the peer.")]
     updated_at: Annotated[
         Time, Meta(description="When the last message was sent, or else the chat was made.")
     ]
@@ -250,66 +277,68 @@ class Chat(Body, frozen=True):
 class Receipt(Body, frozen=True):
     """A side's marks after they changed."""
 
-    chat_id: str
-    user_id: str
+    chat_id: ChatId
+    user_id: Annotated[UserId, Meta(description="Whose marks these are: mine or my peer's.")]
     delivered: Mark
     read: Mark
 
 
 class Page(Body, Generic[T], frozen=True):
-    """A part of a list. `next` is the cursor for what follows, or null at the end."""
+    """A part of a list."""
 
     items: list[T]
-    next: str | None
+    next: Annotated[str | None, Meta(description="The `cursor` for what follows; null at the end.")]
 
 
 class MessagePage(Body, frozen=True):
     """A stretch of a chat, in rising seq."""
 
     items: list[Message]
-    has_more_before: bool
-    has_more_after: bool
+    has_more_before: Annotated[bool, Meta(description="Whether there are older messages than these.")]
+    has_more_after: Annotated[bool, Meta(description="Whether there are newer messages than these.")]
 
 
-class Event(Body, frozen=True):
-    """Something that changed for me. `data` depends on `type`."""
+class ChatExport(Body, frozen=True):
+    """One chat with all its messages."""
 
-    seq: EventSeq
-    type: Literal[
-        "message.created",
-        "receipt.updated",
-        "chat.updated",
-        "user.updated",
-        "session.created",
-        "session.ended",
-    ]
-    at: Time
-    data: Message | Receipt | Chat | Profile | Session
+    chat: Chat
+    messages: list[Message]
 
 
-class EventPage(Body, frozen=True):
-    """Events in the order of their seqs; go on with `after=next`."""
+class Export(Body, frozen=True):
+    """Everything that the server holds about a user."""
 
-    items: list[Event]
-    next: EventSeq
-    has_more: bool
+    user: Me
+    sessions: list[Session]
+    chats: list[ChatExport]
 
 
 class Limits(Body, frozen=True):
     """Every limit that a client needs to know."""
 
-    text_characters: int
-    client_id_characters: int
-    display_name_characters: int
-    device_name_characters: int
-    body_bytes: int
-    chats_page: int
-    messages_page: int
-    events_page: int
-    long_poll_seconds: int
-    event_retention_days: int
-    sessions_per_user: int
-    profile_update_chats: int
+    text_characters: Annotated[int, Meta(description="The longest text of a message.")]
+    client_id_characters: Annotated[int, Meta(description="The longest `client_id`.")]
+    display_name_characters: Annotated[int, Meta(description="The longest `display_name`.")]
+    device_name_characters: Annotated[int, Meta(description="The longest `device_name`.")]
+    body_bytes: Annotated[int, Meta(description="The largest request body.")]
+    chats_page: Annotated[int, Meta(description="The highest `limit` for chats.")]
+    messages_page: Annotated[int, Meta(description="The highest `limit` for messages.")]
+    events_page: Annotated[int, Meta(description="The highest `limit` for events.")]
+    long_poll_seconds: Annotated[int, Meta(description="The longest `wait` for events.")]
+    event_retention_days: Annotated[int, Meta(description="How long events can be resumed from.")]
+    sessions_per_user: Annotated[
+        int, Meta(description="Signing in once more ends the one unused the longest.")
+    ]
+    profile_update_chats: Annotated[
+        int, Meta(description="How many peers, latest first, hear of a new name.")
+    ]
+    socket_frame_bytes: Annotated[int, Meta(description="The largest frame, fragments together.")]
+    socket_frames_per_second: Annotated[int, Meta(description="What one socket may send for long.")]
+    socket_frame_burst: Annotated[int, Meta(description="What one socket may send at once.")]
+    socket_sends_in_flight: Annotated[int, Meta(description="Unanswered sends before reading pauses.")]
+    socket_outbound_bytes: Annotated[int, Meta(description="What may wait for a slow reader.")]
+    sockets_per_user: Annotated[int, Meta(description="Open sockets of one user on one node.")]
+    watched_users: Annotated[int, Meta(description="The most users in one `watch`.")]
 
 
 class ServerInfo(Body, frozen=True):
@@ -317,9 +346,12 @@ class ServerInfo(Body, frozen=True):
 
     name: str
     version: str
-    sign_in: Literal["open", "sms"]
+    sign_in: Annotated[
+        Literal["open", "sms"],
+        Meta(description="`open`: a phone number is enough. `sms`: a code sent to it proves it."),
+    ]
     limits: Limits
-    features: list[str]
+    features: Annotated[list[str], Meta(description="Optional parts that this server has.")]
 
 
 class Health(Body, frozen=True):
@@ -329,12 +361,30 @@ class Health(Body, frozen=True):
 
 
 class Problem(Body, frozen=True):
-    """An error, as RFC 9457 says. `code` is from the closed list in `docs/errors.md`."""
+    """An error, as RFC 9457 says."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
-    code: str
-    errors: dict[str, str] | UnsetType = UNSET
-    latest: EventSeq | UnsetType = UNSET
+    type: Annotated[
+        str,
+        Meta(
+            description="Where the code is explained, relative to the server.",
+            examples=["/docs/errors#invalid"],
+            extra_json_schema={"format": "uri-reference"},
+        ),
+    ]
+    title: Annotated[str, Meta(description="What the code means.")]
+    status: Annotated[int, Meta(description="The HTTP status.", examples=[422])]
+    detail: Annotated[str, Meta(description="What went wrong this time, for people.")]
+    code: Annotated[
+        str,
+        Meta(
+            description="What went wrong, for programs: one of a closed list.",
+            examples=["invalid"],
+            extra_json_schema={"enum": sorted(CODES)},
+        ),
+    ]
+    errors: Annotated[
+        dict[str, str] | UnsetType, Meta(description="Which fields or parameters were refused, and why.")
+    ] = UNSET
+    latest: Annotated[
+        EventSeq | UnsetType, Meta(description="With `events_expired`: go on from this seq.")
+    ] = UNSET

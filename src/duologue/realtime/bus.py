@@ -1,4 +1,4 @@
-"""The bus: how nodes tell each other what was committed.
+"""The bus: how nodes tell each other what was committed, and what is not worth storing.
 
 A bus may lose, repeat or reorder; the log may not. Whoever hears of an event compares its seq with the one it
 expects next, and reads the log when they differ.
@@ -13,11 +13,26 @@ import msgspec
 
 
 class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An event in a user's log: its seq, and the event itself as JSON."""
+    """An event in a user's log, and the event itself as JSON.
+
+    `kind`, `ref`, `a` and `b` are those of `model.Event`: enough to act on it without parsing it.
+    """
 
     user_id: int
     seq: int
+    kind: int
+    ref: int
+    a: int
+    b: int
     event: bytes
+
+
+class Signal(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A frame that is not stored: for a user's own devices, or for those who watch this user."""
+
+    user_id: int
+    to_watchers: bool
+    frame: bytes
 
 
 class Handler(Protocol):
@@ -27,20 +42,40 @@ class Handler(Protocol):
         """These events were committed, here or elsewhere."""
         ...
 
+    def signal(self, signal: Signal) -> None:
+        """Somebody is typing, or came, or went."""
+        ...
+
+    def wants(self, user_id: int) -> bool:
+        """Whether anybody on this node follows the user's log."""
+        ...
+
     def recheck(self) -> None:
-        """Notices may have been missed: whoever waits for events must look at the log."""
+        """Notices may have been missed: whoever follows a log must look at it."""
         ...
 
 
 class Bus(Protocol):
-    """Carries notices to every node, this one included."""
+    """Carries notices and signals to every node, this one included."""
 
-    async def start(self, handler: Handler) -> None: ...
+    async def start(self, handler: Handler) -> None:
+        """Connect. What the bus brings goes to `handler` from now on."""
+        ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Hand over what was published, then disconnect."""
+        ...
+
+    def wants(self, user_id: int) -> bool:
+        """Whether anybody may follow this user's log: if not, there is no need to publish."""
+        ...
 
     def publish(self, notices: Sequence[Notice]) -> None:
-        """Hand over for delivery; never waits, never raises."""
+        """Hand over what one commit brought. Never waits, never raises."""
+        ...
+
+    def publish_signal(self, signal: Signal) -> None:
+        """Hand over a signal. Never waits, never raises."""
         ...
 
 
@@ -56,6 +91,13 @@ class LocalBus:
     async def close(self) -> None:
         self._handler = None
 
+    def wants(self, user_id: int) -> bool:
+        return self._handler is not None and self._handler.wants(user_id)
+
     def publish(self, notices: Sequence[Notice]) -> None:
         if self._handler:
             self._handler.deliver(notices)
+
+    def publish_signal(self, signal: Signal) -> None:
+        if self._handler:
+            self._handler.signal(signal)

@@ -1,12 +1,14 @@
-"""The hub: who on this node waits for which user's events."""
+"""The hub: who on this node follows which user's log, and who watches whom."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from duologue.realtime.bus import Notice
+from duologue.realtime.bus import Notice, Signal
+
+T = TypeVar("T")
 
 
 class Subscriber(Protocol):
@@ -21,35 +23,85 @@ class Subscriber(Protocol):
         ...
 
 
+class Listener(Protocol):
+    """Somebody who hears signals."""
+
+    def signal(self, frame: bytes) -> None:
+        """A frame that is not stored, as JSON."""
+        ...
+
+
 class Hub:
-    """Hands each notice to the subscribers of its user."""
+    """Hands each notice to the followers of its user, and each signal to whom it is for."""
 
     def __init__(self) -> None:
-        self._subscribers: dict[int, list[Subscriber]] = {}
+        self._followers: dict[int, list[Subscriber]] = {}
+        self._devices: dict[int, list[Listener]] = {}
+        self._watchers: dict[int, list[Listener]] = {}
 
-    def attach(self, user_id: int, subscriber: Subscriber) -> None:
-        self._subscribers.setdefault(user_id, []).append(subscriber)
+    def attach(self, user_id: int, follower: Subscriber) -> None:
+        """Follow a user's log from now on."""
+        _add(self._followers, user_id, follower)
 
-    def detach(self, user_id: int, subscriber: Subscriber) -> None:
-        """Raises `ValueError` if it isn't attached."""
-        subscribers = self._subscribers.get(user_id, [])
-        subscribers.remove(subscriber)
-        if not subscribers:
-            del self._subscribers[user_id]
+    def detach(self, user_id: int, follower: Subscriber) -> None:
+        """Stop following; nothing happens if it has stopped already."""
+        _remove(self._followers, user_id, follower)
+
+    def arrive(self, user_id: int, device: Listener) -> bool:
+        """A device of the user hears signals from now on; whether it is the only one here."""
+        _add(self._devices, user_id, device)
+        return len(self._devices[user_id]) == 1
+
+    def leave(self, user_id: int, device: Listener) -> bool:
+        """The device has gone; whether it was the last one here."""
+        _remove(self._devices, user_id, device)
+        return user_id not in self._devices
+
+    def devices(self, user_id: int) -> int:
+        """How many devices of the user are connected to this node."""
+        return len(self._devices.get(user_id, ()))
+
+    def watch(self, user_id: int, watcher: Listener) -> None:
+        """Hear when this user comes and goes."""
+        _add(self._watchers, user_id, watcher)
+
+    def unwatch(self, user_id: int, watcher: Listener) -> None:
+        """Stop hearing; nothing happens if it has stopped already."""
+        _remove(self._watchers, user_id, watcher)
+
+    def wants(self, user_id: int) -> bool:
+        return user_id in self._followers
 
     def deliver(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
-            for subscriber in tuple(self._subscribers.get(notice.user_id, ())):
-                subscriber.offer(notice)
+            for follower in tuple(self._followers.get(notice.user_id, ())):
+                follower.offer(notice)
+
+    def signal(self, signal: Signal) -> None:
+        listeners = self._watchers if signal.to_watchers else self._devices
+        for listener in tuple(listeners.get(signal.user_id, ())):
+            listener.signal(signal.frame)
 
     def recheck(self) -> None:
-        for subscribers in tuple(self._subscribers.values()):
-            for subscriber in tuple(subscribers):
-                subscriber.recheck()
+        for followers in tuple(self._followers.values()):
+            for follower in tuple(followers):
+                follower.recheck()
+
+
+def _add(registry: dict[int, list[T]], user_id: int, item: T) -> None:
+    registry.setdefault(user_id, []).append(item)
+
+
+def _remove(registry: dict[int, list[T]], user_id: int, item: T) -> None:
+    items = registry.get(user_id, [])
+    if item in items:
+        items.remove(item)
+    if not items:
+        registry.pop(user_id, None)
 
 
 class Waiter:
-    """A subscriber that wakes one sleeper: a long poll."""
+    """A follower that wakes one sleeper: a long poll, an event stream."""
 
     def __init__(self) -> None:
         self._news = asyncio.Event()
@@ -61,10 +113,11 @@ class Waiter:
         self._news.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Whether something came within that time."""
+        """Whether something came within that time, or since the last wait."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
         except TimeoutError:
             return False
+        self._news.clear()
         return True

@@ -181,3 +181,13 @@ def last_seq(tx: Tx, chat_id: int) -> int:
     """The seq of a chat's newest message; 0 while it is empty."""
     row = tx.one("SELECT last_seq FROM chats WHERE id = :chat_id", chat_id=chat_id)
     return row[0] if row else 0
+
+
+def peers_last_seen(tx: Tx, user_id: int, others: Sequence[int]) -> dict[int, int | None]:
+    """Of these users, those who share a chat with the user, and when any of their devices was last seen."""
+    seen = {}
+    for other in dict.fromkeys(others):
+        if find_pair(tx, min(user_id, other), max(user_id, other)):
+            row = tx.one("SELECT max(last_seen_at) FROM sessions WHERE user_id = :other", other=other)
+            seen[other] = row[0] if row else None
+    return seen

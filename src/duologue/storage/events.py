@@ -24,10 +24,11 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class LogHead(msgspec.Struct, frozen=True, gc=False):
-    """Where a user's log stands: its newest seq, and the newest that is no longer kept."""
+    """Where a user's log stands: its newest seq, the newest no longer kept, the newest that a device acked."""
 
     last_seq: int
     floor: int
+    acked: int
 
 
 def insert_events(tx: Tx, events: Sequence[Event]) -> None:
@@ -69,8 +70,8 @@ def append_events(tx: Tx, new: Sequence[NewEvent], now: int) -> list[Event]:
 
 def log_head(tx: Tx, user_id: int) -> LogHead:
     """The state of a user's log. An unknown user's is empty."""
-    row = tx.one("SELECT last_seq, floor FROM logs WHERE user_id = :user_id", user_id=user_id)
-    return LogHead(*row) if row else LogHead(0, 0)
+    row = tx.one("SELECT last_seq, floor, acked FROM logs WHERE user_id = :user_id", user_id=user_id)
+    return LogHead(*row) if row else LogHead(0, 0, 0)
 
 
 def trim_logs(tx: Tx, after_user: int, cutoff: int) -> tuple[int | None, int]:

@@ -93,10 +93,10 @@ def received(tx: Tx, user_id: int, seq: int, limit: int) -> tuple[int, dict[int,
     return reached, newest
 
 
-def store_ack(tx: Tx, user_id: int, seq: int) -> None:
-    """Remember that everything up to `seq` of this user's log is safe on one of its devices."""
-    tx.run(
+def store_acks(tx: Tx, acked: dict[int, int]) -> None:
+    """Remember up to which seq everything of a user's log is safe on one of its devices: `{user_id: seq}`."""
+    tx.lock_logs()
+    tx.many(
         "UPDATE logs SET acked = :seq WHERE user_id = :user_id AND acked < :seq AND last_seq >= :seq",
-        user_id=user_id,
-        seq=seq,
+        [{"user_id": user_id, "seq": seq} for user_id, seq in acked.items()],
     )

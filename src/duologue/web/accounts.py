@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from litestar import Request, delete, get, patch, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
 
 from duologue.core.accounts import Accounts
@@ -26,7 +27,7 @@ from duologue.web.request import PUBLIC
     responses=errors("invalid_phone", "verification_not_needed", signed_in=False, body=True),
 )
 async def sign_in(
-    data: bodies.SignIn, request: Request[Any, Any, Any], accounts: NamedDependency[Accounts]
+    data: bodies.AnySignIn, request: Request[Any, Any, Any], accounts: NamedDependency[Accounts]
 ) -> bodies.SignedIn:
     """Sign in: the answer holds the token for everything else."""
     if data.verification_id is not msgspec.UNSET or data.code is not msgspec.UNSET:
@@ -54,7 +55,7 @@ async def list_sessions(
 
 @delete("/v1/sessions/{session_id:str}", tags=["Sign in"], responses=errors("not_found"))
 async def end_session(
-    session_id: str, caller: NamedDependency[Caller], sessions: NamedDependency[Sessions]
+    session_id: bodies.SessionIdOrCurrent, caller: NamedDependency[Caller], sessions: NamedDependency[Sessions]
 ) -> None:
     """Sign one device out; `current` is the one that asks. Its sockets end within a second."""
     number = caller.session_id if session_id == "current" else decode_id("ses", session_id)
@@ -91,7 +92,12 @@ async def delete_me(caller: NamedDependency[Caller], accounts: NamedDependency[A
     await accounts.delete(caller)
 
 
-@get("/v1/me/export", tags=["Account"], media_type="application/json", responses=errors())
+@get(
+    "/v1/me/export",
+    tags=["Account"],
+    media_type="application/json",
+    responses={200: ResponseSpec(bodies.Export, generate_examples=False, description=""), **errors()},
+)
 async def export_me(
     caller: NamedDependency[Caller], accounts: NamedDependency[Accounts], sessions: NamedDependency[Sessions]
 ) -> Stream:

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from litestar import get, patch, put
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from duologue.clock import from_rfc3339
 from duologue.core.chats import MAX_ACTIVITY, Chats
@@ -32,8 +32,8 @@ async def open_chat(
 async def list_chats(
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
-    limit: Annotated[int, Parameter(ge=1, le=MAX_CHATS_PAGE, description="How many at most.")] = 20,
-    cursor: Annotated[str | None, Parameter(description="`next` of the page before.")] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_CHATS_PAGE, description="How many at most.")] = 20,
+    cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
 ) -> bodies.Page[bodies.Chat]:
     """One's chats, newest activity first."""
     below = decode_cursor("chats", caller.user_id, cursor) if cursor is not None else MAX_ACTIVITY
@@ -44,7 +44,7 @@ async def list_chats(
 
 @get("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found"))
 async def get_chat(
-    chat_id: str, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
+    chat_id: bodies.ChatId, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
 ) -> bodies.Chat:
     """One of one's chats."""
     return render.chat(await chats.get(caller, decode_id("cht", chat_id)))
@@ -52,7 +52,7 @@ async def get_chat(
 
 @patch("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found", body=True))
 async def update_chat(
-    chat_id: str, data: bodies.UpdateChat, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
+    chat_id: bodies.ChatId, data: bodies.UpdateChat, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
 ) -> bodies.Chat:
     """Mute, archive or pin a chat, for oneself alone. What is left out stays."""
     changes: dict[str, int | bool | None] = {}

@@ -2,38 +2,97 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Any, Final
 
+import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.response import Stream
 
+from duologue.core.events import EventPage as Page
 from duologue.core.events import Events
 from duologue.core.limits import MAX_EVENTS_PAGE, MAX_WAIT
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
-from duologue.protocol import bodies
-from duologue.web.docs import errors
+from duologue.errors import ApiError
+from duologue.model import Kind
+from duologue.protocol import bodies, render
+from duologue.protocol.events import EventPage
+from duologue.realtime.bus import Notice
+from duologue.web.desk import HEARTBEAT
+from duologue.web.docs import EVENT_STREAM, errors
+from duologue.web.problems import problem
+
+_STREAM_PAGE: Final = 100
 
 
 @get("/v1/events", tags=["Events"], responses=errors("events_expired", "seq_out_of_range", "invalid"))
 async def list_events(
     caller: NamedDependency[Caller],
     events: NamedDependency[Events],
-    after: Annotated[int, Parameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")] = 0,
-    limit: Annotated[int, Parameter(ge=1, le=MAX_EVENTS_PAGE, description="How many at most.")] = 100,
+    after: Annotated[int, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")] = 0,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_EVENTS_PAGE, description="How many at most.")] = 100,
     wait: Annotated[
-        float, Parameter(ge=0, le=MAX_WAIT, description="Seconds to wait for something new.")
+        float, QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for something new.")
     ] = 0,
-) -> Response[bodies.EventPage]:
+) -> Response[EventPage]:
     """What has happened since `after`, in order and without a hole; with `wait`, a long poll."""
     page = await events.page(caller, after, limit, wait)
     body = b'{"items":[%s],"next":%d,"has_more":%s}' % (
-        b",".join(page.items),
+        b",".join(notice.event for notice in page.items),
         page.next,
         b"true" if page.has_more else b"false",
     )
     return Response(body, media_type="application/json")  # type: ignore[arg-type]
+
+
+@get(
+    "/v1/events/stream",
+    tags=["Events"],
+    media_type="text/event-stream",
+    responses=EVENT_STREAM
+    | errors("events_expired", "seq_out_of_range", "invalid"),
+)
+async def stream_events(
+    caller: NamedDependency[Caller],
+    events: NamedDependency[Events],
+    after: Annotated[
+        int | None, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")
+    ] = None,
+    last_event_id: Annotated[
+        int | None,
+        HeaderParameter(
+            name="Last-Event-ID", ge=0, le=bodies.MAX_SEQ, description="Resumes; goes before `after`."
+        ),
+    ] = None,
+) -> Stream:
+    """The log as server-sent events: `id` is the seq, `event` the type, `data` the event. Begins now by default."""
+    position = after if last_event_id is None else last_event_id
+    if position is None:
+        position = await events.latest(caller)
+    # Looked at before the answer begins, so that a bad position is an HTTP error and not a dead stream.
+    await events.page(caller, position, 1, 0)
+    pages = events.follow(caller, position, _STREAM_PAGE, HEARTBEAT)
+    return Stream(_server_sent(pages), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def _server_sent(pages: AsyncGenerator[Page, None]) -> AsyncIterator[bytes]:
+    """HTML Living Standard, section 9.2. A comment now and then keeps proxies from closing a silent stream."""
+    yield b": hello\n\n"
+    async with aclosing(pages):
+        try:
+            async for page in pages:
+                yield b"".join(map(_server_sent_event, page.items)) or b": still here\n\n"
+        except ApiError as error:
+            yield b"event: error\ndata: %s\n\n" % msgspec.json.encode(problem(error))
+
+
+def _server_sent_event(notice: Notice) -> bytes:
+    kind = render.EVENT_TYPES[Kind(notice.kind)].encode()
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (notice.seq, kind, notice.event)
 
 
 @post("/v1/events/ack", tags=["Events"], status_code=204, responses=errors("seq_out_of_range", body=True))
@@ -44,4 +103,4 @@ async def ack_events(
     await receipts.ack(caller, data.seq)
 
 
-HANDLERS = [list_events, ack_events]
+HANDLERS: list[Any] = [list_events, stream_events, ack_events]

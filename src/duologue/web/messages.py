@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, QueryParameter
 
 from duologue.core.chats import Chats
 from duologue.core.limits import MAX_MESSAGES_PAGE
@@ -19,12 +19,15 @@ from duologue.model import Pair, decode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import REPLAYED, errors
 
-_BOUND = Parameter(ge=0, le=bodies.MAX_SEQ)
 _REPEAT = ResponseSpec(
     data_container=bodies.Message, generate_examples=False, description="This `client_id` had sent it before."
 )
-_KEY = Parameter(header="Idempotency-Key", description="Stands in for `client_id`.")
+_KEY = HeaderParameter(name="Idempotency-Key", description="Stands in for `client_id`.")
 IdempotencyKey = Annotated[bodies.ClientId | None, _KEY]
+
+
+def _bound(description: str) -> QueryParameter:
+    return QueryParameter(ge=0, le=bodies.MAX_SEQ, description=description)
 
 
 @post(
@@ -61,7 +64,7 @@ async def send_to_phone(
     },
 )
 async def send_to_chat(
-    chat_id: str,
+    chat_id: bodies.ChatId,
     data: bodies.SendToChat,
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
@@ -100,14 +103,14 @@ async def _send(
 
 @get("/v1/chats/{chat_id:str}/messages", tags=["Messages"], responses=errors("not_found", "invalid"))
 async def list_messages(
-    chat_id: str,
+    chat_id: bodies.ChatId,
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
     messages: NamedDependency[Messages],
-    limit: Annotated[int, Parameter(ge=1, le=MAX_MESSAGES_PAGE, description="How many at most.")] = 50,
-    before: Annotated[int | None, _BOUND] = None,
-    after: Annotated[int | None, _BOUND] = None,
-    around: Annotated[int | None, _BOUND] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=MAX_MESSAGES_PAGE, description="How many at most.")] = 50,
+    before: Annotated[int | None, _bound("Only what is older than this seq.")] = None,
+    after: Annotated[int | None, _bound("Only what is newer than this seq.")] = None,
+    around: Annotated[int | None, _bound("This seq in the middle.")] = None,
 ) -> bodies.MessagePage:
     """Part of a chat in rising seq: below, above or around a seq; with no bound, the newest part."""
     given = [

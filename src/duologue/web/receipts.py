@@ -20,7 +20,7 @@ from duologue.web.docs import errors
     responses=errors("not_found", "seq_out_of_range", body=True),
 )
 async def mark_read(
-    chat_id: str,
+    chat_id: bodies.ChatId,
     data: bodies.MoveMark,
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
@@ -38,7 +38,7 @@ async def mark_read(
     responses=errors("not_found", "seq_out_of_range", body=True),
 )
 async def mark_delivered(
-    chat_id: str,
+    chat_id: bodies.ChatId,
     data: bodies.MoveMark,
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],

@@ -161,6 +161,10 @@ class Wire(WSListener):
         self._close_timeout = min(self._close_timeout, SHUTDOWN_TIMEOUT)
         if self._state == _OPEN:
             self._guard(self._handler.on_shutdown)
+        elif self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._abort_later()
 
     def open(self) -> None:
         self._guard(self._handler.on_open, self)
@@ -249,6 +253,8 @@ class Wire(WSListener):
             self._handler.on_heartbeat()
         elif kind is _PONG:
             self._handler.on_heartbeat()
+            if not frame.tail_size:  # nothing is left to parse: as good a moment as any
+                self._give_back_buffer()
         elif (kind is _CONTINUATION) == (self._partial is None):
             self._fail(1002, "fragments out of order")
         else:
@@ -266,6 +272,10 @@ class Wire(WSListener):
             self._deliver(message, self._partial_is_binary)
         else:
             self._handler.on_heartbeat()
+
+    def _give_back_buffer(self) -> None:
+        protocol: Any = self._transport.get_protocol()
+        protocol.give_back_buffer()
 
     def _answer_ping(self, payload: bytes) -> None:
         if (

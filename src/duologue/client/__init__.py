@@ -1,0 +1,1 @@
+"""The Python SDK: HTTP and the socket, with resume and an outbox."""

@@ -1,0 +1,63 @@
+"""The entries of a user's event log, as every transport hands them out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from duologue.protocol.bodies import Body, Chat, EventSeq, Message, Profile, Receipt, Session, Time
+
+
+class AnyEvent(Body, frozen=True, tag_field="type"):
+    """Something that changed for me."""
+
+    seq: EventSeq
+    at: Time
+
+
+class MessageCreated(AnyEvent, frozen=True, tag="message.created"):
+    """A message was sent, by the peer or by oneself; as it was then, with `status` still `sent`."""
+
+    data: Message
+
+
+class ReceiptUpdated(AnyEvent, frozen=True, tag="receipt.updated"):
+    """One's own or a peer's marks have moved: messages up to them are delivered, or read."""
+
+    data: Receipt
+
+
+class ChatUpdated(AnyEvent, frozen=True, tag="chat.updated"):
+    """A chat was opened, muted, archived or pinned; as it is now."""
+
+    data: Chat
+
+
+class UserUpdated(AnyEvent, frozen=True, tag="user.updated"):
+    """One's own or a peer's public profile has changed; as it is now."""
+
+    data: Profile
+
+
+class SessionCreated(AnyEvent, frozen=True, tag="session.created"):
+    """A device has signed in."""
+
+    data: Session
+
+
+class SessionEnded(AnyEvent, frozen=True, tag="session.ended"):
+    """A device was signed out."""
+
+    data: Session
+
+
+Event = MessageCreated | ReceiptUpdated | ChatUpdated | UserUpdated | SessionCreated | SessionEnded
+
+
+class EventPage(Body, frozen=True):
+    """Events in the order of their seqs; go on with `after=next`."""
+
+    items: list[Event]
+    next: EventSeq
+    has_more: Annotated[bool, Meta(description="Whether the next page is there already.")]

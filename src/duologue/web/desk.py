@@ -1,0 +1,68 @@
+"""What all the sockets of a node share: the services behind them, who is connected, and the heart that pings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from typing import Final, Protocol
+
+from duologue.core.accounts import Accounts
+from duologue.core.chats import Chats
+from duologue.core.messages import Messages
+from duologue.core.presence import Presence
+from duologue.core.receipts import Receipts
+from duologue.core.sessions import Sessions
+from duologue.realtime.hub import Hub
+from duologue.storage.database import Database
+
+HEARTBEAT: Final = 25
+"""Seconds between pings."""
+_SILENCE: Final = 35.0
+_CHECK_EVERY: Final = 2.5
+
+
+class Living(Protocol):
+    """A connection that can be pinged."""
+
+    def beat(self, now: float, silence: float) -> None:
+        """Ping the client when it is time, or give it up after so many seconds of silence."""
+        ...
+
+
+class Desk:
+    """The shared side of every connection."""
+
+    def __init__(  # noqa: PLR0913 - the one place where they meet
+        self,
+        db: Database,
+        hub: Hub,
+        sessions: Sessions,
+        accounts: Accounts,
+        chats: Chats,
+        messages: Messages,
+        receipts: Receipts,
+        presence: Presence,
+        *,
+        origins: Collection[str],
+        limited: bool,
+    ) -> None:
+        self.db = db
+        self.hub = hub
+        self.sessions = sessions
+        self.accounts = accounts
+        self.chats = chats
+        self.messages = messages
+        self.receipts = receipts
+        self.presence = presence
+        self.origins = origins
+        self.limited = limited
+        self.connections: set[Living] = set()
+
+    async def keep_alive(self) -> None:
+        """The background loop: a client is pinged every 25 seconds, and given up after 35 of silence."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_CHECK_EVERY)
+            now = loop.time()
+            for connection in tuple(self.connections):
+                connection.beat(now, _SILENCE)

