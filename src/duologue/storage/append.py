@@ -23,7 +23,9 @@ def append(tx: Tx, batch: Batch) -> Numbers:
         for chat_id, moves in zip(batch.chat_ids, batch.chat_moves, strict=True)
     ]
     moved, out_of_range, moves = _raise_marks(tx, batch)
-    users = [_advance_log(tx, batch, user, moves[user]) for user in range(len(batch.user_ids))]
+    users = [
+        _advance_log(tx, batch, user, moved_by) if moved_by else 0 for user, moved_by in enumerate(moves)
+    ]
     numbers = Numbers(chats, users, moved, out_of_range)
     _insert(tx, batch, numbers)
     return numbers
@@ -65,23 +67,25 @@ def _raise_marks(tx: Tx, batch: Batch) -> tuple[list[MovedMark], frozenset[int],
 def _advance_log(tx: Tx, batch: Batch, user: int, moves: int) -> int:
     """Move a user's log on; the seq it stood at before."""
     user_id = batch.user_ids[user]
-    row = tx.one("SELECT last_seq, top_chat FROM logs WHERE user_id = :user_id", user_id=user_id)
+    row = tx.one(
+        "UPDATE logs SET last_seq = last_seq + :moves WHERE user_id = :user_id RETURNING last_seq, top_chat",
+        user_id=user_id,
+        moves=moves,
+    )
     if row is None:
         raise NoSuchChat
-    base, top_before = row
-    if moves:
-        tx.run(
-            "UPDATE logs SET last_seq = :last_seq, top_chat = :top WHERE user_id = :user_id",
-            user_id=user_id,
-            last_seq=base + moves,
-            top=batch.top(user) or top_before,
-        )
-    for chat_id, offset in batch.raised(user, top_before):
+    base = row[0] - moves
+    raised = batch.raised(user, row[1])
+    for chat_id, offset in raised:
         tx.run(
             "UPDATE members SET activity = :activity WHERE user_id = :user_id AND chat_id = :chat_id",
             activity=base + offset,
             user_id=user_id,
             chat_id=chat_id,
+        )
+    if raised:
+        tx.run(
+            "UPDATE logs SET top_chat = :top WHERE user_id = :user_id", user_id=user_id, top=batch.top(user)
         )
     return int(base)
 

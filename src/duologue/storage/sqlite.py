@@ -65,12 +65,16 @@ class SqliteTx:
         return self._connection.execute(sql, params).fetchall()
 
     def run(self, sql: str, **params: Any) -> int:
-        with _unique():
+        try:
             return self._connection.execute(sql, params).rowcount
+        except sqlite3.IntegrityError as fault:
+            raise _explained(fault) from fault
 
     def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
-        with _unique():
+        try:
             self._connection.executemany(sql, rows)
+        except sqlite3.IntegrityError as fault:
+            raise _explained(fault) from fault
 
     def lock_logs(self) -> None:
         """Nothing to do: a writing transaction is alone in the file."""
@@ -93,14 +97,8 @@ class SqliteTx:
         self._connection.execute("RELEASE unit")
 
 
-@contextmanager
-def _unique() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.IntegrityError as fault:
-        if fault.sqlite_errorcode in _UNIQUE:
-            raise UniqueViolation from fault
-        raise
+def _explained(fault: sqlite3.IntegrityError) -> Exception:
+    return UniqueViolation() if fault.sqlite_errorcode in _UNIQUE else fault
 
 
 class SqliteDatabase:
