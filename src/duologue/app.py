@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from litestar import Litestar
 
@@ -13,6 +15,7 @@ from duologue import __version__
 from duologue.clock import DAY, now_ms
 from duologue.config import Settings
 from duologue.core.accounts import Accounts
+from duologue.core.addresses import parse_networks
 from duologue.core.chats import Chats
 from duologue.core.events import Events, Publisher
 from duologue.core.flush import flush_forever, flush_once
@@ -21,10 +24,16 @@ from duologue.core.messages import Messages
 from duologue.core.presence import Presence
 from duologue.core.receipts import Receipts
 from duologue.core.retention import trim_forever
+from duologue.core.secret import load_secret
 from duologue.core.sessions import Sessions
+from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.core.sms_policy import MILLION, SmsPolicy, parse_countries, parse_prices
+from duologue.core.verifications import Verifications, Wording
 from duologue.protocol.bodies import ServerInfo
 from duologue.realtime.bus import LocalBus
 from duologue.realtime.hub import Hub
+from duologue.sms.registry import open_provider
+from duologue.sms.simulator import Simulator
 from duologue.storage.accounts import user_by_id
 from duologue.storage.engines import make_database, migrate, sqlite_path
 from duologue.web.app import Services, make_app
@@ -59,6 +68,8 @@ class Node:
             origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
             limited=settings.rate_limits == "on",
         )
+        self.provider = open_provider(settings.provider_url) if settings.provider_url else None
+        self.sms_callbacks = SmsCallbacks(self.provider) if self.provider else None
         self.services = Services(
             sessions=self.sessions,
             accounts=accounts,
@@ -68,7 +79,31 @@ class Node:
             events=Events(self.db, self.hub, self.sessions),
             info=ServerInfo("duologue", __version__, settings.sign_in, published(self._retention), []),
             check_ready=self.check_ready,
+            verifications=self._verifications(),
+            sms_callbacks=self.sms_callbacks,
+            simulator=self.provider if isinstance(self.provider, Simulator) else None,
+            trusted_proxies=parse_networks(settings.trusted_proxies),
+            public_url=settings.public_url.rstrip("/"),
         )
+
+    def _verifications(self) -> Verifications | None:
+        """The rules for codes, if signing in takes one. Raises `ValueError` for settings that make no sense."""
+        settings = self.settings
+        # Simulated texts cost nothing.
+        budget = 0 if isinstance(self.provider, Simulator) else round(settings.sms_daily_budget * MILLION)
+        policy = SmsPolicy(
+            allowed=parse_countries(settings.sms_countries),
+            denied=parse_countries(settings.sms_denied_countries),
+            daily_budget=budget,
+            prices=parse_prices(settings.sms_prices),
+        )
+        if settings.sign_in == "open" or self.provider is None:
+            return None
+        given = hashlib.sha256(settings.secret.encode()).digest() if settings.secret else None
+        secret = given or load_secret(Path(settings.data_dir) / "secret")
+        domain = urlsplit(settings.public_url).hostname if settings.public_url else None
+        wording = Wording(settings.sms_app_name, settings.sms_language or None, domain)
+        return Verifications(self.db, now_ms, self.provider, secret, policy, wording)
 
     def prepare(self) -> None:
         """Bring the schema up to date: on the embedded default always, elsewhere by `duologue migrate`."""
@@ -90,6 +125,8 @@ class Node:
         """Everything started, and stopped in the reverse order."""
         await self.bus.start(self.hub)
         await self.db.open(Publisher(self.bus, self.hub))
+        if self.provider and self.sms_callbacks:
+            await self.provider.start(self.sms_callbacks)
         loops = [
             asyncio.create_task(trim_forever(self.db, now_ms, self._retention)),
             asyncio.create_task(flush_forever(self.sessions.flush, self.receipts.flush)),
@@ -101,6 +138,8 @@ class Node:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            if self.provider:
+                await self.provider.aclose()
             await flush_once(self.sessions.flush, self.receipts.flush)
             await self.db.close()
             await self.bus.close()
@@ -110,4 +149,4 @@ class Node:
         return websocket_protocol(Door(self.desk), max_message=MAX_FRAME)
 
     def asgi(self) -> Litestar:
-        return make_app(self.services, None, [self.running])
+        return make_app(self.services, [self.running])

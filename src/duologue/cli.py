@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import typer
@@ -50,11 +51,10 @@ def _with_settings(command: Any) -> Any:
 
     def wrapped(**flags: Any) -> None:
         try:
-            settings = load(flags, os.environ)
+            command(load(flags, os.environ))
         except ConfigError as fault:
             typer.echo(f"duologue: {fault}", err=True)
             raise typer.Exit(_BAD_CONFIGURATION) from fault
-        command(settings)
 
     wrapped.__name__ = command.__name__
     wrapped.__doc__ = command.__doc__
@@ -85,6 +85,25 @@ def migrate(settings: Settings) -> None:
     for step in run(settings.store_url):
         typer.echo(f"{step.number:04d} {step.name}")
     typer.echo("The schema is up to date.")
+
+
+@app.command()
+def docs(
+    to: Annotated[Path, typer.Option(help="The folder with the generated documents.")] = Path("docs"),
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if something differs.")] = False,
+) -> None:
+    """Write the documents that are made from the code: OpenAPI, errors, settings."""
+    from duologue.docs import drift, write
+
+    if not check:
+        for path in write(to):
+            typer.echo(f"wrote {path}")
+        return
+    report = drift(to)
+    if report:
+        typer.echo("\n".join([*report, "The documents differ from the code: run `duologue docs`."]), err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 ENV_PREFIX: Final = "DUOLOGUE_"
+_SECRET_LENGTH: Final = 32
 _DATABASE_SCHEMES: Final = ("sqlite:///", "postgresql://", "postgres://")
 
 
@@ -37,7 +38,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
     sign_in: Annotated[
-        Literal["open"], Meta(description="How clients sign in. `open`: a phone number, without proof.")
+        Literal["open", "sms"],
+        Meta(
+            description="How clients sign in. `open`: a phone number, without proof. `sms`: a code proves it."
+        ),
     ] = "open"
     allow_open_network: Annotated[
         bool,
@@ -46,6 +50,58 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " Only behind something else that keeps strangers out."
         ),
     ] = False
+    allow_simulated_phones: Annotated[
+        bool,
+        Meta(
+            description="Listen beyond this machine although the phone simulator shows every code to anybody."
+            " For demonstrations only."
+        ),
+    ] = False
+    public_url: Annotated[
+        str,
+        Meta(
+            description="Where clients and SMS providers reach the server, e.g. `https://chat.example`."
+            " Browsers bind codes to its host."
+        ),
+    ] = ""
+    trusted_proxies: Annotated[
+        str,
+        Meta(
+            description="Networks of one's own reverse proxies, comma-separated, whose `X-Forwarded-For` is"
+            " believed, e.g. `127.0.0.1/32, 10.0.0.0/8`."
+        ),
+    ] = ""
+    secret: Annotated[
+        str,
+        Meta(
+            description="At least 32 characters, the same on every node; codes follow from it."
+            " Empty: made on the first start and kept in the data directory (mode 0600)."
+        ),
+    ] = ""
+    sms_url: Annotated[
+        str,
+        Meta(
+            description="How SMS are sent: `twilio://…`, `smpp://…`, `gateway+https://…`, `apprise+…`, or several in"
+            " order of preference. Empty: the phone simulator, on this machine alone."
+        ),
+    ] = ""
+    sms_app_name: Annotated[str, Meta(description="What the text of a code calls the product.")] = "Duologue"
+    sms_language: Annotated[
+        str, Meta(description="The language of codes, e.g. `fr`. Empty: that of the number's country.")
+    ] = ""
+    sms_countries: Annotated[
+        str, Meta(description="Countries, comma-separated (`FR,BE`), to which codes are sent. Empty: all.")
+    ] = ""
+    sms_denied_countries: Annotated[
+        str, Meta(description="Countries, comma-separated, to which no code is ever sent.")
+    ] = ""
+    sms_prices: Annotated[
+        str, Meta(description="The price of one SMS by country; `*` for all others, which it must have.")
+    ] = "US=0.01,CA=0.01,FR=0.06,DE=0.09,GB=0.05,*=0.10"
+    sms_daily_budget: Annotated[
+        float,
+        Meta(ge=0, description="What codes may cost in a day, in the currency of the prices; 0: no limit."),
+    ] = 20.0
     allowed_origins: Annotated[
         str,
         Meta(
@@ -68,6 +124,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def store_url(self) -> str:
         """The database to use."""
         return self.database_url or f"sqlite:///{Path(self.data_dir) / 'duologue.db'}"
+
+    @property
+    def provider_url(self) -> str:
+        """How SMS are sent; empty when they aren't: nobody needs one, and the simulator mustn't be public."""
+        if self.sms_url or not is_loopback(self.host):
+            return self.sms_url or ("simulator://" if self.sign_in == "sms" else "")
+        return "simulator://"
 
 
 def load(flags: Mapping[str, Any], env: Mapping[str, str]) -> Settings:
@@ -112,10 +175,24 @@ def _check(settings: Settings) -> None:
         raise ConfigError(
             "database_url must start with postgresql:// or sqlite:///; leave it empty for SQLite."
         )
-    if settings.sign_in == "open" and not is_loopback(settings.host) and not settings.allow_open_network:
+    if settings.secret and len(settings.secret) < _SECRET_LENGTH:
+        raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
+    if not is_loopback(settings.host):
+        _check_public(settings)
+
+
+def _check_public(settings: Settings) -> None:
+    if settings.sign_in == "open" and not settings.allow_open_network:
         raise ConfigError(
             f"With open sign-in anybody who reaches {settings.host} could sign in as anybody. Listen on 127.0.0.1,"
-            " or add --allow-open-network if something in front of the server keeps strangers out."
+            " or set sign_in to sms, or add --allow-open-network if something in front of the server keeps"
+            " strangers out."
+        )
+    simulated = "simulator://" in settings.sms_url or (settings.sign_in == "sms" and not settings.sms_url)
+    if simulated and not settings.allow_simulated_phones:
+        raise ConfigError(
+            f"The phone simulator would show every code to anybody who reaches {settings.host}. Set sms_url to a"
+            " real provider, or add --allow-simulated-phones for a demonstration."
         )
 
 

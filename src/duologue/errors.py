@@ -31,6 +31,24 @@ CODES: Final[dict[str, ErrorCode]] = {
         "No valid session token was given",
         "Send `Authorization: Bearer <token>`. If you did, the session has ended: sign in again.",
     ),
+    "code_wrong": ErrorCode(
+        HTTPStatus.UNAUTHORIZED,
+        "That is not the code",
+        "Ask the user again; `attempts_left` tells how often.",
+    ),
+    "code_expired": ErrorCode(
+        HTTPStatus.UNAUTHORIZED,
+        "The code is expired, used, or was tried too often",
+        "Ask for a new one by `POST /v1/verifications`.",
+    ),
+    "country_not_allowed": ErrorCode(
+        HTTPStatus.FORBIDDEN, "No codes are sent to that country", "The operator chooses the countries."
+    ),
+    "bad_signature": ErrorCode(
+        HTTPStatus.FORBIDDEN,
+        "The callback is not from the SMS provider",
+        "Only the provider can sign its callbacks.",
+    ),
     "verification_not_needed": ErrorCode(
         HTTPStatus.FORBIDDEN,
         "This server signs numbers in without a code",
@@ -105,6 +123,16 @@ CODES: Final[dict[str, ErrorCode]] = {
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "Something failed on the server",
         "Retry with the same `client_id`: nothing is sent twice. Report it if it stays.",
+    ),
+    "sms_budget_spent": ErrorCode(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "What the operator allows for SMS in a day is spent",
+        "Codes go out again after `Retry-After` seconds. Who is signed in is not concerned.",
+    ),
+    "sms_unavailable": ErrorCode(
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The SMS could not be handed to the network",
+        "Check the number with the user, then ask again after `Retry-After` seconds.",
     ),
     "overloaded": ErrorCode(
         HTTPStatus.SERVICE_UNAVAILABLE,

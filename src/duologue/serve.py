@@ -12,7 +12,7 @@ import uvicorn
 
 from duologue import __version__
 from duologue.app import Node
-from duologue.config import Settings
+from duologue.config import ConfigError, Settings
 from duologue.web.transport import HttpProtocol
 
 _BACKLOG = 2048
@@ -81,9 +81,12 @@ def listen(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> bool:
     """Run a node until a signal ends it; whether it started."""
     configure_logging(settings.log_level)
-    listener = listen(settings.host, settings.port)
-    node = Node(settings)
+    try:
+        node = Node(settings)
+    except (ValueError, PermissionError) as fault:
+        raise ConfigError(str(fault)) from fault
     node.prepare()
+    listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         node.asgi(),
         loop="uvloop",

@@ -95,7 +95,7 @@ class HttpProvider:
                 self.end_headers()
                 self.wfile.write(answer.body.encode())
 
-            do_GET = do_POST  # noqa: N815 - as the base class spells it
+            do_GET = do_PUT = do_POST  # noqa: N815 - as the base class spells them
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -72,6 +72,11 @@ class Smsc:
         self.order(do="answers", answers=answers)
         await self.until("obeyed")
 
+    async def caught_up(self) -> None:
+        """Wait until every submission that has been answered is among the events."""
+        self.order(do="answers", answers=[])
+        await self.until("obeyed")
+
     def deliver(self, data: bytes, **fields: Any) -> None:
         """Send a deliver_sm to the latest session."""
         self.order(do="deliver", data=data.hex(), **fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -54,12 +55,14 @@ class Events:
         self._db = db
         self._hub = hub
         self._sessions = sessions
+        self._waiters: set[Waiter] = set()
         self._stopped = False
 
     def stop(self) -> None:
         """The server is about to stop: let everybody go who waits for events."""
         self._stopped = True
-        self._hub.recheck()
+        for waiter in self._waiters:
+            waiter.recheck()
 
     async def latest(self, caller: Caller) -> int:
         """The seq of the caller's newest event."""
@@ -71,11 +74,11 @@ class Events:
         Raises `ApiError` `events_expired` with `latest`, `seq_out_of_range` beyond the newest event, and
         `not_signed_in` when the session ended meanwhile.
         """
-        page = await self._db.read(_read, caller.user_id, after, limit)
-        if page.items or not wait:
-            return page
-        async with aclosing(self.follow(caller, after, limit, wait)) as pages:
-            return await anext(pages, page)
+        if wait:
+            async with aclosing(self.follow(caller, after, limit, wait)) as pages:
+                async for page in pages:
+                    return page
+        return await self._db.read(_read, caller.user_id, after, limit)
 
     async def follow(
         self, caller: Caller, after: int, limit: int, wait: float
@@ -87,33 +90,56 @@ class Events:
         waiter = Waiter()
         # Attached first, then read: what is committed in between is not slept through.
         self._hub.attach(caller.user_id, waiter)
+        self._waiters.add(waiter)
         try:
-            page = await self._db.read(_read, caller.user_id, after, limit)
             while not self._stopped:
-                if not page.items:
-                    await waiter.wait(wait)
-                    page = await self._db.read(_read, caller.user_id, after, limit)
-                    await self._sessions.check(caller)
+                page = await self._next(waiter, caller, after, limit, wait)
                 yield page
                 after = page.next
-                page = await self._db.read(_read, caller.user_id, after, limit)
         finally:
+            self._waiters.discard(waiter)
             self._hub.detach(caller.user_id, waiter)
+
+    async def _next(self, waiter: Waiter, caller: Caller, after: int, limit: int, wait: float) -> EventPage:
+        """The next page as soon as there is something on it; what woke us may have been an echo of the past."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        while True:
+            await self._sessions.check(caller)
+            page = await self._db.read(_read, caller.user_id, after, limit)
+            if page.items or self._stopped or not await waiter.wait(deadline - loop.time()):
+                return page
 
 
 def _read(tx: Tx, user_id: int, after: int, limit: int) -> EventPage:
-    head = store.log_head(tx, user_id)
+    head, notices = read_log(tx, user_id, after, limit)
     check_position(head, after)
+    newest = notices[-1].seq if notices else after
+    return EventPage(notices, newest, newest < head.last_seq)
+
+
+def read_log(tx: Tx, user_id: int, after: int, limit: int) -> tuple[store.LogHead, list[Notice]]:
+    """The log's head, and what follows `after` without a hole. Raises `ApiError` `events_expired`."""
+    head = store.log_head(tx, user_id)
+    _check_floor(head, after)
     events = event_page(tx, user_id, after, limit)
-    newest = events[-1].seq if events else after
-    return EventPage([notice_of(event) for event in events], newest, newest < head.last_seq)
+    if events and events[0].seq != after + 1:
+        # Trimmed between the two looks: not every engine shows a transaction one and the same moment.
+        _check_floor(store.log_head(tx, user_id), after)
+        raise LookupError(f"the log of user {user_id} has a hole after {after}")
+    return head, [notice_of(event) for event in events]
 
 
 def check_position(head: store.LogHead, after: int) -> None:
-    """Raises `ApiError` when a log can't be followed from `after`."""
+    """Raises `ApiError` when a log can't be followed from `after`: `events_expired`, `seq_out_of_range`."""
+    _check_floor(head, after)
+    if after > head.last_seq:
+        raise ApiError("seq_out_of_range", errors={"after": f"the newest event is {head.last_seq}"})
+
+
+def _check_floor(head: store.LogHead, after: int) -> None:
+    """Raises `ApiError` `events_expired` when what follows `after` is no longer kept."""
     if after < head.floor:
         raise ApiError(
             "events_expired", f"Events up to {head.floor} are no longer kept.", latest=head.last_seq
         )
-    if after > head.last_seq:
-        raise ApiError("seq_out_of_range", errors={"after": f"the newest event is {head.last_seq}"})

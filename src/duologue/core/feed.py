@@ -1,55 +1,74 @@
 """A feed: one reader of a user's log, who gets every event exactly once and in order.
 
 The bus is fast and may lose, repeat or reorder; the log is the truth. The feed knows the next seq that it owes
-its reader: an equal notice is passed on, a lower one dropped, a higher one waited for a moment, and then the
+its reader: an equal notice is passed on, a lower one dropped, a higher one kept for a moment, and then the
 gap is read from the log. It is attached to the hub before it replays, so nothing falls in between.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Final
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
 
-from duologue.core.events import check_position, notice_of
+from duologue.core.events import check_position, read_log
 from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database, Tx
 from duologue.storage.events import LogHead, log_head
-from duologue.storage.replay import event_page
+
+_log = logging.getLogger(__name__)
 
 _PAGE: Final = 100
 _GAP_PATIENCE: Final = 0.02
 _EARLY: Final = 256
 _RETRY: Final = 1.0
 
-Emit = Callable[[Notice], None]
-Drained = Callable[[], Awaitable[None]]
+
+class Reader(Protocol):
+    """Whom a feed reads for."""
+
+    def emit(self, notice: Notice) -> None:
+        """The next event."""
+        ...
+
+    def foresee(self, notice: Notice) -> None:
+        """An event that has happened, and will be emitted once the reader has got those before it."""
+        ...
+
+    async def drained(self) -> None:
+        """Returns when the reader can take more."""
+        ...
+
+    def failed(self, error: ApiError) -> None:
+        """The log can't be followed any longer: `events_expired`, `not_signed_in` (no account), `internal`."""
+        ...
 
 
 class Feed:
-    """Follows a user's log from a seq on.
+    """Follows a user's log from a seq on."""
 
-    `emit` takes each event; `drained` returns when the reader can take more. `failed` is told once if the log
-    can't be followed any longer: `events_expired`, or `not_signed_in` when the account is gone.
-    """
+    __slots__ = (
+        "_behind",
+        "_closed",
+        "_db",
+        "_early",
+        "_gap_timer",
+        "_hub",
+        "_live",
+        "_reader",
+        "_task",
+        "_user_id",
+        "next",
+    )
 
-    def __init__(
-        self,
-        db: Database,
-        hub: Hub,
-        user_id: int,
-        emit: Emit,
-        drained: Drained,
-        failed: Callable[[ApiError], None],
-    ) -> None:
+    def __init__(self, db: Database, hub: Hub, user_id: int, reader: Reader) -> None:
         self._db = db
         self._hub = hub
         self._user_id = user_id
-        self._emit = emit
-        self._drained = drained
-        self._failed = failed
+        self._reader = reader
         self.next = 0
         self._live = False
         self._behind = False
@@ -84,14 +103,12 @@ class Feed:
         self._early.clear()
 
     def offer(self, notice: Notice) -> None:
-        if not self._live:
-            self._behind = True
+        if notice.seq > self.next or not self._live:
+            self._keep(notice)
         elif notice.seq == self.next:
             self._pass_on(notice)
             if self._early:
                 self._pass_on_early()
-        elif notice.seq > self.next:
-            self._keep_early(notice)
 
     def recheck(self) -> None:
         self._behind = True
@@ -102,13 +119,16 @@ class Feed:
 
     def _pass_on(self, notice: Notice) -> None:
         self.next = notice.seq + 1
-        self._emit(notice)
+        self._reader.emit(notice)
 
-    def _keep_early(self, notice: Notice) -> None:
-        """One came before its time: the missing ones are usually right behind."""
+    def _keep(self, notice: Notice) -> None:
+        """One came before its time: while live, the missing ones are usually right behind."""
+        self._reader.foresee(notice)
         if len(self._early) < _EARLY:
             self._early[notice.seq] = notice
-        if self._gap_timer is None:
+        else:
+            self._behind = True
+        if self._live and self._gap_timer is None:
             loop = asyncio.get_running_loop()
             self._gap_timer = loop.call_later(_GAP_PATIENCE, self.recheck)
 
@@ -124,31 +144,46 @@ class Feed:
             self._gap_timer = None
 
     async def _catch_up(self, caught_up: Callable[[], None] | None) -> None:
-        """Read the log until nothing is left to read and nothing came meanwhile."""
-        while True:
-            self._behind = False
-            try:
-                notices = await self._db.read(_read, self._user_id, self.next - 1)
-            except ApiError as fault:
-                if fault.code != "overloaded":
-                    self._failed(fault)
-                    return
-                await asyncio.sleep(_RETRY)
-                continue
-            for notice in notices:
-                await self._drained()
-                self._pass_on(notice)
-            if not notices and not self._behind:
-                break
-        self._early.clear()
-        self._live = True
-        if caught_up:
-            caught_up()
+        try:
+            while not await self._read_on():
+                pass
+        except ApiError as fault:
+            self._reader.failed(fault)
+        except Exception:  # noqa: BLE001 - its reader must not wait for ever
+            _log.exception("the log of user %d can't be read", self._user_id)
+            self._reader.failed(ApiError("internal"))
+        else:
+            self._live = True
+            if caught_up:
+                caught_up()
+
+    async def _read_on(self) -> bool:
+        """Pass on one page of the log; whether the reader has everything then that has happened."""
+        self._behind = False
+        try:
+            notices = await self._db.read(_read, self._user_id, self.next - 1)
+        except ApiError as fault:
+            if fault.code != "overloaded":
+                raise
+            await asyncio.sleep(_RETRY)
+            return False
+        for notice in notices:
+            await self._reader.drained()
+            self._pass_on(notice)
+        return len(notices) < _PAGE and await self._joins_live()
+
+    async def _joins_live(self) -> bool:
+        """Pass on what came while the log was read; whether that leaves no gap."""
+        while (notice := self._early.pop(self.next, None)) is not None:
+            await self._reader.drained()
+            self._pass_on(notice)
+        for seq in [seq for seq in self._early if seq < self.next]:
+            del self._early[seq]
+        return not self._early and not self._behind
 
 
 def _read(tx: Tx, user_id: int, after: int) -> list[Notice]:
-    head = log_head(tx, user_id)
+    head, notices = read_log(tx, user_id, after, _PAGE)
     if head.last_seq < after:
         raise ApiError("not_signed_in", "The account has been deleted.")
-    check_position(head, after)
-    return [notice_of(event) for event in event_page(tx, user_id, after, _PAGE)]
+    return notices

@@ -5,6 +5,7 @@ Requests refuse unknown fields: a typo must not be silently dropped. Responses m
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
@@ -117,8 +118,16 @@ class SignIn(Request):
     """Sign in with a phone number alone (open mode), or with a verification and its code (sms mode)."""
 
     phone: Phone | UnsetType = UNSET
-    verification_id: Annotated[str, Meta(max_length=64)] | UnsetType = UNSET
-    code: Annotated[str, Meta(max_length=16)] | UnsetType = UNSET
+    verification_id: (
+        Annotated[str, Meta(max_length=64, description="In sms mode: the `id` of the verification.")]
+        | UnsetType
+    ) = UNSET
+    code: (
+        Annotated[
+            str, Meta(max_length=16, description="In sms mode: what the SMS said.", examples=["204619"])
+        ]
+        | UnsetType
+    ) = UNSET
     device_name: DeviceName = ""
 
 
@@ -126,6 +135,12 @@ AnySignIn = Annotated[
     SignIn,
     Meta(extra_json_schema={"anyOf": [{"required": ["phone"]}, {"required": ["verification_id", "code"]}]}),
 ]
+
+
+class StartVerification(Request):
+    """Whom to send a code."""
+
+    phone: Phone
 
 
 class UpdateMe(Request):
@@ -146,7 +161,18 @@ class OpenChat(Request):
 class UpdateChat(Request):
     """What to change of one's own view of a chat; what is left out stays."""
 
-    muted_until: Time | UnsetType | None = UNSET
+    muted_until: (
+        Annotated[
+            datetime,
+            Meta(
+                tz=True,
+                description="RFC 3339, with an offset; null ends it. Kept to the millisecond.",
+                examples=["2026-11-24T07:00:00Z"],
+            ),
+        ]
+        | UnsetType
+        | None
+    ) = UNSET
     archived: bool | UnsetType = UNSET
     pinned: bool | UnsetType = UNSET
 
@@ -156,7 +182,7 @@ class SendToChat(Request):
 
     text: Text
     client_id: ClientId | UnsetType = UNSET
-    reply_to: Seq | None = None
+    reply_to: Annotated[Seq | None, Meta(description="The seq of the message that this one answers.")] = None
 
 
 class SendToPhone(Request):
@@ -165,7 +191,7 @@ class SendToPhone(Request):
     to: Phone
     text: Text
     client_id: ClientId | UnsetType = UNSET
-    reply_to: Seq | None = None
+    reply_to: Annotated[Seq | None, Meta(description="The seq of the message that this one answers.")] = None
 
 
 class MoveMark(Request):
@@ -209,6 +235,15 @@ class Session(Body, frozen=True):
     last_seen_at: Annotated[Time, Meta(description="Coarse: noted at most once a minute.")]
     ip: Annotated[str, Meta(description="The address that it signed in from.", examples=["127.0.0.1"])]
     current: Annotated[bool, Meta(description="Whether this is the session that asks.")]
+
+
+class Verification(Body, frozen=True):
+    """A code is on its way. Asking again before `resend_at` is refused."""
+
+    id: Annotated[str, Meta(examples=["vrf_01b2c3d4e5f60718"])]
+    expires_at: Time
+    resend_at: Time
+    channel: Literal["sms"]
 
 
 class SignedIn(Body, frozen=True):

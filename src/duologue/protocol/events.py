@@ -55,6 +55,20 @@ class SessionEnded(AnyEvent, frozen=True, tag="session.ended"):
 Event = MessageCreated | ReceiptUpdated | ChatUpdated | UserUpdated | SessionCreated | SessionEnded
 
 
+class ServerSentEvent(Body, frozen=True):
+    """One event of the stream (HTML Living Standard, section 9.2)."""
+
+    id: Annotated[str, Meta(description="The event's seq: what `Last-Event-ID` resumes from.", examples=["125"])]
+    event: Annotated[str, Meta(description="The event's `type`.", examples=["receipt.updated"])]
+    data: Annotated[
+        str,
+        Meta(
+            description="The event, as `GET /v1/events` has it.",
+            extra_json_schema={"contentMediaType": "application/json"},
+        ),
+    ]
+
+
 class EventPage(Body, frozen=True):
     """Events in the order of their seqs; go on with `after=next`."""
 

@@ -3,39 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
-from litestar import Request, delete, get, patch, post
+from litestar import delete, get, patch, post
+from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response import Stream
+from msgspec import UNSET
 
-from duologue.core.accounts import Accounts
+from duologue.clock import rfc3339
+from duologue.core.accounts import Accounts, SignedIn
 from duologue.core.sessions import Caller, Sessions
+from duologue.core.verifications import Verifications
 from duologue.errors import ApiError
-from duologue.model import decode_id
+from duologue.model import decode_id, encode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
 from duologue.web.request import PUBLIC
 
 
 @post(
+    "/v1/verifications",
+    tags=["Sign in"],
+    opt=PUBLIC,
+    status_code=202,
+    responses=errors(
+        "invalid_phone",
+        "verification_not_needed",
+        "country_not_allowed",
+        "rate_limited",
+        "sms_budget_spent",
+        "sms_unavailable",
+        signed_in=False,
+        body=True,
+    ),
+)
+async def start_verification(
+    data: bodies.StartVerification, state: State, address: NamedDependency[str]
+) -> bodies.Verification:
+    """Have a code sent by SMS. The answer is the same whether or not the number has an account."""
+    verifications = _verifications(state)
+    if verifications is None:
+        raise ApiError("verification_not_needed")
+    started = await verifications.start(data.phone, address)
+    return bodies.Verification(
+        id=encode_id("vrf", started.id),
+        expires_at=rfc3339(started.expires_at),
+        resend_at=rfc3339(started.next_send_at),
+        channel="sms",
+    )
+
+
+def _verifications(state: State) -> Verifications | None:
+    rules: Verifications | None = state.verifications
+    return rules
+
+
+@post(
     "/v1/sessions",
     tags=["Sign in"],
     opt=PUBLIC,
-    responses=errors("invalid_phone", "verification_not_needed", signed_in=False, body=True),
+    responses=errors(
+        "invalid_phone",
+        "verification_not_needed",
+        "verification_required",
+        "code_wrong",
+        "code_expired",
+        "rate_limited",
+        signed_in=False,
+        body=True,
+    ),
 )
 async def sign_in(
-    data: bodies.AnySignIn, request: Request[Any, Any, Any], accounts: NamedDependency[Accounts]
+    data: bodies.AnySignIn, state: State, address: NamedDependency[str], accounts: NamedDependency[Accounts]
 ) -> bodies.SignedIn:
-    """Sign in: the answer holds the token for everything else."""
-    if data.verification_id is not msgspec.UNSET or data.code is not msgspec.UNSET:
-        raise ApiError("verification_not_needed")
-    if data.phone is msgspec.UNSET:
-        raise ApiError("invalid", errors={"phone": "is required"})
-    ip = request.client.host if request.client else ""
-    signed = await accounts.sign_in(data.phone, data.device_name, ip)
+    """Sign in. The answer holds the token that goes with everything else."""
+    verifications = _verifications(state)
+    if verifications is None:
+        signed = await _sign_in_openly(data, address, accounts)
+    else:
+        signed = await _sign_in_by_code(data, address, verifications)
     return bodies.SignedIn(
         token=signed.token,
         session=render.session(signed.session, signed.session.id),
@@ -44,20 +92,40 @@ async def sign_in(
     )
 
 
+async def _sign_in_openly(data: bodies.SignIn, address: str, accounts: Accounts) -> SignedIn:
+    if data.verification_id is not UNSET or data.code is not UNSET:
+        raise ApiError("verification_not_needed")
+    if data.phone is UNSET:
+        raise ApiError("invalid", errors={"phone": "is required"})
+    return await accounts.sign_in(data.phone, data.device_name, address)
+
+
+async def _sign_in_by_code(data: bodies.SignIn, address: str, verifications: Verifications) -> SignedIn:
+    if data.phone is not UNSET:
+        raise ApiError("verification_required")
+    if data.verification_id is UNSET or data.code is UNSET:
+        missing = {"verification_id": data.verification_id, "code": data.code}
+        raise ApiError("invalid", errors={name: "is required" for name in missing if missing[name] is UNSET})
+    number = decode_id("vrf", data.verification_id)
+    return await verifications.redeem(number, data.code, data.device_name, address)
+
+
 @get("/v1/sessions", tags=["Sign in"], responses=errors())
 async def list_sessions(
     caller: NamedDependency[Caller], sessions: NamedDependency[Sessions]
 ) -> bodies.Page[bodies.Session]:
-    """One's signed-in devices, newest first."""
+    """List one's signed-in devices. Newest first."""
     live = await sessions.live(caller.user_id)
     return bodies.Page([render.session(session, caller.session_id) for session in live], None)
 
 
 @delete("/v1/sessions/{session_id:str}", tags=["Sign in"], responses=errors("not_found"))
 async def end_session(
-    session_id: bodies.SessionIdOrCurrent, caller: NamedDependency[Caller], sessions: NamedDependency[Sessions]
+    session_id: bodies.SessionIdOrCurrent,
+    caller: NamedDependency[Caller],
+    sessions: NamedDependency[Sessions],
 ) -> None:
-    """Sign one device out; `current` is the one that asks. Its sockets end within a second."""
+    """Sign one device out. `current` is the one that asks. Its sockets end within a second."""
     number = caller.session_id if session_id == "current" else decode_id("ses", session_id)
     if number is None:
         raise ApiError("not_found", "There is no such session of yours.")
@@ -72,7 +140,7 @@ async def end_other_sessions(caller: NamedDependency[Caller], sessions: NamedDep
 
 @get("/v1/me", tags=["Account"], responses=errors())
 async def get_me(caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]) -> bodies.Me:
-    """One's own profile and preferences."""
+    """Get one's own profile and preferences."""
     return render.me(await accounts.me(caller))
 
 
@@ -80,9 +148,9 @@ async def get_me(caller: NamedDependency[Caller], accounts: NamedDependency[Acco
 async def update_me(
     data: bodies.UpdateMe, caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]
 ) -> bodies.Me:
-    """Change what is given. With read receipts off, what one reads from then on is not shown to peers."""
-    name = None if data.display_name is msgspec.UNSET else data.display_name
-    receipts = None if data.read_receipts is msgspec.UNSET else data.read_receipts
+    """Change one's profile and preferences. With read receipts off, what one reads from then on is not shown to peers."""
+    name = None if data.display_name is UNSET else data.display_name
+    receipts = None if data.read_receipts is UNSET else data.read_receipts
     return render.me(await accounts.update(caller, name, read_receipts=receipts))
 
 
@@ -101,7 +169,7 @@ async def delete_me(caller: NamedDependency[Caller], accounts: NamedDependency[A
 async def export_me(
     caller: NamedDependency[Caller], accounts: NamedDependency[Accounts], sessions: NamedDependency[Sessions]
 ) -> Stream:
-    """Everything the server holds about oneself, as one JSON document."""
+    """Export everything the server holds about oneself. One JSON document, streamed."""
     user = await accounts.me(caller)
     live = await sessions.live(caller.user_id)
     head = {
@@ -130,6 +198,7 @@ async def _export(head: bytes, caller: Caller, accounts: Accounts) -> AsyncItera
 
 
 HANDLERS = [
+    start_verification,
     sign_in,
     list_sessions,
     end_session,

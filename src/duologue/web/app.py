@@ -7,22 +7,26 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
 import msgspec
-from litestar import Litestar
+from litestar import Litestar, Response, route
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi.config import OpenAPIConfig
+from litestar.handlers import HTTPRouteHandler
 
 from duologue.core.accounts import Accounts
+from duologue.core.addresses import Network
 from duologue.core.chats import Chats
 from duologue.core.events import Events
 from duologue.core.limits import MAX_BODY
 from duologue.core.messages import Messages
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
+from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.core.verifications import Verifications
 from duologue.protocol.bodies import ServerInfo
-from duologue.web import accounts, chats, events, messages, receipts, server
-from duologue.web.problems import handle
-from duologue.web.request import StrictRequest, provide_caller, require_session
+from duologue.sms.simulator import Simulator
+from duologue.web import accounts, callbacks, chats, events, messages, pages, receipts, server, simulator
+from duologue.web.problems import HEADERS, handle
+from duologue.web.request import PUBLIC, StrictRequest, provide_address, provide_caller, refuse_null, require_session
 
 _HANDLERS: Final[list[Any]] = [
     *server.HANDLERS,
@@ -31,6 +35,9 @@ _HANDLERS: Final[list[Any]] = [
     *messages.HANDLERS,
     *receipts.HANDLERS,
     *events.HANDLERS,
+    *callbacks.HANDLERS,
+    *simulator.HANDLERS,
+    *pages.HANDLERS,
 ]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -47,31 +54,50 @@ class Services(msgspec.Struct, frozen=True):
     events: Events
     info: ServerInfo
     check_ready: Callable[[], Awaitable[None]]
+    verifications: Verifications | None
+    sms_callbacks: SmsCallbacks | None
+    simulator: Simulator | None
+    trusted_proxies: Sequence[Network]
+    public_url: str
 
 
-def make_app(
-    services: Services, openapi: OpenAPIConfig | None, lifespan: Sequence[Lifespan] = ()
-) -> Litestar:
+def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The ASGI application over these services."""
     dependencies = {
         name: _given(getattr(services, name))
         for name in ("sessions", "accounts", "chats", "messages", "receipts", "events")
     }
     dependencies["caller"] = Provide(provide_caller, sync_to_thread=False)
+    dependencies["address"] = Provide(provide_address, sync_to_thread=False)
     return Litestar(
-        route_handlers=_HANDLERS,
-        guards=[require_session],
+        route_handlers=[*_options(_HANDLERS), *_HANDLERS],
+        guards=[require_session, refuse_null],
         dependencies=dependencies,
         exception_handlers={Exception: handle},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY,
-        openapi_config=openapi,
+        openapi_config=None,
+        response_headers=HEADERS,
         lifespan=list(lifespan),
-        state=State(
-            {"sessions": services.sessions, "info": services.info, "check_ready": services.check_ready}
-        ),
+        state=State(msgspec.structs.asdict(services)),
         logging_config=None,
     )
+
+
+def _options(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """What answers OPTIONS, path by path. Litestar's own names the methods of one handler, not of the path."""
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        for path in handler.paths:
+            methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
+    return [_option(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+
+
+def _option(path: str, allowed: str) -> HTTPRouteHandler:
+    async def answer() -> Response[None]:
+        return Response(None, status_code=204, headers={"Allow": allowed})
+
+    return route(path, http_method="OPTIONS", opt=PUBLIC, include_in_schema=False)(answer)
 
 
 def _given(part: Any) -> Provide:

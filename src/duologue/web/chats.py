@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 
 import msgspec
 from litestar import get, patch, put
 from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 
-from duologue.clock import from_rfc3339
 from duologue.core.chats import MAX_ACTIVITY, Chats
 from duologue.core.limits import MAX_CHATS_PAGE
 from duologue.core.sessions import Caller
-from duologue.errors import ApiError
 from duologue.model import decode_id
 from duologue.protocol import bodies, render
 from duologue.web.cursors import decode_cursor, encode_cursor
 from duologue.web.docs import errors
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
 @put("/v1/chats", tags=["Chats"], responses=errors("invalid_phone", "self_chat", body=True))
 async def open_chat(
     data: bodies.OpenChat, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
 ) -> bodies.Chat:
-    """The chat with a phone number, made if need be. A number nobody has signed in with yet is fine."""
+    """Open the chat with a phone number. It is made if need be. A number nobody has signed in with yet is fine."""
     return render.chat(await chats.open(caller, data.phone))
 
 
@@ -35,7 +37,7 @@ async def list_chats(
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_CHATS_PAGE, description="How many at most.")] = 20,
     cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
 ) -> bodies.Page[bodies.Chat]:
-    """One's chats, newest activity first."""
+    """List one's chats. Newest activity first."""
     below = decode_cursor("chats", caller.user_id, cursor) if cursor is not None else MAX_ACTIVITY
     page, position = await chats.page(caller, below, limit)
     following = encode_cursor("chats", caller.user_id, position) if position is not None else None
@@ -46,15 +48,18 @@ async def list_chats(
 async def get_chat(
     chat_id: bodies.ChatId, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
 ) -> bodies.Chat:
-    """One of one's chats."""
+    """Get a chat."""
     return render.chat(await chats.get(caller, decode_id("cht", chat_id)))
 
 
 @patch("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found", body=True))
 async def update_chat(
-    chat_id: bodies.ChatId, data: bodies.UpdateChat, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
+    chat_id: bodies.ChatId,
+    data: bodies.UpdateChat,
+    caller: NamedDependency[Caller],
+    chats: NamedDependency[Chats],
 ) -> bodies.Chat:
-    """Mute, archive or pin a chat, for oneself alone. What is left out stays."""
+    """Mute, archive or pin a chat. For oneself alone."""
     changes: dict[str, int | bool | None] = {}
     if data.muted_until is not msgspec.UNSET:
         changes["muted_until"] = _moment(data.muted_until)
@@ -65,11 +70,11 @@ async def update_chat(
     return render.chat(await chats.update(caller, decode_id("cht", chat_id), changes))
 
 
-def _moment(text: str | None) -> int | None:
-    try:
-        return None if text is None else from_rfc3339(text)
-    except ValueError as fault:
-        raise ApiError("invalid", errors={"muted_until": "must be an RFC 3339 time, or null"}) from fault
+def _moment(moment: datetime | None) -> int | None:
+    """In milliseconds since the Unix epoch, as far as these and RFC 3339's four digits for a year go."""
+    if moment is None:
+        return None
+    return min(max((moment - _EPOCH) // timedelta(milliseconds=1), 1), _LAST)
 
 
 HANDLERS = [open_chat, list_chats, get_chat, update_chat]

@@ -34,11 +34,16 @@ class Codec:
         if binary != self.binary:
             raise BadFrame
         try:
+            return self._decode_frame(payload)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise BadFrame from fault
+
+    def _decode_frame(self, payload: bytes) -> ClientFrame:
+        try:
             frame: ClientFrame = self._decode(payload)
         except msgspec.ValidationError as fault:
+            # Raised at the first thing that is wrong: only now is it seen whether the rest is even well-formed.
             raise self._explained(payload, fault) from fault
-        except (msgspec.DecodeError, UnicodeDecodeError) as fault:
-            raise BadFrame from fault
         return frame
 
     def _explained(self, payload: bytes, fault: msgspec.ValidationError) -> ApiError:

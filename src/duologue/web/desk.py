@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection
 from typing import Final, Protocol
 
@@ -14,6 +15,8 @@ from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
+
+_log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 25
 """Seconds between pings."""
@@ -65,4 +68,12 @@ class Desk:
             await asyncio.sleep(_CHECK_EVERY)
             now = loop.time()
             for connection in tuple(self.connections):
-                connection.beat(now, _SILENCE)
+                _beat(connection, now)
+
+
+def _beat(connection: Living, now: float) -> None:
+    """One connection's failure must not stop the heart for all the others."""
+    try:
+        connection.beat(now, _SILENCE)
+    except Exception:  # noqa: BLE001 - whatever it is
+        _log.exception("a connection could not be pinged")

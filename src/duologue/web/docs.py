@@ -10,6 +10,7 @@ from litestar.openapi.spec import Example
 
 from duologue.errors import CODES, ApiError
 from duologue.protocol.bodies import Problem
+from duologue.protocol.events import ServerSentEvent
 from duologue.web.problems import MEDIA_TYPE, problem
 
 _EVERYWHERE: Final = ("internal", "overloaded")
@@ -24,17 +25,10 @@ REPLAYED: Final = ResponseHeader(
 
 EVENT_STREAM: Final = {
     200: ResponseSpec(
-        data_container=str,
+        data_container=ServerSentEvent,
         generate_examples=False,
         media_type="text/event-stream",
-        description="A stream without end. A comment comes after each silence, `event: error` with a problem last.",
-        examples=[
-            Example(
-                value=": hello\n\nid: 125\nevent: receipt.updated\ndata: "
-                '{"seq":125,"type":"receipt.updated","at":"2026-11-23T09:30:01.480Z","data":{"chat_id":"cht_3243f6a8885a308d",'
-                '"user_id":"usr_243f6a8885a308d3","delivered":42,"read":38}}\n\n'
-            )
-        ],
+        description="Without end; a comment after each silence. When it must end, `event: error` comes with a problem.",
     )
 }
 
@@ -48,6 +42,9 @@ TAGS: Final = {
     "Events": "Everything that changes for a user is an event in that user's own log, numbered without holes and kept"
     " for the retention time. A client that has applied every event up to N has missed nothing.",
     "Server": "What this server is, and whether it is well.",
+    "SMS providers": "What SMS providers call: receipts, and what people answer by SMS. Each call is proved by the"
+    " provider's own signature.",
+    "Phone simulator": "Handsets to try the server with. There only while the simulator is the SMS provider.",
 }
 """The groups of routes, in the order in which they are shown."""
 

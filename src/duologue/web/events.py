@@ -39,7 +39,7 @@ async def list_events(
         float, QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for something new.")
     ] = 0,
 ) -> Response[EventPage]:
-    """What has happened since `after`, in order and without a hole; with `wait`, a long poll."""
+    """Read the event log. What has happened since `after`, in order and without a hole; with `wait`, a long poll."""
     page = await events.page(caller, after, limit, wait)
     body = b'{"items":[%s],"next":%d,"has_more":%s}' % (
         b",".join(notice.event for notice in page.items),
@@ -53,8 +53,7 @@ async def list_events(
     "/v1/events/stream",
     tags=["Events"],
     media_type="text/event-stream",
-    responses=EVENT_STREAM
-    | errors("events_expired", "seq_out_of_range", "invalid"),
+    responses=EVENT_STREAM | errors("events_expired", "seq_out_of_range", "invalid"),
 )
 async def stream_events(
     caller: NamedDependency[Caller],
@@ -63,14 +62,14 @@ async def stream_events(
         int | None, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")
     ] = None,
     last_event_id: Annotated[
-        int | None,
+        str | None,
         HeaderParameter(
-            name="Last-Event-ID", ge=0, le=bodies.MAX_SEQ, description="Resumes; goes before `after`."
+            name="Last-Event-ID", pattern="^[0-9]{1,10}$", description="Resumes; goes before `after`."
         ),
     ] = None,
 ) -> Stream:
-    """The log as server-sent events: `id` is the seq, `event` the type, `data` the event. Begins now by default."""
-    position = after if last_event_id is None else last_event_id
+    """Follow the event log. Server-sent events, beginning now unless told otherwise."""
+    position = after if last_event_id is None else int(last_event_id)
     if position is None:
         position = await events.latest(caller)
     # Looked at before the answer begins, so that a bad position is an HTTP error and not a dead stream.
@@ -99,7 +98,7 @@ def _server_sent_event(notice: Notice) -> bytes:
 async def ack_events(
     data: bodies.AckEvents, caller: NamedDependency[Caller], receipts: NamedDependency[Receipts]
 ) -> None:
-    """This device has everything up to this seq: the messages among it are delivered."""
+    """Acknowledge events. This device has everything up to this seq: the messages among it are delivered."""
     await receipts.ack(caller, data.seq)
 
 

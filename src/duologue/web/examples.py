@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from duologue import __version__
 from duologue.clock import DAY
 from duologue.core.limits import published
-from duologue.protocol import bodies, events
+from duologue.protocol import bodies, events, simulator
 
 _CLIENT_ID: Final = "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"
 _TEXT: Final = "Are you at the station already?"
@@ -26,7 +28,7 @@ _BEN: Final = bodies.Profile(
 )
 _SESSION: Final = bodies.Session(
     id="ses_13198a2e03707344",
-    device_name="Ana's phone",
+    device_name="Blue phone",
     created_at="2026-11-23T09:28:40.007Z",
     last_seen_at="2026-11-23T09:28:40.007Z",
     ip="127.0.0.1",
@@ -78,7 +80,7 @@ _SERVER: Final = bodies.ServerInfo(
 )
 
 EXAMPLES: Final[dict[Any, Any]] = {
-    bodies.SignIn: bodies.SignIn(phone="+33612345678", device_name="Ana's phone"),
+    bodies.SignIn: bodies.SignIn(phone="+33612345678", device_name="Blue phone"),
     bodies.SignedIn: bodies.SignedIn(
         token="dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc",  # noqa: S106 - it opens nothing
         session=_SESSION,
@@ -102,7 +104,26 @@ EXAMPLES: Final[dict[Any, Any]] = {
     bodies.MoveMark: bodies.MoveMark(seq=42),
     bodies.AckEvents: bodies.AckEvents(seq=125),
     events.EventPage: _EVENT_PAGE,
+    events.ServerSentEvent: events.ServerSentEvent(
+        id="125",
+        event="receipt.updated",
+        data=msgspec.json.encode(_EVENT_PAGE.items[1]).decode(),
+    ),
     bodies.ServerInfo: _SERVER,
+    simulator.Phones: simulator.Phones(items=["+447700900123"]),
+    simulator.Inbox: simulator.Inbox(
+        items=[
+            simulator.ReceivedSms(
+                id="1", sender="Duologue", to="+447700900123", text=_TEXT, parts=1, received_at=_SENT_AT
+            )
+        ]
+    ),
+    simulator.HandsetSms: simulator.HandsetSms(to="+33644600000", text="Two minutes!"),
+    simulator.SentSms: simulator.SentSms(id="2"),
+    simulator.SetBehaviour: simulator.SetBehaviour(reachable=False),
+    simulator.Behaviour: simulator.Behaviour(
+        reachable=False, delay_ms=0, loss=0.0, duplicate=0.0, reorder=0.0, multipart=True
+    ),
     bodies.Health: bodies.Health("ok"),
 }
 """By body; a body without an example is a failing test."""

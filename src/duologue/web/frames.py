@@ -6,7 +6,6 @@ frames behind them while they wait for the store, so that a client's order is ke
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, Protocol
@@ -15,16 +14,13 @@ from msgspec import UnsetType
 
 from duologue.core.feed import Feed
 from duologue.core.messages import explain
-from duologue.core.receipts import mark_of
+from duologue.core.receipts import Acks, mark_of
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Pair, decode_id
 from duologue.protocol import frames, render
 from duologue.storage.database import Marked, Posted
 from duologue.web.desk import Desk
-
-Unacked = deque[tuple[int, int, int]]
-"""Messages passed on and not acked yet: the event's seq, the chat, the message's seq."""
 
 
 class Client(Protocol):
@@ -33,9 +29,7 @@ class Client(Protocol):
     desk: Desk
     caller: Caller
     feed: Feed
-    in_flight: int
-    must_scan: bool
-    unacked: Unacked
+    acks: Acks
     watched: list[int]
 
     def say(self, frame: frames.ServerFrame) -> None:
@@ -50,16 +44,16 @@ class Client(Protocol):
         """Run what needs the store; the frames that follow wait for it."""
         ...
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> Any:
         """Run what needs the store beside the frames that follow."""
         ...
 
     def launched(self) -> None:
-        """One more message is in flight."""
+        """One more operation is in flight."""
         ...
 
     def settled(self) -> None:
-        """One of the messages in flight has been answered."""
+        """One of the operations in flight has been answered."""
         ...
 
     def signal(self, frame: bytes) -> None:
@@ -123,6 +117,7 @@ def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exce
         client.fail(explain(outcome), frame)
     elif outcome.replayed:
         client.spawn(_confirm_repeat(client, frame, pair, outcome))
+        return
     else:
         _confirm(client, frame, outcome, (0, 0))
     client.settled()
@@ -135,6 +130,8 @@ async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted
         client.fail(error, frame)
     else:
         _confirm(client, frame, posted, marks)
+    finally:
+        client.settled()
 
 
 def _confirm(client: Client, frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> None:
@@ -149,50 +146,8 @@ def ack(client: Client, frame: frames.Ack) -> None:
     newest = client.feed.next - 1
     if frame.seq > newest:
         client.fail(ApiError("seq_out_of_range", errors={"seq": f"the newest event sent is {newest}"}), frame)
-        return
-    if client.must_scan:
-        client.must_scan = False
-        client.unacked.clear()
-        client.spawn(_ack_from_log(client, frame))
-        return
-    covered: dict[int, int] = {}
-    unacked = client.unacked
-    while unacked and unacked[0][0] <= frame.seq:
-        _, chat_id, seq = unacked.popleft()
-        covered[chat_id] = seq
-    for chat_id, seq in covered.items():
-        _deliver(client, frame, chat_id, seq)
-    client.desk.receipts.note_ack(client.caller.user_id, frame.seq)
-
-
-def _deliver(client: Client, frame: frames.Ack, chat_id: int, seq: int) -> None:
-    user_id = client.caller.user_id
-    pair = client.desk.chats.known_pair(user_id, chat_id)
-    if pair is None:
-        client.spawn(_ack_from_log(client, frame))
-        return
-    try:
-        client.desk.receipts.submit(mark_of(pair, user_id, delivered=seq), partial(_acked, client, frame))
-    except ApiError as error:
-        _not_acked(client, frame, error)
-
-
-def _acked(client: Client, frame: frames.Ack, outcome: Marked | Exception) -> None:
-    if isinstance(outcome, Exception):
-        _not_acked(client, frame, explain(outcome))
-
-
-def _not_acked(client: Client, frame: frames.Ack, error: ApiError) -> None:
-    """The mark was not stored: the client's next ack must look at these events again."""
-    client.must_scan = True
-    client.fail(error, frame)
-
-
-async def _ack_from_log(client: Client, frame: frames.Ack) -> None:
-    try:
-        await client.desk.receipts.ack(client.caller, frame.seq)
-    except ApiError as error:
-        _not_acked(client, frame, error)
+    else:
+        client.acks.ack(frame.seq, client.spawn, partial(client.fail, frame=frame))
 
 
 def read(client: Client, frame: frames.Read) -> None:
@@ -219,11 +174,14 @@ def _mark_read(client: Client, frame: frames.Read, pair: Pair) -> None:
         client.desk.receipts.submit(mark, partial(_marked, client, frame))
     except ApiError as error:
         client.fail(error, frame)
+    else:
+        client.launched()
 
 
 def _marked(client: Client, frame: frames.Read, outcome: Marked | Exception) -> None:
     if isinstance(outcome, Exception):
         client.fail(explain(outcome), frame)
+    client.settled()
 
 
 def typing(client: Client, frame: frames.Typing) -> None:

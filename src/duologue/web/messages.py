@@ -26,8 +26,8 @@ _KEY = HeaderParameter(name="Idempotency-Key", description="Stands in for `clien
 IdempotencyKey = Annotated[bodies.ClientId | None, _KEY]
 
 
-def _bound(description: str) -> QueryParameter:
-    return QueryParameter(ge=0, le=bodies.MAX_SEQ, description=description)
+def _bound(description: str, lowest: int = 1) -> QueryParameter:
+    return QueryParameter(ge=lowest, le=bodies.MAX_SEQ, description=description)
 
 
 @post(
@@ -109,13 +109,15 @@ async def list_messages(
     messages: NamedDependency[Messages],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_MESSAGES_PAGE, description="How many at most.")] = 50,
     before: Annotated[int | None, _bound("Only what is older than this seq.")] = None,
-    after: Annotated[int | None, _bound("Only what is newer than this seq.")] = None,
+    after: Annotated[int | None, _bound("Only what is newer than this seq.", 0)] = None,
     around: Annotated[int | None, _bound("This seq in the middle.")] = None,
 ) -> bodies.MessagePage:
-    """Part of a chat in rising seq: below, above or around a seq; with no bound, the newest part."""
-    given = [
-        name for name, seq in (("before", before), ("after", after), ("around", around)) if seq is not None
-    ]
+    """Page through a chat. Below, above or around a seq, or the newest page; always in rising seq.
+
+    Costs the same at any depth.
+    """
+    bounds = (("before", before), ("after", after), ("around", around))
+    given = [name for name, seq in bounds if seq is not None]
     if len(given) > 1:
         raise ApiError(
             "invalid", errors=dict.fromkeys(given, "only one of before, after, around may be given")

@@ -20,6 +20,8 @@ from duologue.errors import ApiError
 _log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+"""On every answer, unless its route says otherwise: nothing is kept by a cache, nothing is guessed by a browser."""
 DOCUMENTATION: Final = "/docs/errors#"
 _BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
 
@@ -40,7 +42,7 @@ def problem(error: ApiError) -> dict[str, Any]:
 
 def respond(error: ApiError) -> Response[bytes]:
     """The HTTP answer to an error."""
-    headers = {}
+    headers = dict(HEADERS)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     if error.code == "not_signed_in":

@@ -26,7 +26,7 @@ async def mark_read(
     chats: NamedDependency[Chats],
     receipts: NamedDependency[Receipts],
 ) -> None:
-    """Everything up to this seq is read, and so delivered. Repeats and late arrivals are harmless."""
+    """Mark a chat as read. Everything up to this seq is read, and so delivered. Repeats and late arrivals are harmless."""
     pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
     await receipts.mark(mark_of(pair, caller.user_id, read=data.seq))
 
@@ -44,7 +44,7 @@ async def mark_delivered(
     chats: NamedDependency[Chats],
     receipts: NamedDependency[Receipts],
 ) -> None:
-    """Everything up to this seq has reached one of one's devices. Repeats and late arrivals are harmless."""
+    """Mark a chat as delivered. Everything up to this seq has reached one of one's devices. Repeats and late arrivals are harmless."""
     pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
     await receipts.mark(mark_of(pair, caller.user_id, delivered=data.seq))
 

@@ -10,6 +10,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from duologue.core.addresses import client_address
 from duologue.core.sessions import Caller, Sessions
 from duologue.errors import ApiError
 from duologue.web.problems import invalid_body
@@ -53,6 +54,30 @@ async def require_session(connection: ASGIConnection[Any, Any, Any, Any], route:
         raise ApiError("not_signed_in")
     sessions: Sessions = connection.app.state.sessions
     connection.scope["state"]["caller"] = await sessions.authenticate(header[len(_BEARER) :].strip())
+
+
+def provide_address(request: Request[Any, Any, Any]) -> str:
+    """The address that a request comes from, behind whatever proxies are trusted."""
+    peer = request.client.host if request.client else ""
+    forwarded = ", ".join(request.headers.getall("x-forwarded-for", []))
+    return client_address(peer, forwarded, request.app.state.trusted_proxies)
+
+
+async def refuse_null(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
+    """The guard against `?before=null`: a client's mistake, which litestar would take for a number not given.
+
+    Raises `ApiError` `invalid`.
+    """
+    if b"null" not in connection.scope["query_string"].lower():
+        return
+    parameters = route.parsed_fn_signature.parameters
+    refused = [
+        name
+        for name, value in connection.query_params.multi_items()
+        if value.lower() == "null" and name in parameters and str not in parameters[name].args
+    ]
+    if refused:
+        raise ApiError("invalid", errors=dict.fromkeys(refused, "Expected `int`, got `null`"))
 
 
 def provide_caller(request: Request[Any, Any, Any]) -> Caller:

@@ -15,20 +15,20 @@ from duologue.web.request import PUBLIC
 
 @get("/v1/server", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
 async def server_info(state: State) -> bodies.ServerInfo:
-    """What this server is, how one signs in, and every limit that a client needs."""
+    """Get what the server is and allows. How one signs in, and every limit that a client needs."""
     info: bodies.ServerInfo = state.info
     return info
 
 
 @get("/healthz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
 async def healthz() -> bodies.Health:
-    """The process is up."""
+    """Tell whether the process is up."""
     return bodies.Health("ok")
 
 
 @get("/readyz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
 async def readyz(state: State) -> bodies.Health:
-    """The node can serve: its store answers. `overloaded` otherwise."""
+    """Tell whether the node can serve. Its store answers, or else the answer is `overloaded`."""
     await state.check_ready()
     return bodies.Health("ok")
 
@@ -36,7 +36,8 @@ async def readyz(state: State) -> bodies.Health:
 @get("/metrics", opt=PUBLIC, include_in_schema=False)
 async def metrics() -> Response[bytes]:
     """For Prometheus, in its text format."""
-    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+    # Litestar adds the charset of a text itself.
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8"))
 
 
 HANDLERS: list[Any] = [server_info, healthz, readyz, metrics]

@@ -7,6 +7,7 @@ future. Whatever must wait for the store holds back the frames behind it, so a c
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -22,6 +23,7 @@ from duologue.core.limits import (
     MAX_OUTBOUND,
     MAX_SOCKETS_PER_USER,
 )
+from duologue.core.receipts import Acks
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
@@ -34,10 +36,26 @@ from duologue.web.handshake import Handshake, Refusal, origin_allowed
 from duologue.web.problems import problem
 from duologue.web.wire import Wire
 
+_log = logging.getLogger(__name__)
+
 _HELLO_WITHIN: Final = 10.0
 _DRAIN_WITHIN: Final = 30.0
 _BACKLOG: Final = 64
-_UNACKED: Final = 2_000
+
+
+_WHEN_REFUSED: Final = {
+    "not_signed_in": 4001,
+    "events_expired": 4011,
+    "seq_out_of_range": 4000,
+    "internal": 1011,
+}
+"""The close code when `hello` fails; for the rest it is 1001: try again."""
+_WHEN_LOST: Final = {
+    "events_expired": (4011, "events expired"),
+    "not_signed_in": (4003, "session ended"),
+    "internal": (1011, "internal"),
+}
+"""The close code and reason when the log can't be followed any longer."""
 
 
 class Connection:
@@ -48,24 +66,25 @@ class Connection:
         "_backlog",
         "_busy",
         "_codec",
+        "_in_flight",
         "_leaving",
         "_loop",
+        "_pinged_at",
         "_refilled_at",
         "_resumed",
         "_tasks",
         "_timer",
         "_token",
+        "acks",
         "caller",
         "desk",
         "feed",
         "heard_at",
-        "in_flight",
-        "must_scan",
-        "pinged_at",
-        "unacked",
         "watched",
         "wire",
     )
+
+    acks: Acks
 
     def __init__(self, desk: Desk, codec: Codec, token: str | None) -> None:
         self.desk = desk
@@ -75,16 +94,14 @@ class Connection:
         self.caller: Caller | None = None
         self.feed: Feed | None = None
         self._busy = False
-        self._backlog: deque[tuple[bytes, bool]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.unacked: deque[tuple[int, int, int]] = deque()
-        self.must_scan = False
-        self.in_flight = 0
+        self._backlog: deque[tuple[bytes, bool]] | None = None
+        self._tasks: set[asyncio.Task[None]] | None = None
+        self._in_flight = 0
         self._leaving = False
         self._resumed: asyncio.Event | None = None
         self.watched: list[int] = []
         self._allowance = float(FRAME_BURST)
-        self.heard_at = self.pinged_at = self._refilled_at = self._loop.time()
+        self.heard_at = self._pinged_at = self._refilled_at = self._loop.time()
 
     # From the wire.
 
@@ -95,6 +112,8 @@ class Connection:
 
     def on_message(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 - called for every frame
         if self._busy or self._backlog:
+            if self._backlog is None:
+                self._backlog = deque()
             self._backlog.append((payload, binary))
             if len(self._backlog) >= _BACKLOG:
                 self.wire.pause_reading()
@@ -124,67 +143,78 @@ class Connection:
     def on_close(self, code: int) -> None:  # noqa: ARG002 - whatever the reason, the same is left to do
         self._timer.cancel()
         self.desk.connections.discard(self)
-        for task in tuple(self._tasks):
+        self._backlog = None
+        for task in tuple(self._tasks or ()):
             task.cancel()
         if self.feed:
             self.feed.close()
         if self.caller:
             self.desk.presence.leave(self.caller.user_id, self)
             self.desk.presence.unwatch(self.watched, self)
-        self._backlog.clear()
-        self.unacked.clear()
 
-    # From the heart, the hub and the feed.
+    # From the heart and the hub.
 
     def beat(self, now: float, silence: float) -> None:
         """Ping the client when it is time, or give it up for dead."""
         if now - self.heard_at > silence:
-            self.wire.close(1001, "no sign of life")
-        elif now - self.pinged_at >= HEARTBEAT:
-            self.pinged_at = now
+            self._end(1001, "no sign of life")
+        elif now - self._pinged_at >= HEARTBEAT:
+            self._pinged_at = now
             self.wire.ping()
 
     def signal(self, frame: bytes) -> None:
-        self._push(self._codec.from_json(frame))
+        if self._resumed is None:  # what is of no use later doesn't queue for a slow reader
+            self._push(self._codec.from_json(frame))
 
-    def _event(self, notice: Notice) -> None:
-        if notice.kind == Kind.MESSAGE_CREATED and not notice.b:
-            self._await_ack(notice)
+    # From the feed.
+
+    def emit(self, notice: Notice) -> None:
+        self.acks.gave(notice)
         self._push(self._codec.from_json(b'{"op":"event",' + notice.event[1:]))
-        if notice.kind == Kind.SESSION_ENDED and self.caller and notice.ref == self.caller.session_id:
-            self.wire.close(4003, "session ended")
+        self.foresee(notice)
 
-    def _await_ack(self, notice: Notice) -> None:
-        if len(self.unacked) >= _UNACKED:
-            # A client that never acks costs no more memory; should it ack after all, the log tells the rest.
-            self.unacked.clear()
-            self.must_scan = True
-        self.unacked.append((notice.seq, notice.ref, notice.a))
+    def foresee(self, notice: Notice) -> None:
+        """The end of the session doesn't wait until a slow reader has come to it."""
+        if self.caller is None:
+            return
+        if notice.kind == Kind.SESSION_ENDED and notice.ref == self.caller.session_id:
+            self._end(4003, "session ended")
+        elif notice.kind == Kind.USER_UPDATED and notice.ref == self.caller.user_id:
+            self.spawn(self._check_session(self.caller))
 
-    def _lost(self, error: ApiError) -> None:
-        """The log can't be followed any longer."""
+    async def _check_session(self, caller: Caller) -> None:
+        try:
+            await self.desk.sessions.check(caller)
+        except ApiError as error:
+            self.failed(error)
+
+    def failed(self, error: ApiError) -> None:
         if error.code == "events_expired":
             self.fail(error)
-            self.wire.close(4011, "events expired")
-        else:
-            self.wire.close(4003, "account deleted")
+        code, reason = _WHEN_LOST.get(error.code, (1001, error.code))
+        self._end(code, reason)
 
-    async def _drained(self) -> None:
+    async def drained(self) -> None:
         if self._resumed is None:
             return
         try:
             async with asyncio.timeout(_DRAIN_WITHIN):
                 await self._resumed.wait()
         except TimeoutError:
-            self.wire.close(4008, "too slow")
+            self._end(4008, "too slow")
 
     # Answers.
 
     def _push(self, payload: bytes) -> None:
         if self.wire.buffered_bytes + len(payload) > MAX_OUTBOUND:
-            self.wire.close(4008, "too slow")
+            self._end(4008, "too slow")
         else:
             self.wire.send(payload, binary=self._codec.binary)
+
+    def _end(self, code: int, reason: str) -> None:
+        """Say good-bye. What came before and waits for its turn is dropped: nobody would hear the answer."""
+        self._backlog = None
+        self.wire.close(code, reason)
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Queue a frame for the client."""
@@ -207,82 +237,97 @@ class Connection:
 
     def _handle(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 - called for every frame
         try:
-            self._spend()
+            within_limit = self._spend()
             frame = self._codec.decode(payload, binary=binary)
-            if self.caller is None:
+            if not within_limit:
+                self.fail(_too_many_frames(), frame)
+            elif self.caller is None:
                 self._greet(frame)
             else:
                 HANDLERS[type(frame)](self, frame)
         except BadFrame:
-            self.wire.close(4000, "not a frame")
+            self._end(4000, "not a frame")
         except ApiError as error:
             self.fail(error)
             if self.caller is None:
-                self.wire.close(4000, "not a valid hello")
+                self._end(4000, "not a valid hello")
 
-    def _spend(self) -> None:
-        """A token bucket. Raises `ApiError` `rate_limited`."""
+    def _spend(self) -> bool:
+        """A token bucket; whether this frame is within the limit."""
         if self._allowance < 1:
             now = self._loop.time()
             earned = (now - self._refilled_at) * FRAMES_PER_SECOND
             self._allowance = min(FRAME_BURST, self._allowance + earned)
             self._refilled_at = now
             if self._allowance < 1 and self.desk.limited:
-                raise ApiError("rate_limited", "Too many frames.", retry_after=1 / FRAMES_PER_SECOND)
+                return False
         self._allowance -= 1
+        return True
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run what needs the store; the frames that follow wait for it."""
         self._busy = True
-        self.spawn(self._in_turn(work))
+        self.spawn(work).add_done_callback(self._next_turn)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run what needs the store beside the frames that follow."""
         task = self._loop.create_task(work)
+        if self._tasks is None:
+            self._tasks = set()
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
+        return task
 
-    async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
-        try:
-            await work
-        finally:
-            self._busy = False
-            self._work_off()
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if self._tasks:
+            self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()):
+            _log.error("a frame could not be handled", exc_info=fault)
+            self._end(1011, "internal")
+
+    def _next_turn(self, _: asyncio.Task[None]) -> None:
+        self._busy = False
+        self._work_off()
+        self._leave_if_idle()
 
     def _work_off(self) -> None:
         while self._backlog and not self._busy:
             self._handle(*self._backlog.popleft())
-        if not self._backlog and self.in_flight < MAX_IN_FLIGHT and not self._leaving:
+        if not self._backlog and self._in_flight < MAX_IN_FLIGHT and not self._leaving:
             self.wire.resume_reading()
 
     def _greet(self, frame: frames.ClientFrame) -> None:
-        token = frame.token if isinstance(frame, frames.Hello) and frame.token is not UNSET else self._token
-        if token is None:
-            self.wire.close(4001, "not signed in")
-        elif isinstance(frame, frames.Hello):
-            self._timer.cancel()
+        if not isinstance(frame, frames.Hello):
+            self._end(4000, "the first frame must be hello")
+            return
+        token = self._token if frame.token is UNSET else frame.token
+        self._timer.cancel()
+        if token:
             self.later(self._sign_in(frame, token))
         else:
-            self.wire.close(4000, "the first frame must be hello")
+            self._end(4001, "not signed in")
 
     async def _sign_in(self, hello: frames.Hello, token: str) -> None:
         try:
             caller = await self.desk.sessions.authenticate(token)
-            if self.desk.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
-                self.wire.close(4009, "too many connections")
-                return
             await self._follow(caller, hello)
         except ApiError as error:
-            self._turn_away(error)
+            self.fail(error)
+            self._end(_WHEN_REFUSED.get(error.code, 1001), error.code)
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
         desk = self.desk
-        feed = Feed(desk.db, desk.hub, caller.user_id, self._event, self._drained, self._lost)
-        self.feed = feed
+        feed = self.feed = Feed(desk.db, desk.hub, caller.user_id, self)
         head = await feed.open(None if hello.after is UNSET else hello.after)
         # Looked at again now that the log is followed: an end of the session in between would be missed.
         await desk.sessions.check(caller)
         user = await desk.accounts.me(caller)
-        self.must_scan = head.acked < feed.next - 1
+        # Counted without a pause before it is entered, or many at once would slip through.
+        if desk.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
+            self._end(4009, "too many connections")
+            return
+        position = feed.next - 1
+        self.acks = Acks(desk.receipts, caller, position if head.acked < position else 0)
         self.caller = caller
         self._token = None
         desk.presence.arrive(caller.user_id, self)
@@ -295,29 +340,32 @@ class Connection:
                 ref=hello.ref,
             )
         )
-        feed.start(lambda: self.say(frames.CaughtUp(seq=feed.next - 1)))
+        feed.start(self._caught_up)
 
-    def _turn_away(self, error: ApiError) -> None:
-        self.fail(error)
-        code = {"not_signed_in": 4001, "events_expired": 4011, "seq_out_of_range": 4000}.get(error.code, 1001)
-        self.wire.close(code, error.code)
+    def _caught_up(self) -> None:
+        assert self.feed
+        self.say(frames.CaughtUp(seq=self.feed.next - 1))
 
     def launched(self) -> None:
-        """One more message is in flight; too many, and the client must wait before it is read again."""
-        self.in_flight += 1
-        if self.in_flight >= MAX_IN_FLIGHT:
+        """One more operation is in flight; too many, and the client must wait before it is read again."""
+        self._in_flight += 1
+        if self._in_flight >= MAX_IN_FLIGHT:
             self.wire.pause_reading()
 
     def settled(self) -> None:
-        """One of the messages in flight has been answered."""
-        self.in_flight -= 1
-        if self.in_flight == MAX_IN_FLIGHT - 1:
+        """One of the operations in flight has been answered."""
+        self._in_flight -= 1
+        if self._in_flight == MAX_IN_FLIGHT - 1:
             self._work_off()
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        if self._leaving and not self.in_flight:
-            self.wire.close(1001, "server going away")
+        if self._leaving and not self._in_flight and not self._busy:
+            self._end(1001, "server going away")
+
+
+def _too_many_frames() -> ApiError:
+    return ApiError("rate_limited", "Too many frames.", retry_after=1 / FRAMES_PER_SECOND)
 
 
 class Door:

@@ -278,9 +278,8 @@ class Wire(WSListener):
         protocol.give_back_buffer()
 
     def _answer_ping(self, payload: bytes) -> None:
-        if (
-            self._paused
-        ):  # RFC 6455 section 5.5.3: the latest one will do, so a flood of pings costs no memory
+        if self._paused:
+            # The latest one will do (RFC 6455 section 5.5.3), so that a flood of pings costs no memory.
             self._late_pong = payload
         else:
             self._queue(_SEND_PONG, payload)

@@ -1,0 +1,51 @@
+"""The server's secret: made on the first start, or given; the same on every node."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+_BYTES: Final = 32
+_CODE_SPACE: Final = 1_000_000
+
+
+def load_secret(path: Path) -> bytes:
+    """The secret in a file of mode 0600, which is made if need be. Several processes may try at once.
+
+    Raises `PermissionError` with what to do when others can read it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    if not path.exists():
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            # A link appears whole or not at all, and only for the first who comes.
+            os.link(fresh, path)
+        except FileExistsError:
+            pass
+        finally:
+            fresh.unlink()
+    if path.stat().st_mode & 0o077:
+        raise PermissionError(f"{path} can be read by others: run `chmod 600 {path}`.")
+    return bytes.fromhex(path.read_text().strip())
+
+
+def code_for(secret: bytes, verification_id: int) -> str:
+    """The six digits of a verification: HMAC-SHA-256 of its random id, so they need not be stored.
+
+    Whoever holds the database but not the secret learns nothing of them. The bias of the reduction is 2**-44.
+    """
+    digest = hmac.digest(secret, b"sign-in code %d" % verification_id, hashlib.sha256)
+    return f"{int.from_bytes(digest[:8]) % _CODE_SPACE:06d}"
+
+
+def same_code(given: str, right: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(given.encode(), right.encode())

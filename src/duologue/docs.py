@@ -1,0 +1,123 @@
+"""The documents in `docs/` that are made from the code: written anew, or compared with what is there."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any, Final, get_args, get_type_hints
+
+from msgspec import Meta
+
+from duologue.app import Node
+from duologue.config import ENV_PREFIX, Settings
+from duologue.errors import CODES
+from duologue.web.openapi import document
+
+_SHOWN_LINES: Final = 20
+_MADE: Final = "<!-- Made from the code by `duologue docs`. Change it there. -->\n\n"
+
+
+def make() -> dict[str, str]:
+    """Every generated document by its file name."""
+    api = document(Node(Settings()).asgi())
+    return {
+        "openapi.json": json.dumps(api, indent=2, ensure_ascii=False) + "\n",
+        "errors.md": _errors(api),
+        "settings.md": _settings(),
+    }
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the documents into a folder, made if need be; which of them changed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    changed = []
+    for name, text in make().items():
+        path = folder / name
+        if _read(path) != text:
+            path.write_text(text, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def drift(folder: Path) -> list[str]:
+    """What a folder has otherwise than the code says, as the beginnings of diffs; empty when nothing."""
+    report: list[str] = []
+    for name, text in make().items():
+        path = folder / name
+        lines = list(
+            difflib.unified_diff(
+                _read(path).splitlines(), text.splitlines(), str(path), "the code", lineterm="", n=1
+            )
+        )
+        report += lines[:_SHOWN_LINES]
+        if len(lines) > _SHOWN_LINES:
+            report.append(f"… and {len(lines) - _SHOWN_LINES} more lines")
+    return report
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _errors(api: dict[str, Any]) -> str:
+    rows = [
+        f'| <a id="{code}"></a>`{code}` | {int(spec.status)} | {spec.title} | {spec.advice} |'
+        for code, spec in CODES.items()
+    ]
+    return (
+        f"# Errors\n\n{_MADE}"
+        "Every failure is an `application/problem+json` document (RFC 9457). Programs go by its `code`, one of this\n"
+        "closed list, which a socket's `error` frames use as well. `detail` is for people, `errors` names each field\n"
+        "that was refused, and `type` leads to the code's entry in the server's own `/docs/errors`.\n\n"
+        "```json\n"
+        f"{json.dumps(_example(api), indent=2, ensure_ascii=False)}\n"
+        "```\n\n"
+        "| Code | Status | Meaning | What to do |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "429 and 503 carry `Retry-After` in seconds, 401 carries `WWW-Authenticate: Bearer`, 405 carries `Allow`.\n"
+        "Which operation answers with which code is in [openapi.json](openapi.json).\n"
+    )
+
+
+def _example(api: dict[str, Any]) -> Any:
+    (media,) = api["components"]["responses"]["invalid"]["content"].values()
+    return media["examples"]["invalid"]["value"]
+
+
+def _settings() -> str:
+    hints = get_type_hints(Settings, include_extras=True)
+    rows = [
+        _setting(name, *get_args(hints[name]), default)
+        for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True)
+    ]
+    return (
+        f"# Settings\n\n{_MADE}"
+        "A flag of `duologue serve` goes before its environment variable, that before a TOML file, that before the\n"
+        f"default. The file is named by `--config` or `{ENV_PREFIX}CONFIG`; its keys are the flags' names with `_` for\n"
+        "`-`. What is wrong stops the server before it starts, with exit code 2 and a sentence that says why.\n\n"
+        "| Flag | Variable | Default | Meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+    )
+
+
+def _setting(name: str, kind: Any, meta: Meta, default: Any) -> str:
+    flag = f"--{name.replace('_', '-')}"
+    if kind is bool:
+        flag = f"{flag}`, `--no-{name.replace('_', '-')}"
+    text = str(meta.description)
+    if len(get_args(kind)) > 1:
+        text += " One of " + ", ".join(f"`{value}`" for value in get_args(kind)) + "."
+    bounds = [
+        f"{word} {bound}"
+        for word, bound in (("at least", meta.ge), ("at most", meta.le))
+        if bound is not None
+    ]
+    if bounds:
+        text += f" {' and '.join(bounds).capitalize()}."
+    shown = (
+        ("on" if default else "off")
+        if isinstance(default, bool)
+        else f"`{default}`"
+        if default != ""
+        else "–"
+    )
+    return f"| `{flag}` | `{ENV_PREFIX}{name.upper()}` | {shown} | {text.replace('|', chr(92) + '|')} |"

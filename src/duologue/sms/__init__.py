@@ -1,0 +1,1 @@
+"""Text messages out and in, through one provider or several."""

@@ -1,0 +1,96 @@
+"""The dozens of SMS services that Apprise knows: for sending only, with no id, no reason and no receipt."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
+
+from apprise import Apprise, NotifyFormat
+
+from duologue.sms.address import ProviderUrl
+from duologue.sms.provider import (
+    Accepted,
+    Capabilities,
+    OutgoingSms,
+    Sink,
+    Unavailable,
+    WithoutCallbacks,
+    require_e164,
+)
+from duologue.sms.segments import measure
+
+# Below WARNING both write URLs, with their tokens, and texts to the log.
+for _library in ("apprise", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
+
+_THREADS = 4
+_SAMPLE = "+15005550006"
+
+
+class AppriseService(WithoutCallbacks):
+    """The provider `apprise+SCHEME://…{to}…`.
+
+    Apprise blocks, so it runs in a few threads. It says only yes or no, and its no may hide a time-out:
+    therefore every failure is `Unavailable` with an unknown outcome, and our reference is the id.
+    """
+
+    capabilities = Capabilities(receipts=False, inbound=False, idempotent=False, explains=False)
+
+    def __init__(self, name: str, template: str, *, timeout: float = 15) -> None:
+        self.name = name
+        self._template = template
+        self._timeout = timeout
+        self._free = asyncio.Semaphore(_THREADS)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="apprise")
+
+    async def start(self, sink: Sink) -> None:
+        """Apprise only sends; there is nothing to open."""
+
+    async def aclose(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def send(self, sms: OutgoingSms) -> Accepted:
+        require_e164(sms.to)
+        service = _service(self._template, sms.to)
+        if service is None:
+            raise Unavailable(f"{self.name}: Apprise cannot use the URL for this number")
+        if not await self._notify(service, sms.text):
+            raise Unavailable(f"{self.name} failed without a reason", outcome_unknown=True)
+        return Accepted(self.name, (sms.reference,), measure(sms.text).parts)
+
+    async def _notify(self, service: Apprise, text: str) -> bool:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Unavailable(f"{self.name} is busy", retry_after=self._timeout) from None
+        loop = asyncio.get_running_loop()
+        work = loop.run_in_executor(
+            self._threads, lambda: service.notify(body=text, body_format=NotifyFormat.TEXT)
+        )
+        work.add_done_callback(lambda _: self._free.release())
+        try:
+            async with asyncio.timeout(self._timeout):
+                return bool(await asyncio.shield(work))
+        except TimeoutError:
+            raise Unavailable(f"{self.name} did not answer", outcome_unknown=True) from None
+
+
+def _service(template: str, to: str) -> Apprise | None:
+    service = Apprise()
+    return service if service.add(template.replace("{to}", quote(to, safe=""))) else None
+
+
+def from_url(url: ProviderUrl, name: str) -> AppriseService:
+    """The provider for `apprise+SCHEME://…`, an Apprise URL with {to} where the number goes.
+
+    Raises `BadProviderUrl`.
+    """
+    template = url.raw.removeprefix("apprise+")
+    if "{to}" not in template:
+        raise url.refuse("needs {to} where the recipient's number goes, as in apprise+d7sms://token@{to}.")
+    if _service(template, _SAMPLE) is None:
+        raise url.refuse("is not a URL that Apprise can use: see its page of the service for the right form.")
+    return AppriseService(name, template)

@@ -1,0 +1,46 @@
+"""Where SMS providers call back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from litestar import Request, post
+from litestar.datastructures import State
+from msgspec import Meta
+
+from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.errors import ApiError
+from duologue.sms.provider import Callback
+from duologue.web.docs import errors
+from duologue.web.request import PUBLIC
+
+_Provider = Annotated[str, Meta(description="The provider's name: the scheme of its URL.", examples=["twilio"])]
+_Kind = Annotated[str, Meta(description="`status` or `inbound`.", examples=["status"])]
+
+
+@post(
+    "/v1/sms/{provider:str}/{kind:str}",
+    tags=["SMS providers"],
+    opt=PUBLIC,
+    status_code=204,
+    responses=errors("not_found", "bad_signature", "invalid", "too_large", signed_in=False),
+)
+async def sms_callback(provider: _Provider, kind: _Kind, request: Request[Any, Any, Any], state: State) -> None:
+    """Take a provider's callback: a receipt (`status`) or a text from a handset (`inbound`).
+
+    Authenticated by the provider's own signature scheme; repeats and reordering are harmless.
+    """
+    callbacks: SmsCallbacks | None = state.sms_callbacks
+    if callbacks is None or kind not in ("status", "inbound"):
+        raise ApiError("not_found", "There is no such SMS provider here.")
+    known: Literal["status", "inbound"] = "status" if kind == "status" else "inbound"
+    base = state.public_url or str(request.base_url).rstrip("/")
+    query = f"?{request.scope['query_string'].decode('latin-1')}" if request.scope["query_string"] else ""
+    url = f"{base}{request.scope['path']}{query}"
+    callback = Callback(
+        url, {name.lower(): value for name, value in request.headers.items()}, await request.body()
+    )
+    await callbacks.accept(provider, known, callback)
+
+
+HANDLERS: list[Any] = [sms_callback]

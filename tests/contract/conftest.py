@@ -1,0 +1,24 @@
+"""Stores to hold to their contract."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from duologue.storage.engines import migrate
+from tests.contract.store import Store, opened
+
+
+@pytest.fixture
+def store_url(database_url: str) -> str:
+    """A database with the schema and nothing in it, once on each engine."""
+    migrate(database_url)
+    return database_url
+
+
+@pytest.fixture
+async def store(store_url: str) -> AsyncIterator[Store]:
+    """An open store, once on each engine."""
+    async with opened(store_url) as store:
+        yield store

@@ -1,0 +1,194 @@
+"""An open store, and what the contract tests do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Sequence
+from functools import partial
+
+import psycopg
+
+from duologue.clock import Clock, now_ms
+from duologue.model import Chat, Event, Message, Pair, User
+from duologue.storage import accounts, chats, events, messages
+from duologue.storage.database import Mark, Marked, Operation, Outcome, Post, Posted, Row, settle
+from duologue.storage.engines import make_database, sqlite_path
+from duologue.storage.postgres import PostgresDatabase
+from duologue.storage.sqlite import SqliteDatabase
+
+PATIENCE = 60.0
+"""Seconds after which something that should happen is taken not to happen."""
+
+TABLES = {
+    "users": "SELECT id, phone, display_name, registered_at, read_receipts, created_at, deleted_at FROM users",
+    "logs": "SELECT user_id, last_seq, floor, acked, top_chat FROM logs",
+    "sessions": "SELECT user_id, id, token_hash, created_at, last_seen_at, ended_at FROM sessions",
+    "chats": "SELECT id, low_user, high_user, last_seq, low_count, high_count, created_at FROM chats",
+    "members": "SELECT user_id, chat_id, peer_id, activity, delivered, read, read_shown, read_count, muted_until,"
+    " archived, pinned FROM members",
+    "messages": "SELECT chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text FROM messages",
+    "events": "SELECT user_id, seq, kind, ref, a, b, at FROM events",
+}
+"""Every table with its columns in one order for all engines."""
+
+_phones = itertools.count(33_600_000_000)
+
+
+def new_phone() -> str:
+    """A number that no test has used before."""
+    return f"+{next(_phones)}"
+
+
+def rows(url: str, sql: str) -> list[Row]:
+    """Look straight into a database, past the code under test."""
+    path = sqlite_path(url)
+    if path:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            return connection.execute(sql).fetchall()
+    with psycopg.connect(url) as connection:
+        return connection.execute(sql.encode()).fetchall()
+
+
+def table(url: str, name: str) -> list[Row]:
+    """All of a table's rows, by its key."""
+    return sorted(rows(url, TABLES[name]), key=lambda row: row[:2])
+
+
+class Heard:
+    """A listener that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.commits: list[list[Event]] = []
+        self.doubts = 0
+
+    def committed(self, events: Sequence[Event]) -> None:
+        self.commits.append(list(events))
+
+    def in_doubt(self) -> None:
+        self.doubts += 1
+
+    @property
+    def events(self) -> list[Event]:
+        return [event for commit in self.commits for event in commit]
+
+    def of(self, user_id: int) -> list[Event]:
+        """What was told of one user's log."""
+        return [event for event in self.events if event.user_id == user_id]
+
+
+def post(pair: Pair, side: int, client_id: str, text: str = "hello", reply_to: int = 0) -> Post:
+    return Post(pair.chat_id, pair.low, pair.high, side, client_id, text, reply_to)
+
+
+def mark(pair: Pair, side: int, *, delivered: int = 0, read: int = 0) -> Mark:
+    return Mark(pair.chat_id, pair.low, pair.high, side, delivered, read)
+
+
+class Store:
+    """One engine's `Database`, its listener, and short ways to use them."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        db = make_database(url, clock)
+        assert isinstance(db, SqliteDatabase | PostgresDatabase)
+        self.url = url
+        self.db = db
+        self.clock = clock
+        self.heard = Heard()
+
+    async def user(self, phone: str | None = None) -> User:
+        """Somebody who has signed in."""
+        token_hash = (phone := phone or new_phone()).encode()
+        user, _, _ = await self.db.write(accounts.sign_in, phone, token_hash, "phone", "::1", self.clock())
+        return user
+
+    async def pair(self) -> Pair:
+        """A chat of two new users, still empty."""
+        return await self.pair_of(await self.user(), await self.user())
+
+    async def pair_of(self, one: User, other: User) -> Pair:
+        assert other.phone
+        pair = await self.db.write(chats.open_chat, one.id, other.phone, self.clock())
+        assert pair
+        return pair
+
+    async def together(self, *operations: Operation) -> list[Outcome]:
+        """Have operations committed in one batch; each one's outcome."""
+        outcomes: dict[int, Outcome] = {}
+        complete = asyncio.Event()
+
+        def done(index: int, outcome: Outcome) -> None:
+            assert index not in outcomes, "answered twice"
+            outcomes[index] = outcome
+            if len(outcomes) == len(operations):
+                complete.set()
+
+        if not operations:
+            return []
+        with self.writer_held():
+            for index, operation in enumerate(operations):
+                self.db.append(operation, partial(done, index))
+        async with asyncio.timeout(PATIENCE):
+            await complete.wait()
+        return [outcomes[index] for index in range(len(operations))]
+
+    @contextlib.contextmanager
+    def writer_held(self) -> Iterator[None]:
+        """Meanwhile the writer takes nothing from its queue: what is queued becomes one batch."""
+        with self.db._writer._wake:
+            yield
+
+    async def apply(self, operation: Operation) -> Posted | Marked:
+        """An operation's outcome. Raises it if it is an exception."""
+        future: asyncio.Future[Posted | Marked] = asyncio.get_running_loop().create_future()
+        self.db.append(operation, partial(settle, future))
+        async with asyncio.timeout(PATIENCE):
+            return await future
+
+    async def send(self, pair: Pair, side: int, client_id: str, text: str = "hello") -> Message:
+        """A message as it was stored."""
+        posted = await self.apply(post(pair, side, client_id, text))
+        assert isinstance(posted, Posted)
+        return posted.message
+
+    async def fill(self, pair: Pair, sides: Sequence[int]) -> list[Message]:
+        """A message from each of these sides, in this order, in one batch."""
+        outcomes = await self.together(
+            *(post(pair, side, f"fill-{number}", f"text {number}") for number, side in enumerate(sides))
+        )
+        return [outcome.message for outcome in outcomes if isinstance(outcome, Posted)]
+
+    async def view(self, user_id: int, pair: Pair) -> Chat:
+        chat = await self.db.read(chats.chat_view, user_id, pair.chat_id)
+        assert chat
+        return chat
+
+    async def log_span(self, user_id: int) -> tuple[int, int]:
+        """The last seq of a user's log, and the last one that is no longer kept."""
+        head = await self.db.read(events.log_head, user_id)
+        return head.last_seq, head.floor
+
+    async def all_messages(self, pair: Pair) -> list[Message]:
+        return await self.db.read(messages.page_after, pair, 0, 1_000_000)
+
+    def rows(self, sql: str) -> list[Row]:
+        return rows(self.url, sql)
+
+    def table(self, name: str) -> list[Row]:
+        return table(self.url, name)
+
+    def count(self, name: str) -> int:
+        return len(self.table(name))
+
+
+@contextlib.asynccontextmanager
+async def opened(url: str, clock: Clock = now_ms) -> AsyncIterator[Store]:
+    """A store that is open while the context lasts."""
+    store = Store(url, clock)
+    await store.db.open(store.heard)
+    try:
+        yield store
+    finally:
+        await store.db.close()

@@ -1,0 +1,242 @@
+"""PostgreSQL's set-based `duologue_append` does what the statements of `storage.append` do.
+
+The same batches go into one database through the function, and into another through the statements, on either
+engine: outcomes, events and rows must be the same, to the last number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from duologue.errors import ApiError
+from duologue.model import Event, Pair, pair_id
+from duologue.storage import postgres_append
+from duologue.storage.accounts import delete_user, update_user
+from duologue.storage.append import append
+from duologue.storage.batch import Batch, NoSuchChat, Numbers
+from duologue.storage.chats import open_chat, update_chat
+from duologue.storage.database import Operation, Outcome, Row, Tx
+from duologue.storage.engines import migrate
+from duologue.storage.group import Group, Store
+from duologue.storage.messages import find_post
+from duologue.storage.postgres import PostgresTx
+from duologue.storage.sqlite import SqliteTx, connect
+from tests.contract.store import TABLES, mark, post
+from tests.contract.truth import assert_sound
+from tests.support.postgres import Postgres
+
+USERS = [23, 5, 42, 11]
+"""Ids in no order, so that everybody is now the lower and now the higher side."""
+CHATS = [Pair(pair_id(low, high), low, high) for low in sorted(USERS) for high in sorted(USERS) if low < high]
+UNKNOWN = Pair(77, 5, 42)
+POISON = "\ud800"
+
+Step = tuple[str, Any, Any]
+
+
+class Way(Protocol):
+    """One way of storing, in a database of its own."""
+
+    url: str
+    now: int
+
+    @property
+    def tx(self) -> contextlib.AbstractContextManager[Tx]:
+        """A transaction."""
+        ...
+
+    def store(self, batch: Batch) -> Numbers: ...
+
+
+class ByStatementsOnSqlite:
+    """The embedded engine's way."""
+
+    def __init__(self, path: Path) -> None:
+        self.url = f"sqlite:///{path}"
+        self.now = 0
+        migrate(self.url)
+        self._connection = connect(path)
+        self._connection.execute("PRAGMA synchronous = OFF")
+
+    @property
+    @contextlib.contextmanager
+    def tx(self) -> Iterator[Tx]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield SqliteTx(self._connection)
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+    def store(self, batch: Batch) -> Numbers:
+        with self.tx as tx:
+            return append(tx, batch)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class ByStatementsOnPostgres:
+    """What the function is held against, on its own engine."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.now = 0
+        migrate(url)
+        self._connection = psycopg.connect(url, autocommit=True)
+
+    @property
+    @contextlib.contextmanager
+    def tx(self) -> Iterator[Tx]:
+        with self._connection.transaction():
+            yield PostgresTx(self._connection)
+
+    def store(self, batch: Batch) -> Numbers:
+        with self.tx as tx:
+            return append(tx, batch)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class ByFunction(ByStatementsOnPostgres):
+    """The way of the engine for many nodes."""
+
+    def store(self, batch: Batch) -> Numbers:
+        return postgres_append.append(self._connection, batch)
+
+
+def fresh(way: Way) -> None:
+    """Nothing in the database but our users and their chats, all empty."""
+    way.now = 1
+    with way.tx as tx:
+        for name in TABLES:
+            tx.run(f"DELETE FROM {name}")  # noqa: S608 - our own names
+        tx.many("INSERT INTO logs (user_id) VALUES (:user)", [{"user": user} for user in USERS])
+        tx.many(
+            "INSERT INTO users (id, phone, registered_at, created_at) VALUES (:user, :phone, 1, 1)",
+            [{"user": user, "phone": str(user)} for user in USERS],
+        )
+        for pair in CHATS:
+            assert open_chat(tx, pair.low, str(pair.high), way.now) == pair
+
+
+def do(way: Way, step: Step) -> tuple[list[Any], list[Event]]:
+    """Take one step; what became of it, and the events of its group commit."""
+    way.now += 1
+    what, which, value = step
+    if what == "batch":
+        return commit(way, which)
+    with way.tx as tx:
+        if what == "receipts":
+            update_user(tx, which, None, way.now, read_receipts=value)
+        elif what == "pin":
+            update_chat(tx, CHATS[which].low, CHATS[which].chat_id, {"pinned": value}, way.now)
+        else:
+            delete_user(tx, which, way.now)
+    return [], []
+
+
+def commit(way: Way, operations: Sequence[Operation]) -> tuple[list[Any], list[Event]]:
+    def find(item: Any) -> Any:
+        with way.tx as tx:
+            return find_post(tx, item)
+
+    store: Store = way.store
+    group = Group(store, find, lambda: way.now)
+    return [comparable(outcome) for outcome in group.commit(operations)], group.events
+
+
+def comparable(outcome: Outcome) -> Any:
+    """An outcome, but for the reason why it is refused: of several, each way may see another one first."""
+    if isinstance(outcome, ApiError):
+        return outcome.code
+    return "refused" if isinstance(outcome, Exception) else outcome
+
+
+def contents(way: Way) -> dict[str, list[Row]]:
+    """All that is in the database, in terms that both engines share."""
+    with way.tx as tx:
+        return {
+            name: sorted(tuple(int(v) if isinstance(v, bool) else v for v in row) for row in tx.all(sql))
+            for name, sql in TABLES.items()
+        }
+
+
+_chats = st.sampled_from([*CHATS[:3], *CHATS, UNKNOWN])
+_sides = st.integers(0, 1)
+_seqs = st.integers(0, 6)
+_posts = st.builds(
+    post,
+    _chats,
+    _sides,
+    st.sampled_from(["a", "b", "c", "d", "e", "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"]),
+    st.sampled_from(["x", "x", "x", "y", POISON]),
+    st.integers(0, 1),
+)
+_marks = st.builds(
+    lambda pair, side, d, r: mark(pair, side, delivered=d, read=r), _chats, _sides, _seqs, _seqs
+)
+_batches = st.tuples(
+    st.just("batch"), st.lists(st.one_of(_posts, _posts, _marks), min_size=1, max_size=10), st.none()
+)
+_steps = st.one_of(
+    _batches,
+    _batches,
+    _batches,
+    st.tuples(st.just("receipts"), st.sampled_from(USERS), st.booleans()),
+    st.tuples(st.just("pin"), st.integers(0, 5), st.booleans()),
+    st.tuples(st.just("delete"), st.sampled_from(USERS), st.none()),
+)
+
+
+@pytest.fixture
+def ways(postgres: Postgres, tmp_path: Path) -> Iterator[list[Way]]:
+    """The function first, then what it is held against."""
+    with postgres.database() as one, postgres.database() as other, contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(contextlib.closing(ByFunction(one))),
+            stack.enter_context(contextlib.closing(ByStatementsOnPostgres(other))),
+            stack.enter_context(contextlib.closing(ByStatementsOnSqlite(tmp_path / "duologue.db"))),
+        ]
+
+
+@settings(
+    max_examples=60, report_multiple_bugs=False,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=st.lists(_steps, min_size=1, max_size=8))
+def test_the_function_does_what_the_statements_do(ways: list[Way], steps: list[Step]) -> None:
+    for way in ways:
+        fresh(way)
+    for step in steps:
+        function, *others = [do(way, step) for way in ways]
+        for other in others:
+            assert other == function
+    function_rows, *other_rows = [contents(way) for way in ways]
+    for rows in other_rows:
+        for name in TABLES:
+            assert rows[name] == function_rows[name], name
+    assert_sound(ways[0].url)
+
+
+def test_a_batch_is_one_transaction(ways: list[Way]) -> None:
+    """A batch that can't be stored whole leaves nothing of itself."""
+    for way in ways:
+        fresh(way)
+        before = contents(way)
+        batch = Batch([post(CHATS[0], 0, "a"), post(UNKNOWN, 0, "b")], [mark(CHATS[1], 0, read=0)], 1)
+        with pytest.raises(NoSuchChat):
+            way.store(batch)
+        assert contents(way) == before

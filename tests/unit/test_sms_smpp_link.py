@@ -1,0 +1,296 @@
+"""SMPP at its edges, byte by byte: a carrier that refuses, falls silent, or talks nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from duologue.sms.provider import InboundSms, OutgoingSms, Rejected, Unavailable
+from duologue.sms.smpp import Account, Smpp
+from duologue.sms.smpp_pdu import Malformed, address, decode, inbound, is_receipt, receipt, validity
+from tests.support.sms_outside import Collector
+
+pytestmark = pytest.mark.anyio
+
+BIND, BIND_RESP, SUBMIT, SUBMIT_RESP = 0x09, 0x8000_0009, 0x04, 0x8000_0004
+ENQUIRE, ENQUIRE_RESP, UNBIND, NACK, DELIVER = 0x15, 0x8000_0015, 0x06, 0x8000_0000, 0x05
+
+
+def pdu(code: int, sequence: int, body: bytes = b"", status: int = 0) -> bytes:
+    return struct.pack(">LLLL", 16 + len(body), code, status, sequence) + body
+
+
+class Carrier:
+    """Speaks raw PDUs. What it does not answer by itself, a test reads and answers."""
+
+    def __init__(self, *, bind_status: int = 0) -> None:
+        self.bind_status = bind_status
+        self.binds: list[bytes] = []
+        self.heard: asyncio.Queue[tuple[int, int, bytes]] = asyncio.Queue()
+        self.ended = 0
+        self.writer: asyncio.StreamWriter | None = None
+
+    async def start(self) -> int:
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        port: int = self.server.sockets[0].getsockname()[1]
+        return port
+
+    async def close(self) -> None:
+        self.server.close()
+        if self.writer is not None:
+            self.writer.close()
+        await self.server.wait_closed()
+
+    def say(self, data: bytes) -> None:
+        assert self.writer is not None
+        self.writer.write(data)
+
+    async def until(self, code: int) -> tuple[int, bytes]:
+        """Sequence number and body of the next PDU with this code."""
+        async with asyncio.timeout(5):
+            while True:
+                found, sequence, body = await self.heard.get()
+                if found == code:
+                    return sequence, body
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                length, code, status, sequence = struct.unpack(">LLLL", await reader.readexactly(16))
+                body = await reader.readexactly(length - 16)
+                if code == BIND:
+                    self.binds.append(body)
+                    writer.write(pdu(BIND_RESP, sequence, b"SMSC\0\x02\x10\0\x01\x34", self.bind_status))
+                else:
+                    self.heard.put_nowait((code, sequence, body))
+                del status
+        self.ended += 1
+        writer.close()
+
+
+class SlowCollector(Collector):
+    """A database that is busy until the gate opens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+
+    async def inbound(self, provider: str, messages: Sequence[InboundSms]) -> None:
+        await self.gate.wait()
+        await super().inbound(provider, messages)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    carrier: Carrier, *, sink: Collector | None = None, **options: object
+) -> AsyncIterator[tuple[Smpp, Collector]]:
+    port = await carrier.start()
+    sink = sink or Collector()
+    settings = {"sender": "12345", "timeout": 20.0} | options
+    provider = Smpp("smpp", Account("127.0.0.1", port, "me", "pass", **settings))  # type: ignore[arg-type]
+    await provider.start(sink)
+    try:
+        yield provider, sink
+    finally:
+        await provider.aclose()
+        await carrier.close()
+
+
+def sms(**fields: object) -> OutgoingSms:
+    return OutgoingSms(**({"to": "+33612345678", "text": "hello", "reference": "r"} | fields))  # type: ignore[arg-type]
+
+
+async def test_the_bind_is_that_of_a_transceiver_of_version_3_4() -> None:
+    carrier = Carrier()
+    async with running(carrier, system_type="CHAT", timeout=0.2) as (provider, _):
+        with pytest.raises(Unavailable):
+            await provider.send(sms())
+        assert carrier.binds == [b"me\0pass\0CHAT\0\x34\0\0\0"]
+
+
+async def test_a_refused_bind_is_unavailable_with_its_status_and_tried_again() -> None:
+    carrier = Carrier(bind_status=0x0E)
+    async with running(carrier) as (provider, _):
+        with pytest.raises(Unavailable, match="ESME_RINVPASWD") as refused:
+            await provider.send(sms())
+        assert not refused.value.outcome_unknown
+        carrier.bind_status = 0
+        sending = asyncio.create_task(_send_until_accepted(provider))
+        sequence, _ = await carrier.until(SUBMIT)
+        carrier.say(pdu(SUBMIT_RESP, sequence, b"id-1\0"))
+        assert await sending == ("id-1",)
+
+
+async def _send_until_accepted(provider: Smpp) -> tuple[str, ...]:
+    while True:
+        try:
+            return (await provider.send(sms())).provider_ids
+        except Unavailable:
+            await asyncio.sleep(0.05)
+
+
+async def test_the_validity_goes_along_and_an_answer_out_of_order_finds_its_request() -> None:
+    carrier = Carrier()
+    async with running(carrier) as (provider, _):
+        sending = [asyncio.create_task(provider.send(sms(text=text, valid_for=90))) for text in "ab"]
+        asked = [await carrier.until(SUBMIT) for _ in sending]
+        assert all(b"000000000130000R\0" in body for _, body in asked)
+        for sequence, body in reversed(asked):
+            carrier.say(pdu(SUBMIT_RESP, sequence, b"id-" + body[-1:] + b"\0"))
+        assert [(await each).provider_ids for each in sending] == [("id-a",), ("id-b",)]
+
+
+async def test_an_answer_after_the_time_out_changes_nothing() -> None:
+    carrier = Carrier()
+    async with running(carrier, timeout=1) as (provider, _):
+        with pytest.raises(Unavailable) as late:
+            await provider.send(sms())
+        assert late.value.outcome_unknown
+        sequence, _ = await carrier.until(SUBMIT)
+        carrier.say(pdu(SUBMIT_RESP, sequence, b"late\0"))
+        sending = asyncio.create_task(provider.send(sms()))
+        sequence, _ = await carrier.until(SUBMIT)
+        carrier.say(pdu(SUBMIT_RESP, sequence, b"right\0"))
+        assert (await sending).provider_ids == ("right",)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "shown"),
+    [
+        (NACK, 0x03, "ESME_RINVCMDID"),
+        (SUBMIT_RESP, 0x0400, "0x00000400"),
+        (SUBMIT_RESP, 0x45, "ESME_RSUBMITFAIL"),
+    ],
+)
+async def test_a_refusal_shows_its_status_also_where_it_is_the_carriers_own(
+    code: int, status: int, shown: str
+) -> None:
+    carrier = Carrier()
+    async with running(carrier) as (provider, _):
+        sending = asyncio.create_task(provider.send(sms()))
+        sequence, _ = await carrier.until(SUBMIT)
+        carrier.say(pdu(code, sequence, status=status))
+        with pytest.raises(Rejected) as refused:
+            await sending
+        assert (refused.value.code, refused.value.cause) == (shown, "provider")
+
+
+async def test_a_silent_link_is_asked_for_a_sign_of_life_and_given_up_without_one() -> None:
+    carrier = Carrier()
+    async with running(carrier, enquire_every=0.05, timeout=0.1):
+        sequence, _ = await carrier.until(ENQUIRE)
+        carrier.say(pdu(ENQUIRE_RESP, sequence))
+        await carrier.until(ENQUIRE)
+        while len(carrier.binds) < 2:
+            await asyncio.sleep(0.01)
+        assert carrier.ended >= 1
+
+
+async def test_the_carriers_own_enquiries_are_answered() -> None:
+    carrier = Carrier()
+    async with running(carrier):
+        while carrier.writer is None or not carrier.binds:
+            await asyncio.sleep(0.01)
+        carrier.say(pdu(ENQUIRE, 77))
+        assert await carrier.until(ENQUIRE_RESP) == (77, b"")
+
+
+async def test_a_pdu_that_nobody_knows_is_refused_and_the_link_lives_on() -> None:
+    carrier = Carrier()
+    async with running(carrier) as (provider, _):
+        while not carrier.binds:
+            await asyncio.sleep(0.01)
+        carrier.say(pdu(0x0FFF, 5) + pdu(DELIVER, 6, b"\xff\xff") + pdu(0x8000_0FFF, 7))
+        assert [(await carrier.until(NACK))[0] for _ in range(2)] == [5, 6]
+        sending = asyncio.create_task(provider.send(sms()))
+        sequence, _ = await carrier.until(SUBMIT)
+        carrier.say(pdu(SUBMIT_RESP, sequence, b"id-1\0"))
+        assert await sending
+        assert len(carrier.binds) == 1
+
+
+@pytest.mark.parametrize("length", [0, 15, 1 << 20])
+async def test_an_impossible_length_ends_the_connection(length: int) -> None:
+    carrier = Carrier()
+    async with running(carrier):
+        while not carrier.binds:
+            await asyncio.sleep(0.01)
+        carrier.say(struct.pack(">LLLL", length, ENQUIRE, 0, 1))
+        while not carrier.ended:
+            await asyncio.sleep(0.01)
+
+
+async def test_closing_says_goodbye() -> None:
+    carrier = Carrier()
+    async with running(carrier) as (provider, _):
+        while provider._link is None:
+            await asyncio.sleep(0.01)
+        await provider.aclose()
+        assert await carrier.until(UNBIND)
+
+
+async def test_more_than_can_be_stored_at_once_is_asked_for_again() -> None:
+    carrier = Carrier()
+    async with running(carrier, sink=SlowCollector()) as (provider, sink):
+        while provider._link is None:
+            await asyncio.sleep(0.01)
+        body = b"\0\x01\x0133612345678\0\x03\x0012345\0" + bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 2]) + b"ok"
+        for sequence in range(1, 121):
+            carrier.say(pdu(DELIVER, sequence, body))
+        refused = [(await carrier.until(0x8000_0005)) for _ in range(19)]
+        assert min(sequence for sequence, _ in refused) > 100
+        assert isinstance(sink, SlowCollector)
+        sink.gate.set()
+        stored = [(await carrier.until(0x8000_0005))[0] for _ in range(101)]
+        assert stored == list(range(1, 102))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.3, "000000000001000R"),
+        (600, "000000001000000R"),
+        (90_061, "000001010101000R"),
+        (10**9, "000030014640000R"),
+    ],
+)
+def test_a_validity_is_written_as_a_relative_time(seconds: float, text: str) -> None:
+    assert validity(seconds) == text
+    assert len(text) == 16
+
+
+def test_addresses_are_typed() -> None:
+    assert address("+33612345678") == (1, 1, "33612345678")
+    assert address("12345") == (3, 0, "12345")
+    assert address("Duologue") == (5, 0, "Duologue")
+
+
+@given(st.sampled_from([SUBMIT_RESP, DELIVER, BIND_RESP, ENQUIRE, 0x77, 0x0103]), st.binary(max_size=120))
+def test_any_bytes_are_a_pdu_or_malformed(code: int, body: bytes) -> None:
+    try:
+        sequence = decode(pdu(code, 9, body)).sequence
+    except Malformed as refused:
+        sequence = refused.sequence
+    assert sequence == 9
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=60), st.binary(max_size=60))
+def test_any_message_and_parameters_are_read_or_malformed(
+    esm_class: int, coding: int, message: bytes, tail: bytes
+) -> None:
+    fields = bytes([esm_class, 0, 0, 0, 0, 0, 0, coding, 0, len(message)])
+    try:
+        found = decode(pdu(DELIVER, 9, b"\0\x01\x0133612345678\0\x03\x0012345\0" + fields + message + tail))
+    except Malformed:
+        return
+    if is_receipt(found):
+        assert receipt(found, "same") is None or receipt(found, "same") == receipt(found, "same")
+    else:
+        assert inbound(found, "id", "gsm").sender == "+33612345678"
