@@ -121,10 +121,10 @@ def fresh(way: Way) -> None:
     with way.tx as tx:
         for name in TABLES:
             tx.run(f"DELETE FROM {name}")  # noqa: S608 - our own names
-        tx.many("INSERT INTO logs (user_id) VALUES (:user)", [{"user": user} for user in USERS])
+        tx.many("INSERT INTO logs (user_id) VALUES (?)", [(user,) for user in USERS])
         tx.many(
-            "INSERT INTO users (id, phone, registered_at, created_at) VALUES (:user, :phone, 1, 1)",
-            [{"user": user, "phone": str(user)} for user in USERS],
+            "INSERT INTO users (id, phone, registered_at, created_at) VALUES (?, ?, 1, 1)",
+            [(user, str(user)) for user in USERS],
         )
         for pair in CHATS:
             assert open_chat(tx, pair.low, str(pair.high), way.now) == pair

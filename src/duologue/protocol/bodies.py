@@ -25,7 +25,7 @@ MAX_SEQ: Final = 2**31 - 1
 
 _NO_NUL: Final = "^[^\\u0000]*$"
 # `$` alone would let a final newline through (Python's `re`); the look-ahead refuses it, in JavaScript too.
-_PRINTABLE: Final = "^[ -~]*$(?!\\n)"
+PRINTABLE: Final = "^[ -~]*$(?!\\n)"
 _LINE: Final = "^[^\\u0000-\\u001f\\u007f]*$(?!\\n)"
 
 UserId = Annotated[
@@ -61,7 +61,7 @@ ClientId = Annotated[
     Meta(
         min_length=1,
         max_length=MAX_CLIENT_ID,
-        pattern=_PRINTABLE,
+        pattern=PRINTABLE,
         description="The sender's own id for a message, unique per sender in a chat, for ever. A UUIDv7 is advised.",
         examples=["01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"],
     ),

@@ -59,8 +59,7 @@ class FailoverProvider:
             await member.start(sink)
 
     async def aclose(self) -> None:
-        for member in self.members:
-            await member.aclose()
+        await asyncio.gather(*(member.aclose() for member in self.members))
 
     async def send(self, sms: OutgoingSms) -> Accepted:
         failure: Rejected | Unavailable | None = None

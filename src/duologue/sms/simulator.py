@@ -308,7 +308,9 @@ class Simulator:
             try:
                 await sink.callback(self.name, kind, request)
             except Exception as failure:  # noqa: BLE001 - whatever it is, a provider tries again
-                log.warning("simulator_callback_failed", kind=kind, attempt=attempt, error=repr(failure))
+                log.warning(
+                    "simulator_callback_failed", kind=kind, attempt=attempt, error=type(failure).__name__
+                )
                 await asyncio.sleep(0.1 * 2**attempt)
             else:
                 return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import math
 import random
 import secrets
 import ssl
@@ -49,10 +50,14 @@ from duologue.sms.smpp_pdu import (
 
 log = structlog.get_logger(__name__)
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+# Pauses between tries: from a quarter of a second, doubled up to half a minute.
+_FIRST_PAUSE, _MOST_DOUBLINGS = 0.25, 7
 _STABLE_AFTER = 10
-# A carrier repeats what it was not told is safe: the same bytes, this long around a lost connection (s).
+# Seconds before a lost connection and after the next one: what a carrier was not told is safe, it repeats.
 _REPEATED_WITHIN = 60
+# Seconds for which a carrier may wait before it repeats what we could not store.
+_RETRIED_WITHIN = 3600
+_REPEATS_KEPT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,8 @@ class Smpp(WithoutCallbacks):
         self._window = asyncio.Semaphore(account.window)
         self._references = count(secrets.randbelow(256))
         self._link: Link | None = None
-        self._bound = asyncio.Event()
-        self._trouble: str | None = None
+        self._tried = asyncio.Event()
+        self._trouble = "it does not answer"
         self._task: asyncio.Task[None] | None = None
         self._sink: Sink | None = None
         self._deliveries = _Deliveries()
@@ -141,13 +146,12 @@ class Smpp(WithoutCallbacks):
         }
 
     async def _bound_link(self) -> Link:
-        """The connection; waits only for the first one: fail-over is quick while the carrier is down."""
-        if self._link is None and self._trouble is None:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._timeout):
-                    await self._bound.wait()
+        """The connection; waits only for the first try at one: fail-over is quick while the carrier is down."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timeout):
+                await self._tried.wait()
         if self._link is None:
-            raise Unavailable(f"{self.name} is not bound: {self._trouble or 'no answer'}", retry_after=5)
+            raise Unavailable(f"{self.name} is not bound: {self._trouble}", retry_after=5)
         return self._link
 
     async def _submit(self, link: Link, part: dict[str, Any]) -> str:
@@ -192,8 +196,9 @@ class Smpp(WithoutCallbacks):
                 await self._one_connection()
             except (OSError, TimeoutError, LinkLost, BindRefused) as problem:
                 self._trouble = f"{type(problem).__name__}: {problem}"
-            failures = 0 if loop.time() - began > _STABLE_AFTER else failures + 1
-            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (failures - 1)) * _jitter()
+            self._tried.set()
+            failures = 0 if loop.time() - began > _STABLE_AFTER else min(failures + 1, _MOST_DOUBLINGS)
+            pause = _FIRST_PAUSE * 2**failures * _jitter()
             log.warning("smpp_down", provider=self.name, reason=self._trouble, retry_in=round(pause, 1))
             await asyncio.sleep(pause)
 
@@ -206,27 +211,33 @@ class Smpp(WithoutCallbacks):
             enquire_every=self._account.enquire_every,
             tls=self._account.tls,
         )
+        self._deliveries.connected()
         serving = asyncio.create_task(link.run())
         try:
             await link.bind(self._account.system_id, self._account.password, self._account.system_type)
-            self._deliveries.reconnected()
+            self._deliveries.bound()
             self._link = link
-            self._bound.set()
+            self._tried.set()
             log.info("smpp_bound", provider=self.name)
             await serving
         finally:
             if self._link is not None:
                 self._trouble = "the connection was lost"
             self._link = None
-            self._bound.clear()
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
+            self._deliveries.disconnected()
 
     async def _deliver(self, pdu: Pdu, data: bytes) -> None:
         assert self._sink is not None
         if not is_receipt(pdu):
-            provider_id = self._deliveries.id_of(pdu.sequence, data[HEADER.size :])
-            await self._sink.inbound(self.name, [inbound(pdu, provider_id, self._account.alphabet)])
+            body = data[HEADER.size :]
+            provider_id = self._deliveries.id_of(pdu.sequence, body)
+            try:
+                await self._sink.inbound(self.name, [inbound(pdu, provider_id, self._account.alphabet)])
+            except Exception:
+                self._deliveries.comes_again(body, provider_id)
+                raise
         elif found := receipt(pdu, self._account.ids):
             await self._sink.receipts(self.name, [found])
 
@@ -239,27 +250,52 @@ def _jitter() -> float:
 class _Deliveries:
     """Ids for handsets' messages, for SMPP gives them none.
 
-    The sequence number tells apart what comes over one connection. What a new connection repeats is known by
-    its bytes, but only if the old one brought it just before it broke: people do write "ok" twice.
+    The sequence number tells apart what comes over one connection. A repeat is known by its bytes, but only where
+    one is to be expected, for people do write "ok" twice: after a lost connection, for what came just before; and
+    for what we asked to come again, because we failed to store it or to notice that we had.
     """
 
     def __init__(self) -> None:
         self._run = secrets.token_hex(4)
         self._connection = 0
-        self._latest: deque[tuple[float, bytes, str]] = deque(maxlen=100)
-        self._unsure: dict[bytes, str] = {}
+        self._latest: deque[tuple[float, bytes, str]] = deque(maxlen=_REPEATS_KEPT)
+        self._expected: dict[bytes, tuple[float, str]] = {}
 
-    def reconnected(self) -> None:
+    def connected(self) -> None:
         self._connection += 1
-        since = asyncio.get_running_loop().time() - _REPEATED_WITHIN
-        self._unsure = {digest: provider_id for at, digest, provider_id in self._latest if at >= since}
+
+    def bound(self) -> None:
+        """From now on the carrier repeats what it must."""
+        until = _now() + _REPEATED_WITHIN
+        for digest, (expiry, provider_id) in self._expected.items():
+            self._expected[digest] = (min(expiry, until), provider_id)
+
+    def disconnected(self) -> None:
+        since = _now() - _REPEATED_WITHIN
+        for at, digest, provider_id in self._latest:
+            if at >= since:
+                self._expect(digest, math.inf, provider_id)
         self._latest.clear()
+
+    def comes_again(self, body: bytes, provider_id: str) -> None:
+        self._expect(hashlib.sha256(body).digest(), _now() + _RETRIED_WITHIN, provider_id)
 
     def id_of(self, sequence: int, body: bytes) -> str:
         digest = hashlib.sha256(body).digest()
-        provider_id = self._unsure.pop(digest, None) or f"{self._run}-{self._connection}-{sequence}"
-        self._latest.append((asyncio.get_running_loop().time(), digest, provider_id))
+        expiry, provider_id = self._expected.pop(digest, (0.0, ""))
+        if expiry < _now():
+            provider_id = f"{self._run}-{self._connection}-{sequence}"
+        self._latest.append((_now(), digest, provider_id))
         return provider_id
+
+    def _expect(self, digest: bytes, until: float, provider_id: str) -> None:
+        self._expected[digest] = (until, provider_id)
+        if len(self._expected) > _REPEATS_KEPT:
+            del self._expected[next(iter(self._expected))]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def from_url(url: ProviderUrl, name: str) -> Smpp:

@@ -171,7 +171,7 @@ class Link:
                 await self._deliver(pdu, data)
                 status = consts.SMPP_ESME_ROK
             except Exception as failure:  # noqa: BLE001 - not stored, so it must come again
-                log.warning("smpp_delivery_failed", error=repr(failure))
+                log.warning("smpp_delivery_failed", error=type(failure).__name__)
                 status = consts.SMPP_ESME_RX_T_APPN
             self._write("deliver_sm_resp", pdu.sequence, status=status)
 

@@ -209,6 +209,6 @@ def end_sessions(tx: Tx, user_id: int, session_ids: Sequence[int], now: int) -> 
 def touch_sessions(tx: Tx, seen: dict[int, int]) -> None:
     """Note when sessions were last used: `{session_id: epoch ms}`."""
     tx.many(
-        "UPDATE sessions SET last_seen_at = :at WHERE id = :session_id AND last_seen_at < :at",
-        [{"session_id": session_id, "at": at} for session_id, at in sorted(seen.items())],
+        "UPDATE sessions SET last_seen_at = ? WHERE id = ? AND last_seen_at < ?",
+        [(at, session_id, at) for session_id, at in sorted(seen.items())],
     )

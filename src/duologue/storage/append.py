@@ -94,19 +94,19 @@ def _insert(tx: Tx, batch: Batch, numbers: Numbers) -> None:
     stored = messages(batch, numbers)
     tx.many(
         "INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text)"
-        " VALUES (:chat_id, :seq, :side, :low_count, :high_count, :reply_to, :sent_at, :client_id, :text)",
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            {
-                "chat_id": message.chat_id,
-                "seq": message.seq,
-                "side": post.side,
-                "low_count": message.low_count,
-                "high_count": message.high_count,
-                "reply_to": message.reply_to,
-                "sent_at": message.sent_at,
-                "client_id": pack_client_id(message.client_id),
-                "text": message.text,
-            }
+            (
+                message.chat_id,
+                message.seq,
+                post.side,
+                message.low_count,
+                message.high_count,
+                message.reply_to,
+                message.sent_at,
+                pack_client_id(message.client_id),
+                message.text,
+            )
             for post, message in zip(batch.posts, stored, strict=True)
         ],
     )

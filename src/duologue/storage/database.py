@@ -39,8 +39,11 @@ class Tx(Protocol):
         """Execute, and tell how many rows were touched. Raises `UniqueViolation`."""
         ...
 
-    def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
-        """Execute once for each set of parameters. Raises `UniqueViolation`."""
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Execute once for each row of values, which stand in the order of the placeholders `?`.
+
+        Raises `UniqueViolation`.
+        """
         ...
 
     def lock_logs(self) -> None:

@@ -34,17 +34,9 @@ class LogHead(msgspec.Struct, frozen=True, gc=False):
 def insert_events(tx: Tx, events: Sequence[Event]) -> None:
     """Store numbered events."""
     tx.many(
-        "INSERT INTO events (user_id, seq, kind, ref, a, b, at) VALUES (:user_id, :seq, :kind, :ref, :a, :b, :at)",
+        "INSERT INTO events (user_id, seq, kind, ref, a, b, at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         [
-            {
-                "user_id": event.user_id,
-                "seq": event.seq,
-                "kind": int(event.kind),
-                "ref": event.ref,
-                "a": event.a,
-                "b": event.b,
-                "at": event.at,
-            }
+            (event.user_id, event.seq, int(event.kind), event.ref, event.a, event.b, event.at)
             for event in events
         ],
     )

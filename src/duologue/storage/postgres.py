@@ -76,10 +76,10 @@ class PostgresTx:
     def run(self, sql: str, **params: Any) -> int:
         return self._execute(sql, params).rowcount
 
-    def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
         try:
             with self._connection.cursor() as cursor:
-                cursor.executemany(_translated(sql), list(rows))
+                cursor.executemany(sql.replace("?", "%s"), list(rows))
         except pg.UniqueViolation as fault:
             raise UniqueViolation from fault
 

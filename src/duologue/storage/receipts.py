@@ -97,6 +97,6 @@ def store_acks(tx: Tx, acked: dict[int, int]) -> None:
     """Remember up to which seq everything of a user's log is safe on one of its devices: `{user_id: seq}`."""
     tx.lock_logs()
     tx.many(
-        "UPDATE logs SET acked = :seq WHERE user_id = :user_id AND acked < :seq AND last_seq >= :seq",
-        [{"user_id": user_id, "seq": seq} for user_id, seq in acked.items()],
+        "UPDATE logs SET acked = ? WHERE user_id = ? AND acked < ? AND last_seq >= ?",
+        [(seq, user_id, seq, seq) for user_id, seq in acked.items()],
     )

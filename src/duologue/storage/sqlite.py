@@ -70,7 +70,7 @@ class SqliteTx:
         except sqlite3.IntegrityError as fault:
             raise _explained(fault) from fault
 
-    def many(self, sql: str, rows: Iterable[dict[str, Any]]) -> None:
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
         try:
             self._connection.executemany(sql, rows)
         except sqlite3.IntegrityError as fault:

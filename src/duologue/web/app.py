@@ -26,7 +26,7 @@ from duologue.protocol.bodies import ServerInfo
 from duologue.sms.simulator import Simulator
 from duologue.web import accounts, callbacks, chats, events, messages, pages, receipts, server, simulator
 from duologue.web.problems import HEADERS, handle
-from duologue.web.request import PUBLIC, StrictRequest, provide_address, provide_caller, refuse_null, require_session
+from duologue.web.request import PUBLIC, StrictRequest, provide_address, provide_caller, refuse_slips, require_session
 
 _HANDLERS: Final[list[Any]] = [
     *server.HANDLERS,
@@ -71,7 +71,7 @@ def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     dependencies["address"] = Provide(provide_address, sync_to_thread=False)
     return Litestar(
         route_handlers=[*_options(_HANDLERS), *_HANDLERS],
-        guards=[require_session, refuse_null],
+        guards=[require_session, refuse_slips],
         dependencies=dependencies,
         exception_handlers={Exception: handle},
         request_class=StrictRequest,

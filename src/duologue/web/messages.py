@@ -22,8 +22,16 @@ from duologue.web.docs import REPLAYED, errors
 _REPEAT = ResponseSpec(
     data_container=bodies.Message, generate_examples=False, description="This `client_id` had sent it before."
 )
-_KEY = HeaderParameter(name="Idempotency-Key", description="Stands in for `client_id`.")
-IdempotencyKey = Annotated[bodies.ClientId | None, _KEY]
+IdempotencyKey = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        min_length=1,
+        max_length=bodies.MAX_CLIENT_ID,
+        pattern=bodies.PRINTABLE,
+        description="Stands in for `client_id`.",
+    ),
+]
 
 
 def _bound(description: str, lowest: int = 1) -> QueryParameter:

@@ -24,6 +24,13 @@ from duologue.web.docs import INTRODUCTION, TAGS
 from duologue.web.examples import EXAMPLES
 from duologue.web.problems import MEDIA_TYPE
 
+_CONSTRAINTS: Final = {
+    "minimum": "ge",
+    "maximum": "le",
+    "minLength": "min_length",
+    "maxLength": "max_length",
+    "pattern": "pattern",
+}
 _RESERVED: Final = ("data", "request", "state", "scope", "headers", "query", "cookies", "socket", "body")
 _REF: Final = "#/components/schemas/{name}"
 _RETRY_AFTER: Final = {
@@ -139,9 +146,8 @@ def _parameter(name: str, field: FieldDefinition, path: str, schemas: Json) -> J
     description = declared.description or schema.get("description")
     if description is None:
         raise LookupError(f"parameter {name} of {path} has no description")
-    for keyword, bound in (("minimum", declared.ge), ("maximum", declared.le), ("pattern", declared.pattern)):
-        if bound is not None:
-            schema[keyword] = bound
+    schema |= _tidy({keyword: getattr(declared, name) for keyword, name in _CONSTRAINTS.items()})
+    schema = {keyword: value for keyword, value in schema.items() if value is not None}
     if field.has_default and field.default is not None:
         schema["default"] = field.default
     schema.pop("description", None)

@@ -10,6 +10,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import (
     HTTPException,
+    InternalServerException,
     MethodNotAllowedException,
     NotFoundException,
     ValidationException,
@@ -23,6 +24,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 """On every answer, unless its route says otherwise: nothing is kept by a cache, nothing is guessed by a browser."""
 DOCUMENTATION: Final = "/docs/errors#"
+_GONE: Final = "client disconnected prematurely"  # litestar has no exception of its own for it
 _BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
 
 
@@ -69,6 +71,8 @@ def handle(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]
         return respond(ApiError("not_found", "There is nothing at this path."))
     if isinstance(fault, HTTPException) and fault.status_code in _BY_STATUS:
         return respond(ApiError(_BY_STATUS[fault.status_code]))
+    if isinstance(fault, InternalServerException) and fault.detail == _GONE:
+        return respond(ApiError("bad_json", "The client has gone in the middle of its body."))
     _log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
     return respond(ApiError("internal"))
 
@@ -77,7 +81,10 @@ def _validation(fault: ValidationException) -> ApiError:
     """Query and header parameters that litestar refused."""
     reasons = {}
     for item in fault.extra if isinstance(fault.extra, list) else []:
-        reasons[str(item.get("key", "request"))] = str(item["message"])
+        key = str(item.get("key", "request"))
+        # Litestar names the argument. Header names have no case.
+        name = key.replace("_", "-") if item.get("source") == "header" else key
+        reasons[name] = str(item["message"])
     if "data" in reasons:
         return ApiError("bad_json", "The body is empty; it must be a JSON object.")
     return ApiError("invalid", errors=reasons or {"request": fault.detail})

@@ -63,11 +63,15 @@ def provide_address(request: Request[Any, Any, Any]) -> str:
     return client_address(peer, forwarded, request.app.state.trusted_proxies)
 
 
-async def refuse_null(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
-    """The guard against `?before=null`: a client's mistake, which litestar would take for a number not given.
+async def refuse_slips(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
+    """The guard against two slips of clients that litestar would forgive, to their harm.
 
-    Raises `ApiError` `invalid`.
+    An empty id leaves `/v1/sessions/`, and `DELETE` of that isn't meant to end all others: `ApiError` `not_found`.
+    `?before=null` isn't meant to be the newest page: `invalid`.
     """
+    path = connection.scope["raw_path"].lower()
+    if len(path) > 1 and (path.endswith(b"/") or b"//" in path or b"%2f" in path):
+        raise ApiError("not_found", "There is nothing at this path.")
     if b"null" not in connection.scope["query_string"].lower():
         return
     parameters = route.parsed_fn_signature.parameters

@@ -1,14 +1,9 @@
-"""The socket: one connection of one device, frame by frame.
-
-The hot frames (`send`, `ack`, `read` in chats already seen) are handled where they are decoded: no task, no
-future. Whatever must wait for the store holds back the frames behind it, so a client's order is kept.
-"""
+"""The socket: one connection of one device, from its hello to its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -16,13 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from duologue.core.feed import Feed
-from duologue.core.limits import (
-    FRAME_BURST,
-    FRAMES_PER_SECOND,
-    MAX_IN_FLIGHT,
-    MAX_OUTBOUND,
-    MAX_SOCKETS_PER_USER,
-)
+from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
 from duologue.core.receipts import Acks
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
@@ -33,6 +22,7 @@ from duologue.web.codec import BadFrame, Codec, codec_of
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
 from duologue.web.handshake import Handshake, Refusal, origin_allowed
+from duologue.web.intake import Intake
 from duologue.web.problems import problem
 from duologue.web.wire import Wire
 
@@ -40,9 +30,6 @@ _log = logging.getLogger(__name__)
 
 _HELLO_WITHIN: Final = 10.0
 _DRAIN_WITHIN: Final = 30.0
-_BACKLOG: Final = 64
-
-
 _WHEN_REFUSED: Final = {
     "not_signed_in": 4001,
     "events_expired": 4011,
@@ -62,15 +49,11 @@ class Connection:
     """A `Handler` (web/wire.py) that speaks the wire contract over one WebSocket."""
 
     __slots__ = (
-        "_allowance",
-        "_backlog",
-        "_busy",
         "_codec",
-        "_in_flight",
+        "_intake",
         "_leaving",
         "_loop",
         "_pinged_at",
-        "_refilled_at",
         "_resumed",
         "_tasks",
         "_timer",
@@ -93,38 +76,29 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self.caller: Caller | None = None
         self.feed: Feed | None = None
-        self._busy = False
-        self._backlog: deque[tuple[bytes, bool]] | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
-        self._in_flight = 0
         self._leaving = False
         self._resumed: asyncio.Event | None = None
         self.watched: list[int] = []
-        self._allowance = float(FRAME_BURST)
-        self.heard_at = self._pinged_at = self._refilled_at = self._loop.time()
+        self.heard_at = self._pinged_at = self._loop.time()
 
     # From the wire.
 
     def on_open(self, wire: Wire) -> None:
         self.wire = wire
+        self._intake = Intake(wire, self)
         self.desk.connections.add(self)
         self._timer = self._loop.call_later(_HELLO_WITHIN, wire.close, 4010, "no hello")
 
-    def on_message(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 - called for every frame
-        if self._busy or self._backlog:
-            if self._backlog is None:
-                self._backlog = deque()
-            self._backlog.append((payload, binary))
-            if len(self._backlog) >= _BACKLOG:
-                self.wire.pause_reading()
-        else:
-            self._handle(payload, binary)
+    def on_message(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 - as the wire calls it
+        self._intake.take(payload, binary=binary)
 
     def on_heartbeat(self) -> None:
         self.heard_at = self._loop.time()
 
     def on_read_end(self) -> None:
         self.heard_at = self._loop.time()
+        self._intake.read_end()
 
     def on_pause(self) -> None:
         self._resumed = asyncio.Event()
@@ -137,13 +111,13 @@ class Connection:
     def on_shutdown(self) -> None:
         """Answer what is in flight, then say that the server goes away."""
         self._leaving = True
-        self.wire.pause_reading()
+        self._intake.stop()
         self._leave_if_idle()
 
     def on_close(self, code: int) -> None:  # noqa: ARG002 - whatever the reason, the same is left to do
         self._timer.cancel()
+        self._intake.stop()
         self.desk.connections.discard(self)
-        self._backlog = None
         for task in tuple(self._tasks or ()):
             task.cancel()
         if self.feed:
@@ -213,7 +187,7 @@ class Connection:
 
     def _end(self, code: int, reason: str) -> None:
         """Say good-bye. What came before and waits for its turn is dropped: nobody would hear the answer."""
-        self._backlog = None
+        self._intake.drop()
         self.wire.close(code, reason)
 
     def say(self, frame: frames.ServerFrame) -> None:
@@ -235,38 +209,34 @@ class Connection:
 
     # Frames.
 
-    def _handle(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 - called for every frame
+    def handle(self, payload: bytes, *, binary: bool) -> None:
+        within_limit = not self.desk.limited or self._intake.spend()
         try:
-            within_limit = self._spend()
             frame = self._codec.decode(payload, binary=binary)
+        except BadFrame:
+            self._end(4000, "not a frame")
+        except ApiError as error:
+            self._reject(error, within_limit=within_limit)
+        else:
             if not within_limit:
-                self.fail(_too_many_frames(), frame)
+                self.fail(self._over_limit(), frame)
             elif self.caller is None:
                 self._greet(frame)
             else:
                 HANDLERS[type(frame)](self, frame)
-        except BadFrame:
-            self._end(4000, "not a frame")
-        except ApiError as error:
-            self.fail(error)
-            if self.caller is None:
-                self._end(4000, "not a valid hello")
 
-    def _spend(self) -> bool:
-        """A token bucket; whether this frame is within the limit."""
-        if self._allowance < 1:
-            now = self._loop.time()
-            earned = (now - self._refilled_at) * FRAMES_PER_SECOND
-            self._allowance = min(FRAME_BURST, self._allowance + earned)
-            self._refilled_at = now
-            if self._allowance < 1 and self.desk.limited:
-                return False
-        self._allowance -= 1
-        return True
+    def _reject(self, error: ApiError, *, within_limit: bool) -> None:
+        """It was a frame, but not one that means anything."""
+        self.fail(error if within_limit else self._over_limit(**error.extra))
+        if self.caller is None:
+            self._end(4000, "not a valid hello")
+
+    def _over_limit(self, **known: Any) -> ApiError:
+        return ApiError("rate_limited", "Too many frames.", retry_after=self._intake.refused(), **known)
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run what needs the store; the frames that follow wait for it."""
-        self._busy = True
+        self._intake.hold()
         self.spawn(work).add_done_callback(self._next_turn)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -286,15 +256,8 @@ class Connection:
             self._end(1011, "internal")
 
     def _next_turn(self, _: asyncio.Task[None]) -> None:
-        self._busy = False
-        self._work_off()
+        self._intake.release()
         self._leave_if_idle()
-
-    def _work_off(self) -> None:
-        while self._backlog and not self._busy:
-            self._handle(*self._backlog.popleft())
-        if not self._backlog and self._in_flight < MAX_IN_FLIGHT and not self._leaving:
-            self.wire.resume_reading()
 
     def _greet(self, frame: frames.ClientFrame) -> None:
         if not isinstance(frame, frames.Hello):
@@ -347,25 +310,17 @@ class Connection:
         self.say(frames.CaughtUp(seq=self.feed.next - 1))
 
     def launched(self) -> None:
-        """One more operation is in flight; too many, and the client must wait before it is read again."""
-        self._in_flight += 1
-        if self._in_flight >= MAX_IN_FLIGHT:
-            self.wire.pause_reading()
+        """One more operation is in flight."""
+        self._intake.launched()
 
     def settled(self) -> None:
         """One of the operations in flight has been answered."""
-        self._in_flight -= 1
-        if self._in_flight == MAX_IN_FLIGHT - 1:
-            self._work_off()
+        self._intake.settled()
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        if self._leaving and not self._in_flight and not self._busy:
+        if self._leaving and self._intake.idle:
             self._end(1001, "server going away")
-
-
-def _too_many_frames() -> ApiError:
-    return ApiError("rate_limited", "Too many frames.", retry_after=1 / FRAMES_PER_SECOND)
 
 
 class Door:

@@ -1,0 +1,179 @@
+"""Intake: when each frame of one connection is handled.
+
+In their order, always: what must wait for the store holds back the frames behind it. In slices, so that a client
+that sends a great deal at once doesn't keep the others waiting. And within limits: what is in flight is bounded,
+and a client over its frame rate is refused a while and then not read, so that its flood stays in its own network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Final, Protocol
+
+from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND, MAX_IN_FLIGHT
+
+_BACKLOG: Final = 64
+"""Frames that wait for those before them until no more are read."""
+_SLICE: Final = 64
+"""Frames that are handled before other connections have their turn."""
+_REFUSALS: Final = 100
+_REST: Final = 0.25
+"""After so many refusals a client is not read for so many seconds."""
+
+
+class Taker(Protocol):
+    """Whoever handles the frames."""
+
+    def handle(self, payload: bytes, *, binary: bool) -> None:
+        """The next frame."""
+        ...
+
+
+class Source(Protocol):
+    """Where the frames come from."""
+
+    def pause_reading(self) -> None:
+        """Leave what the client sends in the network, after the present read."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Undo `pause_reading`."""
+        ...
+
+
+class Intake:
+    """Passes frames from a `Source` on to a `Taker`."""
+
+    __slots__ = (
+        "_allowance",
+        "_backlog",
+        "_burst",
+        "_busy",
+        "_in_flight",
+        "_loop",
+        "_refilled_at",
+        "_refused",
+        "_resting",
+        "_source",
+        "_stopped",
+        "_taker",
+        "_turn",
+    )
+
+    def __init__(self, source: Source, taker: Taker) -> None:
+        self._source = source
+        self._taker = taker
+        self._loop = asyncio.get_running_loop()
+        self._backlog: deque[tuple[bytes, bool]] | None = None
+        self._turn: asyncio.Handle | None = None
+        self._busy = self._resting = self._stopped = False
+        self._in_flight = self._burst = self._refused = 0
+        self._allowance = float(FRAME_BURST)
+        self._refilled_at = self._loop.time()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for the store."""
+        return not self._busy and not self._in_flight
+
+    def take(self, payload: bytes, *, binary: bool) -> None:
+        """A frame came."""
+        if self._backlog or self._burst >= _SLICE or self._held():
+            if self._backlog is None:
+                self._backlog = deque()
+            self._backlog.append((payload, binary))
+            if len(self._backlog) == _BACKLOG:
+                self._source.pause_reading()
+        else:
+            self._burst += 1
+            self._taker.handle(payload, binary=binary)
+
+    def read_end(self) -> None:
+        """All frames of one read have been taken."""
+        self._burst = 0
+        if self._backlog:
+            self._work_off_soon()
+
+    def drop(self) -> None:
+        """Forget the frames that wait."""
+        self._backlog = None
+
+    def stop(self) -> None:
+        """Nothing more is read or handled; what is with the store may still finish."""
+        self._stopped = True
+        self._backlog = None
+        if self._turn:
+            self._turn.cancel()
+        self._source.pause_reading()
+
+    # What holds frames back.
+
+    def hold(self) -> None:
+        """Handle no frame until `release`."""
+        self._busy = True
+
+    def release(self) -> None:
+        """Undo `hold`."""
+        self._busy = False
+        self._work_off()
+
+    def launched(self) -> None:
+        """One more operation is in flight; too many, and the client must wait."""
+        self._in_flight += 1
+        if self._in_flight >= MAX_IN_FLIGHT:
+            self._source.pause_reading()
+
+    def settled(self) -> None:
+        """One of the operations in flight has been answered."""
+        self._in_flight -= 1
+        if self._in_flight == MAX_IN_FLIGHT - 1:
+            self._work_off()
+
+    def spend(self) -> bool:
+        """A token bucket; whether the frame at hand is within the limit."""
+        if self._allowance < 1:
+            now = self._loop.time()
+            earned = (now - self._refilled_at) * FRAMES_PER_SECOND
+            self._allowance = min(FRAME_BURST, self._allowance + earned)
+            self._refilled_at = now
+            if self._allowance < 1:
+                return False
+        self._allowance -= 1
+        return True
+
+    def refused(self) -> float:
+        """The frame at hand is refused for being over the limit; seconds until the next one is within it."""
+        self._refused += 1
+        if self._refused == _REFUSALS:
+            self._refused = 0
+            self._resting = True
+            self._source.pause_reading()
+            self._loop.call_later(_REST, self._rested)
+        return (1 - self._allowance) / FRAMES_PER_SECOND
+
+    def _rested(self) -> None:
+        self._resting = False
+        self._work_off()
+
+    def _held(self) -> bool:
+        return self._busy or self._resting or self._in_flight >= MAX_IN_FLIGHT
+
+    def _work_off(self) -> None:
+        """Handle what has waited, and read on once nothing is left of it."""
+        self._turn = None
+        for _ in range(_SLICE):
+            if not self._backlog or self._held():
+                break
+            payload, binary = self._backlog.popleft()
+            self._taker.handle(payload, binary=binary)
+        if self._held() or self._stopped:
+            return
+        if self._backlog:
+            self._work_off_soon()
+        else:
+            self._source.resume_reading()
+
+    def _work_off_soon(self) -> None:
+        if self._turn is None and not self._held():
+            self._turn = self._loop.call_soon(self._work_off)
