@@ -23,7 +23,7 @@ from duologue.core.limits import MAX_FRAME, published
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
 from duologue.core.receipts import Receipts
-from duologue.core.retention import trim_forever
+from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import load_secret
 from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
@@ -35,11 +35,11 @@ from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.accounts import user_by_id
-from duologue.storage.engines import make_database, migrate, sqlite_path
+from duologue.storage.engines import make_database, prepare
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
-from duologue.web.socket import Door
-from duologue.web.transport import websocket_protocol
+from duologue.web.socket import Connection, Door
+from duologue.web.transport import http_with_websocket
 
 
 class Node:
@@ -48,10 +48,11 @@ class Node:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._retention = settings.event_retention_days * DAY
+        self._idle_after = settings.session_idle_days * DAY
         self.db = make_database(settings.store_url, now_ms)
         self.hub = Hub()
         self.bus = LocalBus()
-        self.sessions = Sessions(self.db, now_ms)
+        self.sessions = Sessions(self.db, now_ms, self._idle_after)
         chats = Chats(self.db, now_ms)
         messages = Messages(self.db, chats)
         self.receipts = Receipts(self.db, chats)
@@ -89,13 +90,15 @@ class Node:
     def _verifications(self) -> Verifications | None:
         """The rules for codes, if signing in takes one. Raises `ValueError` for settings that make no sense."""
         settings = self.settings
+        simulated = isinstance(self.provider, Simulator)
         # Simulated texts cost nothing.
-        budget = 0 if isinstance(self.provider, Simulator) else round(settings.sms_daily_budget * MILLION)
+        budget = 0 if simulated else round(settings.sms_daily_budget * MILLION)
         policy = SmsPolicy(
             allowed=parse_countries(settings.sms_countries),
             denied=parse_countries(settings.sms_denied_countries),
             daily_budget=budget,
             prices=parse_prices(settings.sms_prices),
+            trust_local=simulated,
         )
         if settings.sign_in == "open" or self.provider is None:
             return None
@@ -106,15 +109,19 @@ class Node:
         return Verifications(self.db, now_ms, self.provider, secret, policy, wording)
 
     def prepare(self) -> None:
-        """Bring the schema up to date: on the embedded default always, elsewhere by `duologue migrate`."""
-        path = sqlite_path(self.settings.store_url)
-        if path:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-            migrate(self.settings.store_url)
+        """Make the store's schema ready. Raises `SchemaTooOld`, `SchemaTooNew`."""
+        prepare(self.settings.store_url)
 
     async def check_ready(self) -> None:
         """Raises `ApiError` `overloaded` when the store doesn't answer."""
         await self.db.read(user_by_id, 0)
+
+    async def _flush_sessions(self) -> None:
+        """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""
+        for connection in self.desk.connections:
+            if isinstance(connection, Connection) and connection.caller:
+                self.sessions.saw(connection.caller)
+        await self.sessions.flush()
 
     def stop_waiting(self) -> None:
         """Let everybody go who waits for events: the server is about to stop."""
@@ -129,7 +136,8 @@ class Node:
             await self.provider.start(self.sms_callbacks)
         loops = [
             asyncio.create_task(trim_forever(self.db, now_ms, self._retention)),
-            asyncio.create_task(flush_forever(self.sessions.flush, self.receipts.flush)),
+            asyncio.create_task(tidy_forever(self.db, now_ms, self._idle_after)),
+            asyncio.create_task(flush_forever(self._flush_sessions, self.receipts.flush)),
             asyncio.create_task(self.desk.keep_alive()),
         ]
         try:
@@ -140,13 +148,13 @@ class Node:
             await asyncio.gather(*loops, return_exceptions=True)
             if self.provider:
                 await self.provider.aclose()
-            await flush_once(self.sessions.flush, self.receipts.flush)
+            await flush_once(self._flush_sessions, self.receipts.flush)
             await self.db.close()
             await self.bus.close()
 
-    def sockets(self) -> type[asyncio.Protocol]:
-        """The class that uvicorn makes a WebSocket of."""
-        return websocket_protocol(Door(self.desk), max_message=MAX_FRAME)
+    def protocol(self) -> type[asyncio.Protocol]:
+        """The class that uvicorn makes of each connection: HTTP, and sockets on the same port."""
+        return http_with_websocket(Door(self.desk), max_message=MAX_FRAME)
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])

@@ -107,6 +107,22 @@ def docs(
 
 
 @app.command()
+def phone(
+    number: Annotated[str, typer.Argument(help="Its number, with + and the country code.")],
+    *,
+    url: Annotated[str, typer.Option(help="The server.")] = "http://127.0.0.1:8000",
+) -> None:
+    """Be a phone of the simulated network: its texts as they come, and answers to them."""
+    from duologue.phone import PhoneError, run
+
+    try:
+        run(number, url)
+    except PhoneError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(fault.exit_code) from fault
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(__version__)

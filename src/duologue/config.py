@@ -10,12 +10,14 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 ENV_PREFIX: Final = "DUOLOGUE_"
 _SECRET_LENGTH: Final = 32
+_SECRET_VARIETY: Final = 8
 _DATABASE_SCHEMES: Final = ("sqlite:///", "postgresql://", "postgres://")
 
 
@@ -100,7 +102,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "US=0.01,CA=0.01,FR=0.06,DE=0.09,GB=0.05,*=0.10"
     sms_daily_budget: Annotated[
         float,
-        Meta(ge=0, description="What codes may cost in a day, in the currency of the prices; 0: no limit."),
+        Meta(
+            ge=0,
+            le=1e9,
+            description="What codes may cost in a day, in the currency of the prices; 0: no limit.",
+        ),
     ] = 20.0
     allowed_origins: Annotated[
         str,
@@ -115,6 +121,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = "on"
     event_retention_days: Annotated[
         int, Meta(ge=1, le=3650, description="How long events can be resumed from.")
+    ] = 90
+    session_idle_days: Annotated[
+        int, Meta(ge=1, le=3650, description="After so many days without use a session ends.")
     ] = 90
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least that is logged.")
@@ -177,6 +186,12 @@ def _check(settings: Settings) -> None:
         )
     if settings.secret and len(settings.secret) < _SECRET_LENGTH:
         raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
+    if settings.secret and len(set(settings.secret)) < _SECRET_VARIETY:
+        raise ConfigError("secret is no secret: give 32 random characters (`openssl rand -hex 32`).")
+    if settings.public_url and not _is_http_url(settings.public_url):
+        raise ConfigError(
+            "public_url must be the server's address as clients see it, e.g. https://chat.example."
+        )
     if not is_loopback(settings.host):
         _check_public(settings)
 
@@ -194,6 +209,14 @@ def _check_public(settings: Settings) -> None:
             f"The phone simulator would show every code to anybody who reaches {settings.host}. Set sms_url to a"
             " real provider, or add --allow-simulated-phones for a demonstration."
         )
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

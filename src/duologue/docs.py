@@ -15,7 +15,7 @@ from duologue.errors import CODES
 from duologue.web.openapi import document
 
 _SHOWN_LINES: Final = 20
-_MADE: Final = "<!-- Made from the code by `duologue docs`. Change it there. -->\n\n"
+_MADE: Final = "<!-- Made from the code by `duologue docs`. Change it there. -->"
 
 
 def make() -> dict[str, str]:
@@ -65,17 +65,8 @@ def _errors(api: dict[str, Any]) -> str:
         f'| <a id="{code}"></a>`{code}` | {int(spec.status)} | {spec.title} | {spec.advice} |'
         for code, spec in CODES.items()
     ]
-    return (
-        f"# Errors\n\n{_MADE}"
-        "Every failure is an `application/problem+json` document (RFC 9457). Programs go by its `code`, one of this\n"
-        "closed list, which a socket's `error` frames use as well. `detail` is for people, `errors` names each field\n"
-        "that was refused, and `type` leads to the code's entry in the server's own `/docs/errors`.\n\n"
-        "```json\n"
-        f"{json.dumps(_example(api), indent=2, ensure_ascii=False)}\n"
-        "```\n\n"
-        "| Code | Status | Meaning | What to do |\n|---|---|---|---|\n" + "\n".join(rows) + "\n\n"
-        "429 and 503 carry `Retry-After` in seconds, 401 carries `WWW-Authenticate: Bearer`, 405 carries `Allow`.\n"
-        "Which operation answers with which code is in [openapi.json](openapi.json).\n"
+    return _ERRORS.format(
+        example=json.dumps(_example(api), indent=2, ensure_ascii=False), rows="\n".join(rows), made=_MADE
     )
 
 
@@ -86,38 +77,66 @@ def _example(api: dict[str, Any]) -> Any:
 
 def _settings() -> str:
     hints = get_type_hints(Settings, include_extras=True)
-    rows = [
-        _setting(name, *get_args(hints[name]), default)
-        for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True)
-    ]
-    return (
-        f"# Settings\n\n{_MADE}"
-        "A flag of `duologue serve` goes before its environment variable, that before a TOML file, that before the\n"
-        f"default. The file is named by `--config` or `{ENV_PREFIX}CONFIG`; its keys are the flags' names with `_` for\n"
-        "`-`. What is wrong stops the server before it starts, with exit code 2 and a sentence that says why.\n\n"
-        "| Flag | Variable | Default | Meaning |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
-    )
+    rows = []
+    for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
+        kind, meta = get_args(hints[name])
+        rows.append(_setting(name, kind, meta, default))
+    return _SETTINGS.format(prefix=ENV_PREFIX, rows="\n".join(rows), made=_MADE)
 
 
 def _setting(name: str, kind: Any, meta: Meta, default: Any) -> str:
-    flag = f"--{name.replace('_', '-')}"
-    if kind is bool:
-        flag = f"{flag}`, `--no-{name.replace('_', '-')}"
-    text = str(meta.description)
+    flag = name.replace("_", "-")
+    flags = f"`--{flag}`, `--no-{flag}`" if kind is bool else f"`--{flag}`"
+    sentences = [str(meta.description)]
     if len(get_args(kind)) > 1:
-        text += " One of " + ", ".join(f"`{value}`" for value in get_args(kind)) + "."
+        sentences.append(f"One of {', '.join(f'`{value}`' for value in get_args(kind))}.")
     bounds = [
         f"{word} {bound}"
         for word, bound in (("at least", meta.ge), ("at most", meta.le))
         if bound is not None
     ]
     if bounds:
-        text += f" {' and '.join(bounds).capitalize()}."
-    shown = (
-        ("on" if default else "off")
-        if isinstance(default, bool)
-        else f"`{default}`"
-        if default != ""
-        else "–"
-    )
-    return f"| `{flag}` | `{ENV_PREFIX}{name.upper()}` | {shown} | {text.replace('|', chr(92) + '|')} |"
+        sentences.append(f"{' and '.join(bounds).capitalize()}.")
+    meaning = " ".join(sentences).replace("|", "\\|")
+    return f"| {flags} | `{ENV_PREFIX}{name.upper()}` | {_shown(default)} | {meaning} |"
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    return f"`{default}`" if default != "" else "none"
+
+
+_ERRORS: Final = """\
+# Errors
+
+{made}
+
+Every failure is an `application/problem+json` document (RFC 9457). Programs go by its `code`, one of this closed
+list, which a socket's `error` frames use as well. `detail` is for people, `errors` names each field that was
+refused, and `type` leads to the code's entry in the server's own `/docs/errors`.
+
+```json
+{example}
+```
+
+| Code | Status | Meaning | What to do |
+|---|---|---|---|
+{rows}
+
+429 and 503 carry `Retry-After` in seconds, 401 carries `WWW-Authenticate: Bearer`, 405 carries `Allow`. Which
+operation answers with which code is in [openapi.json](openapi.json).
+"""
+_SETTINGS: Final = """\
+# Settings
+
+{made}
+
+A flag of `duologue serve` goes before its environment variable, that before a TOML file, that before the default.
+The file is named by `--config` or `{prefix}CONFIG`; its keys are the flags' names with `_` for `-`. What is wrong
+stops the server before it starts, with exit code 2 and a sentence that says why.
+
+| Flag | Variable | Default | Meaning |
+|---|---|---|---|
+{rows}
+"""

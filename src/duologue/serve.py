@@ -13,7 +13,7 @@ import uvicorn
 from duologue import __version__
 from duologue.app import Node
 from duologue.config import ConfigError, Settings
-from duologue.web.transport import HttpProtocol
+from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
 
 _BACKLOG = 2048
 _SHUTDOWN_SECONDS = 8
@@ -83,15 +83,15 @@ def serve(settings: Settings) -> bool:
     configure_logging(settings.log_level)
     try:
         node = Node(settings)
-    except (ValueError, PermissionError) as fault:
+        node.prepare()
+    except (ValueError, PermissionError, SchemaTooOld, SchemaTooNew) as fault:
         raise ConfigError(str(fault)) from fault
-    node.prepare()
     listener = listen(settings.host, settings.port)
     config = uvicorn.Config(
         node.asgi(),
         loop="uvloop",
-        http=HttpProtocol,
-        ws=node.sockets(),
+        http=node.protocol(),
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,

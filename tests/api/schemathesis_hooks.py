@@ -12,7 +12,10 @@ from schemathesis import Case, CheckContext, HookContext, Response
 from schemathesis.auths import AuthContext
 from schemathesis.generation.meta import TestPhase
 
+AnyCase = Case[Any]
 PHONE = "+33639980001"
+PEER = "+33639980002"
+MESSAGES = 9
 # Numbers that regulators keep free for fiction, and formats that are forgiven.
 PHONES = st.one_of(
     st.integers(0, 99).map(lambda number: f"+336399800{number:02d}"),
@@ -29,45 +32,65 @@ BEYOND_SCHEMAS = {
     "is unreachable, so it can't send",
 }
 SIGNED_OUT = {"DELETE /v1/me", "DELETE /v1/sessions/{session_id}"}
+LONGEST_WAIT = 60
 
 schemathesis.openapi.format("e164", PHONES)
 _token: list[str] = []
+_chat: list[str] = []
 
 
 @schemathesis.auth(refresh_interval=None)
 class SignedIn:
-    """Signs in anew whenever the tests have signed us out."""
+    """Somebody with a chat and a few messages; anew whenever the tests have signed them out."""
 
-    def get(self, case: Case, _: AuthContext) -> str:
+    def get(self, case: AnyCase, _: AuthContext) -> str:
         if not _token:
-            base = case.operation.schema.get_base_url()
-            answer = httpx.post(f"{base.rstrip('/')}/v1/sessions", json={"phone": PHONE})
-            _token.append(answer.raise_for_status().json()["token"])
+            _token.append(_sign_in(case.operation.schema.get_base_url().rstrip("/")))
         return _token[0]
 
-    def set(self, case: Case, token: str, _: AuthContext) -> None:
+    def set(self, case: AnyCase, token: str, _: AuthContext) -> None:
         case.headers["Authorization"] = f"Bearer {token}"
 
 
+def _sign_in(url: str) -> str:
+    signed = httpx.post(f"{url}/v1/sessions", json={"phone": PHONE}).raise_for_status()
+    token: str = signed.json()["token"]
+    with httpx.Client(headers={"Authorization": f"Bearer {token}"}) as client:
+        for number in range(MESSAGES):
+            body = {"to": PEER, "text": "Hello", "client_id": f"{token}-{number}"}
+            sent = client.post(f"{url}/v1/messages", json=body).raise_for_status()
+    _chat[:] = [sent.json()["chat_id"]]
+    return token
+
+
 @schemathesis.hook
-def after_call(_: HookContext, case: Case, response: Response) -> None:
-    if f"{case.method} {case.operation.path}" in SIGNED_OUT and response.status_code == 204:
+def after_call(_: HookContext, case: AnyCase, response: Response) -> None:
+    if case.operation.label in SIGNED_OUT and response.status_code == 204:
         _token.clear()
 
 
 @schemathesis.hook
-def before_call(_: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
-    """Nobody sits out a long poll of a minute, and whoever signs in to sign out again is one of us."""
+def before_call(_: HookContext, case: AnyCase, _kwargs: dict[str, Any]) -> None:
+    """Nobody sits out a long poll of a minute; most chats are ours, most seqs have been given out."""
     wait = str(case.query.get("wait", ""))
-    if wait.replace(".", "", 1).isdigit() and float(wait) <= 60:
+    if wait.replace(".", "", 1).isdigit() and float(wait) <= LONGEST_WAIT:
         case.query["wait"] = float(wait) / 1000
-    stateful = case.meta is not None and case.meta.phase.name is TestPhase.STATEFUL
-    if stateful and case.operation.label == "POST /v1/sessions" and case.meta.generation.mode.is_positive:
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if case.meta.phase.name is TestPhase.STATEFUL and case.operation.label == "POST /v1/sessions":
         case.body = {"phone": PHONE}
+    if case.meta.phase.name is TestPhase.FUZZING:
+        if len(case.path_parameters.get("chat_id", "")) % 3 and _chat:
+            case.path_parameters["chat_id"] = _chat[0]
+        body = case.body if isinstance(case.body, dict) else {}
+        for name in body.keys() & {"seq", "reply_to"}:
+            seq = body[name]
+            if isinstance(seq, int | float):
+                body[name] = int(seq) % (2 * MESSAGES) + 1
 
 
 @schemathesis.check
-def what_fits_the_schema_is_not_invalid(_: CheckContext, response: Response, case: Case) -> None:
+def what_fits_the_schema_is_not_invalid(_: CheckContext, response: Response, case: AnyCase) -> None:
     """The 422 `invalid`, and 400 and 415, are for what breaks the schema, and for the few rules it can't tell."""
     positive = case.meta is not None and case.meta.generation.mode.is_positive
     if not positive or response.status_code not in {400, 415, 422}:

@@ -42,19 +42,22 @@ def new_phone() -> str:
     return f"+{next(_phones)}"
 
 
-def rows(url: str, sql: str) -> list[Row]:
-    """Look straight into a database, past the code under test."""
+def rows(url: str, *statements: str) -> list[list[Row]]:
+    """Look straight into a database, past the code under test: what each statement finds at one moment."""
     path = sqlite_path(url)
     if path:
-        with contextlib.closing(sqlite3.connect(path)) as connection:
-            return connection.execute(sql).fetchall()
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("BEGIN")
+            return [connection.execute(sql).fetchall() for sql in statements]
     with psycopg.connect(url) as connection:
-        return connection.execute(sql.encode()).fetchall()
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        return [connection.execute(sql.encode()).fetchall() for sql in statements]
 
 
-def table(url: str, name: str) -> list[Row]:
-    """All of a table's rows, by its key."""
-    return sorted(rows(url, TABLES[name]), key=lambda row: row[:2])
+def contents(url: str) -> dict[str, list[Row]]:
+    """All that is in a database at one moment: each table's rows by their key."""
+    found = rows(url, *TABLES.values())
+    return {name: sorted(lines, key=lambda row: row[:2]) for name, lines in zip(TABLES, found, strict=True)}
 
 
 class Heard:
@@ -173,11 +176,9 @@ class Store:
     async def all_messages(self, pair: Pair) -> list[Message]:
         return await self.db.read(messages.page_after, pair, 0, 1_000_000)
 
-    def rows(self, sql: str) -> list[Row]:
-        return rows(self.url, sql)
-
     def table(self, name: str) -> list[Row]:
-        return table(self.url, name)
+        """A table's rows by their key, its columns as in `TABLES`."""
+        return contents(self.url)[name]
 
     def count(self, name: str) -> int:
         return len(self.table(name))

@@ -205,4 +205,4 @@ async def test_an_ack_only_moves_forward_and_never_beyond_the_log(store: Store) 
     user = await store.user()
     for seq, acked in [(2, 2), (1, 2), (3, 2)]:
         await store.db.write(store_acks, {user.id: seq})
-        assert store.rows("SELECT acked FROM logs") == [(acked,)]
+        assert [row[3] for row in store.table("logs")] == [acked]

@@ -13,6 +13,7 @@ PAGES = sorted((*ROOT.glob("*.md"), *DOCS.rglob("*.md")))
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _HEADING = re.compile(r"^(#+) (.+)$", re.MULTILINE)
+_ANCHOR = re.compile(r'<a id="([^"]+)"')
 
 
 class Block(NamedTuple):
@@ -43,8 +44,8 @@ def section(text: str, title: str) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """The fragments that a page's headings answer to, as GitHub makes them."""
-    return {_slug(title) for _, title in _HEADING.findall(_blanked(text))}
+    """The fragments that a page answers to: those of its headings, as GitHub makes them, and its own."""
+    return {_slug(title) for _, title in _HEADING.findall(_blanked(text))} | set(_ANCHOR.findall(text))
 
 
 def _blanked(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -128,10 +128,12 @@ class Device:
 
 
 @asynccontextmanager
-async def opened(url: str, protocol: str | None = JSON, **headers: str) -> AsyncIterator[Socket]:
+async def opened(
+    url: str, protocol: str | None = JSON, *, path: str = "/v1/socket", **headers: str
+) -> AsyncIterator[Socket]:
     """A socket fresh from its handshake. Raises what `websockets` raises when it is refused."""
     async with connect(
-        f"ws{url.removeprefix('http')}/v1/socket",
+        f"ws{url.removeprefix('http')}{path}",
         subprotocols=[Subprotocol(protocol)] if protocol else None,
         additional_headers=headers,
         compression=None,
@@ -201,6 +203,14 @@ class Socket:
         await self.say("send", text=text, client_id=client_id, **fields)
         return await self.hear("sent", client_id=client_id)
 
+    async def talk(self, texts: Iterable[str], **to: str) -> list[Frame]:
+        """Messages sent without waiting for each other, all confirmed; a text is its `client_id` too."""
+        texts = list(texts)
+        for text in texts:
+            await self.say("send", text=text, client_id=text, **to)
+        answers = [await self.hear("sent") for _ in texts]
+        return [answer["message"] for answer in answers]
+
     async def settled(self) -> list[Frame]:
         """All that the server had to say up to now and that was not claimed: it handles frames in their order."""
         ref = f"settled-{random.getrandbits(64):x}"
@@ -226,6 +236,13 @@ class Socket:
     def ops(self) -> list[str]:
         """The kinds of frames that came, in order."""
         return [frame["op"] for frame in self.heard]
+
+    async def next(self) -> Frame:
+        """The next frame, whatever it is."""
+        async with asyncio.timeout(PATIENCE):
+            if not self._unclaimed:
+                await self._next()
+        return self._unclaimed.pop(0)
 
     async def _next(self) -> None:
         data = await self.connection.recv()

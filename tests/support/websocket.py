@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 import uvicorn
 
 from duologue.web.handshake import Handshake, Refusal, origin_allowed, plain_refusal
-from duologue.web.transport import Accept, HttpProtocol, websocket_protocol
+from duologue.web.transport import Accept, http_with_websocket
 from duologue.web.wire import Handler, Wire
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -266,9 +266,9 @@ def serving(*, max_message: int = MAX_MESSAGE, close_timeout: float = 5.0) -> It
     """A server for as long as the context lasts."""
     handlers: dict[str, Echo] = {}
     up: queue.SimpleQueue[asyncio.AbstractEventLoop] = queue.SimpleQueue()
-    protocol = websocket_protocol(_accept(handlers), max_message=max_message, close_timeout=close_timeout)
+    protocol = http_with_websocket(_accept(handlers), max_message=max_message, close_timeout=close_timeout)
     config = uvicorn.Config(
-        _app, port=0, http=HttpProtocol, ws=protocol, loop="uvloop", lifespan="off", log_level="error"
+        _app, port=0, http=protocol, ws="none", loop="uvloop", lifespan="off", log_level="error"
     )
     server = _Server(config, up)
     thread = threading.Thread(target=server.run)

@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from duologue.sms.apprise import AppriseService
 from duologue.sms.failover import FailoverProvider
 from duologue.sms.gateway import Gateway
-from duologue.sms.provider import BadProviderUrl
+from duologue.sms.provider import BadProviderUrl, Provider
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.sms.smpp import Smpp
 from duologue.sms.twilio import Twilio
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+# The type checker proves that each fulfils the Protocol.
+PROVIDERS: tuple[type[Provider], ...] = (Simulator, Twilio, Smpp, Gateway, AppriseService, FailoverProvider)
 
 SID = "AC" + "0" * 32
 SECRET = "hunter2-secret"

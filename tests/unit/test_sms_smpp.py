@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from duologue.sms.provider import Accepted, OutgoingSms, Part, Receipt, Rejected, Unavailable
+from duologue.sms.provider import Accepted, InboundSms, OutgoingSms, Part, Receipt, Rejected, Unavailable
 from duologue.sms.segments import gsm_decode, gsm_encode
 from duologue.sms.smpp import Account, Smpp
 from tests.support.sms_outside import Collector
@@ -290,6 +290,26 @@ async def test_nothing_is_confirmed_before_it_is_stored() -> None:
         bound.smsc.deliver(b"hello")
         assert (await bound.smsc.until("delivered"))["status"] == status
     assert bound.sink.inbound_queue.qsize() == 1
+    await bound.close()
+
+
+class Forgetful(Collector):
+    """A database that stores, and then fails to say so, the first time."""
+
+    async def inbound(self, provider: str, messages: Sequence[InboundSms]) -> None:
+        await super().inbound(provider, messages)
+        if self.calls == 1:
+            raise TimeoutError
+
+
+async def test_what_was_stored_but_not_confirmed_comes_again_under_its_id() -> None:
+    bound = Bound(Forgetful())
+    await bound.start()
+    for status in (TRY_AGAIN, 0, 0):
+        bound.smsc.deliver(b"hello")
+        assert (await bound.smsc.until("delivered"))["status"] == status
+    first, again, new = [(await bound.sink.inbound_queue.get()).provider_id for _ in range(3)]
+    assert first == again != new
     await bound.close()
 
 

@@ -19,11 +19,18 @@ from tests.support.sms_outside import Collector
 pytestmark = pytest.mark.anyio
 
 BIND, BIND_RESP, SUBMIT, SUBMIT_RESP = 0x09, 0x8000_0009, 0x04, 0x8000_0004
-ENQUIRE, ENQUIRE_RESP, UNBIND, NACK, DELIVER = 0x15, 0x8000_0015, 0x06, 0x8000_0000, 0x05
+ENQUIRE, ENQUIRE_RESP, UNBIND, UNBIND_RESP = 0x15, 0x8000_0015, 0x06, 0x8000_0006
+NACK, DELIVER, DELIVER_RESP = 0x8000_0000, 0x05, 0x8000_0005
 
 
 def pdu(code: int, sequence: int, body: bytes = b"", status: int = 0) -> bytes:
     return struct.pack(">LLLL", 16 + len(body), code, status, sequence) + body
+
+
+def message(sequence: int, text: bytes) -> bytes:
+    """A handset's text, as a deliver_sm."""
+    addresses = b"\0\x01\x0133612345678\0\x03\x0012345\0"
+    return pdu(DELIVER, sequence, addresses + bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, len(text)]) + text)
 
 
 class Carrier:
@@ -31,6 +38,7 @@ class Carrier:
 
     def __init__(self, *, bind_status: int = 0) -> None:
         self.bind_status = bind_status
+        self.greeting = b""
         self.binds: list[bytes] = []
         self.heard: asyncio.Queue[tuple[int, int, bytes]] = asyncio.Queue()
         self.ended = 0
@@ -63,14 +71,16 @@ class Carrier:
         self.writer = writer
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
-                length, code, status, sequence = struct.unpack(">LLLL", await reader.readexactly(16))
+                length, code, _, sequence = struct.unpack(">LLLL", await reader.readexactly(16))
                 body = await reader.readexactly(length - 16)
                 if code == BIND:
                     self.binds.append(body)
-                    writer.write(pdu(BIND_RESP, sequence, b"SMSC\0\x02\x10\0\x01\x34", self.bind_status))
+                    answer = pdu(BIND_RESP, sequence, b"SMSC\0\x02\x10\0\x01\x34", self.bind_status)
+                    writer.write(answer + self.greeting)
                 else:
                     self.heard.put_nowait((code, sequence, body))
-                del status
+                if code == UNBIND:
+                    writer.write(pdu(UNBIND_RESP, sequence))
         self.ended += 1
         writer.close()
 
@@ -241,15 +251,26 @@ async def test_more_than_can_be_stored_at_once_is_asked_for_again() -> None:
     async with running(carrier, sink=SlowCollector()) as (provider, sink):
         while provider._link is None:
             await asyncio.sleep(0.01)
-        body = b"\0\x01\x0133612345678\0\x03\x0012345\0" + bytes([0, 0, 0, 0, 0, 0, 0, 0, 0, 2]) + b"ok"
         for sequence in range(1, 121):
-            carrier.say(pdu(DELIVER, sequence, body))
-        refused = [(await carrier.until(0x8000_0005)) for _ in range(19)]
+            carrier.say(message(sequence, b"ok"))
+        refused = [(await carrier.until(DELIVER_RESP)) for _ in range(19)]
         assert min(sequence for sequence, _ in refused) > 100
         assert isinstance(sink, SlowCollector)
         sink.gate.set()
-        stored = [(await carrier.until(0x8000_0005))[0] for _ in range(101)]
+        stored = [(await carrier.until(DELIVER_RESP))[0] for _ in range(101)]
         assert stored == list(range(1, 102))
+
+
+async def test_what_comes_with_the_bind_has_an_id_of_its_own_on_each_connection() -> None:
+    carrier = Carrier()
+    carrier.greeting = message(1, b"one")
+    async with running(carrier) as (_, sink):
+        first = await sink.inbound_queue.get()
+        carrier.greeting = message(1, b"two") + message(2, b"one")
+        carrier.say(pdu(UNBIND, 9))
+        second, repeated = await sink.inbound_queue.get(), await sink.inbound_queue.get()
+        assert (first.text, second.text, repeated.text) == ("one", "two", "one")
+        assert first.provider_id == repeated.provider_id != second.provider_id
 
 
 @pytest.mark.parametrize(

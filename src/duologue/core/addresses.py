@@ -3,51 +3,80 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from typing import Final
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_WITH_PORT: Final = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::\d{1,5})?")
 
 
 def parse_networks(text: str) -> list[Network]:
-    """Comma-separated networks, such as `10.0.0.0/8, ::1`. Raises `ValueError`."""
-    return [ipaddress.ip_network(item.strip()) for item in text.split(",") if item.strip()]
+    """Comma-separated networks of proxies, such as `10.0.0.0/8, ::1`. Raises `ValueError` with what is wrong."""
+    return [_network(item.strip()) for item in text.split(",") if item.strip()]
+
+
+def _network(text: str) -> Network:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError as fault:
+        raise ValueError(f"trusted_proxies: {text} is not a network such as 10.0.0.0/8 ({fault})") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"trusted_proxies: {text} is everybody, so anybody could claim any address")
+    return network
 
 
 def client_address(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
     """Where a request comes from: the peer, or, if that is a trusted proxy, whom it says it speaks for.
 
     `X-Forwarded-For` is read from its end, the part that our own proxies wrote, up to the first address that is
-    none of them. What a client puts there itself is never looked at.
+    none of them. What a client puts there itself is never looked at. The result is in canonical form; a peer
+    without an address (a socket of another kind) stays as it is.
     """
-    address = peer
-    for hop in [item.strip() for item in reversed(forwarded.split(","))]:
-        if not _is_trusted(address, trusted) or _parse(hop) is None:
+    address = _parse(peer)
+    for hop in reversed(forwarded.split(",")):
+        if address is None or not any(address in network for network in trusted):
             break
-        address = hop
+        said = _parse(hop)
+        if said is None:
+            break
+        address = said
+    return peer if address is None else str(address)
+
+
+def _parse(text: str) -> Address | None:
+    """An address; some proxies add its port. IPv4 in IPv6 is IPv4, and a zone is nobody else's business."""
+    found = _WITH_PORT.fullmatch(text.strip())
+    bare = (found[1] or found[2] or "") if found else text.strip()
+    try:
+        address = ipaddress.ip_address(bare)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or ipaddress.IPv6Address(int(address))
     return address
 
 
-def _parse(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped or address
-
-
-def _is_trusted(text: str, trusted: Sequence[Network]) -> bool:
-    address = _parse(text)
-    return address is not None and any(address in network for network in trusted)
-
-
-def address_block(text: str) -> str:
-    """The block that counts as one asker: a /24, or a /48 of IPv6, since anybody can have a whole one."""
+def asker(text: str) -> str:
+    """Whoever shares a verification: one IPv4 address, or a /64 of IPv6, which is one household."""
     address = _parse(text)
     if address is None:
         return "unknown"
-    prefix = 24 if address.version == 4 else 48
-    return str(ipaddress.ip_network(f"{address}/{prefix}", strict=False))
+    return str(address) if address.version == 4 else _block(address, 64)
+
+
+def address_block(text: str) -> str:
+    """The block that counts as one for limits: a /24, or a /48 of IPv6, since anybody can have a whole one."""
+    address = _parse(text)
+    if address is None:
+        return "unknown"
+    return _block(address, 24 if address.version == 4 else 48)
+
+
+def _block(address: Address, prefix: int) -> str:
+    return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
 def is_local(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Retention: trimming the event logs at their old end, in steps so small that no writer notices."""
+"""Retention: what is old or over goes, in steps so small that no writer notices."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Final
 
 from duologue.clock import Clock
 from duologue.errors import ApiError
+from duologue.storage.accounts import end_sessions, idle_sessions
 from duologue.storage.database import Database
 from duologue.storage.events import trim_logs
+from duologue.storage.quotas import purge_quotas
+from duologue.storage.verifications import purge_verifications
 
 _log = logging.getLogger(__name__)
 
@@ -40,3 +43,40 @@ async def trim_forever(db: Database, clock: Clock, retention_ms: int) -> None:
             _log.info("%d events were older than the retention", dropped)
         else:
             await asyncio.sleep(_BETWEEN_ROUNDS)
+
+
+async def expire_round(db: Database, clock: Clock, idle_after: int) -> int:
+    """End each session that was not used for `idle_after` (ms), with its event; how many ended."""
+    after: int | None = 0
+    ended = 0
+    while after is not None:
+        used_since = clock() - idle_after
+        after, idle = await db.read(idle_sessions, after, used_since)
+        for each in idle:
+            ended += len(await db.write(end_sessions, each.user_id, [each.id], clock(), used_since))
+        await asyncio.sleep(_BETWEEN_STEPS)
+    return ended
+
+
+async def sweep_round(db: Database, clock: Clock) -> int:
+    """Forget verifications and quotas whose time is over; how many went."""
+    swept = 0
+    for purge in (purge_verifications, purge_quotas):
+        while gone := await db.write(purge, clock()):
+            swept += gone
+            await asyncio.sleep(_BETWEEN_STEPS)
+    return swept
+
+
+async def tidy_forever(db: Database, clock: Clock, idle_after: int) -> None:
+    """The background loop for what ends by itself: sessions left idle, codes, allowances. Hourly."""
+    while True:
+        try:
+            ended = await expire_round(db, clock, idle_after)
+            await sweep_round(db, clock)
+        except ApiError as fault:
+            _log.warning("tidying waits: %s", fault)
+        else:
+            if ended:
+                _log.info("%d sessions ended because they were not used", ended)
+        await asyncio.sleep(_BETWEEN_ROUNDS)

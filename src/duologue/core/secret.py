@@ -16,25 +16,39 @@ _CODE_SPACE: Final = 1_000_000
 def load_secret(path: Path) -> bytes:
     """The secret in a file of mode 0600, which is made if need be. Several processes may try at once.
 
-    Raises `PermissionError` with what to do when others can read it.
+    Raises `PermissionError` with what to do when others can read it, and `ValueError` when it isn't whole: a code
+    that follows from an empty secret could be worked out by anybody.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     if not path.exists():
+        _make(path)
+    if path.stat().st_mode & 0o077:
+        raise PermissionError(f"{path} can be read by others: run `chmod 600 {path}`.")
+    try:
+        secret = bytes.fromhex(path.read_text(encoding="ascii"))
+    except ValueError:
+        secret = b""
+    if len(secret) != _BYTES:
+        raise ValueError(
+            f"{path} is damaged: it must hold {2 * _BYTES} hexadecimal digits. Restore it, or delete it and a new one"
+            " is made: codes under way are void then, sessions are not."
+        )
+    return secret
+
+
+def _make(path: Path) -> None:
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_hex(_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        try:
-            # A link appears whole or not at all, and only for the first who comes.
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
-    if path.stat().st_mode & 0o077:
-        raise PermissionError(f"{path} can be read by others: run `chmod 600 {path}`.")
-    return bytes.fromhex(path.read_text().strip())
+        # A link appears whole or not at all, and only for the first who comes.
+        os.link(fresh, path)
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def code_for(secret: bytes, verification_id: int) -> str:
@@ -49,3 +63,8 @@ def code_for(secret: bytes, verification_id: int) -> str:
 def same_code(given: str, right: str) -> bool:
     """Compare in constant time."""
     return hmac.compare_digest(given.encode(), right.encode())
+
+
+def acquaintance(secret: bytes, phone: str, block: str) -> str:
+    """A name for a number together with a network that it signed in from, which tells neither of them."""
+    return hmac.digest(secret, f"signed in {phone} {block}".encode(), hashlib.sha256)[:16].hex()

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from duologue.clock import SECOND, Clock
+from duologue.clock import DAY, MINUTE, SECOND, Clock
 from duologue.errors import ApiError
 from duologue.model import Session
 from duologue.storage import accounts as store
@@ -19,6 +19,7 @@ _PREFIX: Final = "dlg_"
 _TOKEN_BYTES: Final = 32
 _TRUSTED_FOR: Final = SECOND
 _REMEMBERED: Final = 100_000
+_LONG_AGO: Final = DAY // 2
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
@@ -40,11 +41,15 @@ def hash_token(token: str) -> bytes:
 
 
 class Sessions:
-    """Checks tokens, remembering each answer for at most a second: so a revocation holds within one, anywhere."""
+    """Checks tokens, remembering each answer for at most a second: so a revocation holds within one, anywhere.
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    A session that was not used for `idle_after` (ms) opens nothing any more.
+    """
+
+    def __init__(self, db: Database, clock: Clock, idle_after: int) -> None:
         self._db = db
         self._clock = clock
+        self._idle_after = idle_after
         self._known: OrderedDict[bytes, tuple[int, Caller]] = OrderedDict()
         self._seen: dict[int, int] = {}
 
@@ -52,26 +57,39 @@ class Sessions:
         """Raises `ApiError` `not_signed_in`."""
         now = self._clock()
         token_hash = hash_token(token)
-        trusted_until, caller = self._known.get(token_hash, (0, None))
-        if caller is None or trusted_until < now:
+        looked_up_at, caller = self._known.get(token_hash, (0, None))
+        # Nor is it trusted for longer when somebody sets the clock back.
+        if caller is None or not 0 <= now - looked_up_at <= _TRUSTED_FOR:
             caller = await self._look_up(token_hash, now)
-        self._seen[caller.session_id] = now
+        self.saw(caller)
         return caller
+
+    def saw(self, caller: Caller) -> None:
+        """The caller's session is in use: noted to the minute, and written down by the next `flush`."""
+        now = self._clock()
+        self._seen[caller.session_id] = now - now % MINUTE
 
     async def check(self, caller: Caller) -> None:
         """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
         session = await self._db.read(store.session_by_id, caller.session_id)
-        if session is None or session.ended_at is not None:
+        if session is None or session.ended_at is not None or session.last_seen_at < self._used_since():
             raise ApiError("not_signed_in", "The session has ended.")
+        self.saw(caller)
+
+    def _used_since(self) -> int:
+        return self._clock() - self._idle_after
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
-        found = await self._db.read(store.session_by_token, token_hash)
+        found = await self._db.read(store.session_by_token, token_hash, self._used_since())
         if found is None:
             self._known.pop(token_hash, None)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
         session, _ = found
+        if session.last_seen_at < now - _LONG_AGO:
+            # At once: it must not expire while its sign of life waits to be written down.
+            await self._db.write(store.touch_sessions, {session.id: now - now % MINUTE})
         caller = Caller(session.user_id, session.id)
-        self._known[token_hash] = (now + _TRUSTED_FOR, caller)
+        self._known[token_hash] = (now, caller)
         self._known.move_to_end(token_hash)
         if len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -85,7 +103,7 @@ class Sessions:
 
     async def live(self, user_id: int) -> list[Session]:
         """The user's signed-in devices, newest first."""
-        return await self._db.read(store.live_sessions, user_id)
+        return await self._db.read(store.live_sessions, user_id, self._used_since())
 
     async def end(self, caller: Caller, session_id: int) -> None:
         """Raises `ApiError` `not_found` when it is not a live session of the caller's."""

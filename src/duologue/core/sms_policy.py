@@ -6,18 +6,29 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
-from phonenumbers import SUPPORTED_REGIONS
+import phonenumbers
+from phonenumbers import SUPPORTED_REGIONS, PhoneNumberType
 
 from duologue.clock import DAY, HOUR, MINUTE
 from duologue.core.addresses import address_block, is_local
 from duologue.errors import ApiError
 from duologue.sms.segments import price, region_of
 from duologue.storage.database import Tx
-from duologue.storage.quotas import Quota, QuotaExceeded, used
+from duologue.storage.quotas import Quota, QuotaExceeded, add, used
 
 MILLION: Final = 1_000_000
+STRANGERS_PER_NUMBER: Final = 12
+"""Codes a day to one number, for all who ask from networks that it has not signed in from lately."""
+ASKER_PER_NUMBER: Final = 6
+"""Of these, for one network: so that no single one can take them all."""
+ACQUAINTANCES_PER_NUMBER: Final = 12
+"""Codes a day to one number, for networks that it has signed in from: strangers can't use them up."""
+_ADDRESS: Final = "address-"
 _NUMBER_BLOCK: Final = 4
 _BUDGET: Final = "sms-budget"
+_EVERYWHERE: Final = "001"
+_DEAREST: Final = 1_000
+_UNLIMITED: Final = 2**62
 
 
 class Threshold(msgspec.Struct, frozen=True, gc=False):
@@ -32,41 +43,67 @@ class Threshold(msgspec.Struct, frozen=True, gc=False):
 
 SLOW: Final = Threshold(20, 10)
 STOP: Final = Threshold(60, 5)
-_SLOW_PACE: Final = 10 * MINUTE
+SLOW_PACE: Final = 10 * MINUTE
 
 
 class SmsPolicy(msgspec.Struct, frozen=True):
-    """The operator's choices. Money is in millionths of the operator's currency."""
+    """The operator's choices. Money is in millionths of the operator's currency.
+
+    With `trust_local` this machine's own requests are not limited: only for simulated phones, where nothing costs
+    and everybody sees the codes. Else a proxy that isn't declared would make all the world local.
+    """
 
     allowed: Collection[str]
     denied: Collection[str]
     daily_budget: int
     prices: Mapping[str, int]
+    trust_local: bool
 
-    def check_country(self, phone: str) -> None:
-        """Raises `ApiError` `country_not_allowed`."""
-        country = region_of(phone) or "unknown"
-        if country in self.denied or (self.allowed and country not in self.allowed):
+    def check_number(self, phone: str) -> None:
+        """Raises `ApiError` `country_not_allowed`, and `invalid_phone` for a number that its caller pays for."""
+        countries = _countries(phone)
+        if countries & set(self.denied) or (self.allowed and not countries <= set(self.allowed)):
             raise ApiError("country_not_allowed")
+        if phonenumbers.number_type(phonenumbers.parse(phone)) == PhoneNumberType.PREMIUM_RATE:
+            hint = "it is a premium-rate number, to which no codes are sent"
+            raise ApiError("invalid_phone", f"It can't be used: {hint}.", errors={"phone": hint})
 
     def cost(self, phone: str, text: str) -> int:
         """What a text to a number will cost, all parts together."""
         return price(text, phone, self.prices) or 0
 
-    def quotas(self, phone: str, address: str, cost: int) -> list[Quota]:
-        """The allowances that one more code to a number, on behalf of an address, is taken from."""
+    def is_exempt(self, address: str) -> bool:
+        """Whether whoever asks from this address is not limited."""
+        return self.trust_local and is_local(address)
+
+    def quotas(self, phone: str, address: str, cost: int, *, acquainted: bool) -> list[Quota]:
+        """The allowances that one more code to a number, on behalf of an address, is taken from.
+
+        `acquainted`: the number has signed in from there lately.
+        """
+        block = address_block(address)
         allowances = [
-            Quota(f"number-hour:{phone}", 10, HOUR),
-            Quota(f"number-day:{phone}", 20, DAY),
             Quota(f"prefix:{number_block(phone)}", 1_000, HOUR),
             Quota(f"country:{region_of(phone)}", 10_000, HOUR),
+            Quota(f"{_ADDRESS}hour:{block}", 20, HOUR),
+            Quota(f"{_ADDRESS}day:{block}", 100, DAY),
         ]
-        if not is_local(address):
-            block = address_block(address)
-            allowances += [Quota(f"address-hour:{block}", 20, HOUR), Quota(f"address-day:{block}", 100, DAY)]
+        if acquainted:
+            allowances.append(Quota(f"number-known:{phone}", ACQUAINTANCES_PER_NUMBER, DAY))
+        else:
+            allowances.append(Quota(f"number-asker:{phone} {block}", ASKER_PER_NUMBER, DAY))
+            allowances.append(Quota(f"number-day:{phone}", STRANGERS_PER_NUMBER, DAY))
         if self.daily_budget:
             allowances.append(Quota(_BUDGET, self.daily_budget, DAY, cost))
         return allowances
+
+
+def _countries(phone: str) -> set[str]:
+    """The number's country; if its number range is nobody's, all that share its country code."""
+    region = region_of(phone)
+    if region:
+        return {region}
+    return set(phonenumbers.region_codes_for_country_code(phonenumbers.parse(phone).country_code or 0))
 
 
 def number_block(phone: str) -> str:
@@ -74,19 +111,38 @@ def number_block(phone: str) -> str:
     return phone[:-_NUMBER_BLOCK]
 
 
-def conversion_keys(phone: str) -> tuple[str, str]:
-    """Under what the codes sent to a number's block, and those redeemed, are counted."""
-    return f"codes-sent:{number_block(phone)}", f"codes-redeemed:{number_block(phone)}"
+def _sent_key(phone: str) -> str:
+    return f"codes-sent:{number_block(phone)}"
+
+
+def _redeemed_key(phone: str, ends_at: int) -> str:
+    # Bound to the window of what was sent: two windows of their own would be compared out of step.
+    return f"codes-redeemed:{number_block(phone)}:{ends_at}"
+
+
+def sent_quota(phone: str) -> Quota:
+    """Counts one more code to this block of numbers, without a limit."""
+    return Quota(_sent_key(phone), _UNLIMITED, DAY)
+
+
+def count_redeemed(tx: Tx, phone: str, now: int) -> None:
+    """One of the codes sent to this block of numbers was redeemed."""
+    sent, ends_at = used(tx, _sent_key(phone), now)
+    if sent:
+        add(tx, _redeemed_key(phone, ends_at), 1, ends_at - now, now)
 
 
 def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
-    """What a number block whose codes are hardly ever redeemed is held to: a slow pace, then nothing."""
-    sent_key, redeemed_key = conversion_keys(phone)
-    (sent, ends_at), (redeemed, _) = used(tx, sent_key, now), used(tx, redeemed_key, now)
+    """What a number block whose codes are hardly ever redeemed is held to: a slow pace, then nothing.
+
+    Raises `QuotaExceeded`.
+    """
+    sent, ends_at = used(tx, _sent_key(phone), now)
+    redeemed, _ = used(tx, _redeemed_key(phone, ends_at), now)
     if STOP.tripped(sent, redeemed):
         raise QuotaExceeded(Quota(f"breaker:{number_block(phone)}", 0, DAY), ends_at)
     if SLOW.tripped(sent, redeemed):
-        return [Quota(f"breaker-pace:{number_block(phone)}", 1, _SLOW_PACE)]
+        return [Quota(f"breaker-pace:{number_block(phone)}", 1, SLOW_PACE)]
     return []
 
 
@@ -95,15 +151,29 @@ def is_budget(quota: Quota) -> bool:
     return quota.key == _BUDGET
 
 
+def is_given_back(quota: Quota, *, surely_not_sent: bool) -> bool:
+    """Whether a failure of the provider gives this allowance back: its trouble must not lock anybody out.
+
+    What an address may ask for is used up all the same, or it could keep the provider busy without end.
+    """
+    if quota.key.startswith(_ADDRESS):
+        return False
+    return surely_not_sent or not is_budget(quota)
+
+
 def parse_prices(text: str) -> dict[str, int]:
     """`FR=0.06,*=0.10` as millionths for each country. Raises `ValueError` with what is wrong."""
     prices = {}
     for item in filter(None, (item.strip() for item in text.split(","))):
         country, _, amount = item.partition("=")
         try:
-            prices[country.strip().upper()] = round(float(amount) * MILLION)
+            price_of_one = float(amount)
         except ValueError:
-            raise ValueError(f"sms_prices: {item} is not of the form FR=0.06") from None
+            price_of_one = -1
+        if not 0 <= price_of_one <= _DEAREST:
+            raise ValueError(f"sms_prices: {item} is not of the form FR=0.06")
+        prices[country.strip().upper()] = round(price_of_one * MILLION)
+    _check_countries(prices.keys() - {"*", _EVERYWHERE})
     if "*" not in prices:
         raise ValueError("sms_prices must say what a text to any other country costs, e.g. *=0.10")
     return prices
@@ -112,9 +182,13 @@ def parse_prices(text: str) -> dict[str, int]:
 def parse_countries(text: str) -> frozenset[str]:
     """`FR, be` as countries. Raises `ValueError` for what is none."""
     countries = frozenset(item.strip().upper() for item in text.split(",") if item.strip())
-    unknown = countries - SUPPORTED_REGIONS
+    _check_countries(countries - {_EVERYWHERE})
+    return countries
+
+
+def _check_countries(codes: Collection[str]) -> None:
+    unknown = set(codes) - SUPPORTED_REGIONS
     if unknown:
         raise ValueError(
             f"no country has the code {', '.join(sorted(unknown))}: give ISO 3166 codes such as FR"
         )
-    return countries

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -11,14 +10,21 @@ from prometheus_client import Counter, Gauge
 
 from duologue.clock import DAY, HOUR, SECOND, Clock
 from duologue.core.accounts import SignedIn
-from duologue.core.addresses import address_block, is_local
+from duologue.core.addresses import address_block, asker
 from duologue.core.phones import parse_phone
-from duologue.core.secret import code_for, same_code
+from duologue.core.secret import acquaintance, code_for, same_code
 from duologue.core.sessions import new_token
-from duologue.core.sms_policy import SmsPolicy, conversion_keys, conversion_quotas, is_budget
+from duologue.core.sms_policy import (
+    SmsPolicy,
+    conversion_quotas,
+    count_redeemed,
+    is_budget,
+    is_given_back,
+    sent_quota,
+)
 from duologue.errors import ApiError
 from duologue.model import encode_id
-from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError
+from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Unavailable
 from duologue.sms.templates import code_text
 from duologue.storage import quotas as quota_store
 from duologue.storage import verifications as store
@@ -28,7 +34,12 @@ from duologue.storage.verifications import Redeemed, TooSoon, Verification
 
 _log = logging.getLogger(__name__)
 
-_CHECKS_PER_HOUR: Final = 60
+CHECKS_PER_HOUR: Final = 60
+"""Tries of codes, whatever their verification, for one block of addresses."""
+ACQUAINTED_FOR: Final = 90 * DAY
+_ANY_NUMBER: Final = "+12025550100"
+_ANY_CODE: Final = "000000"
+_NOT_NOW: Final = "A code can't be sent to this number now."
 _CODES = Counter("duologue_codes_total", "Sign-in codes, by what became of them.", ["outcome"])
 _BUDGET_SPENT = Gauge(
     "duologue_sms_budget_exhausted", "1 while no code is sent because the day's money is spent."
@@ -43,8 +54,29 @@ class Wording(msgspec.Struct, frozen=True):
     domain: str | None = None
 
 
+class _Begun(msgspec.Struct, frozen=True, gc=False):
+    """A send that is counted, and what it was taken from."""
+
+    verification: Verification
+    taken: list[Quota]
+
+
+class _Try(msgspec.Struct, frozen=True, gc=False):
+    """Somebody's attempt to redeem a code."""
+
+    verification_id: int
+    right: bool
+    token_hash: bytes
+    device_name: str
+    address: str
+    now: int
+
+
 class Verifications:
-    """The rules for codes: to whom, how often, at what cost, and what redeems one."""
+    """The rules for codes: to whom, how often, at what cost, and what redeems one.
+
+    Raises `ValueError` when codes can't be worded so.
+    """
 
     def __init__(
         self,
@@ -61,6 +93,9 @@ class Verifications:
         self._secret = secret
         self._policy = policy
         self._wording = wording
+        self._text(_ANY_NUMBER, _ANY_CODE)
+        self._spent_until = 0
+        _BUDGET_SPENT.set_function(lambda: float(self._clock() < self._spent_until))
 
     async def start(self, phone: str, address: str) -> Verification:
         """Send a code. Whether the number has an account is never looked at, so no answer can tell.
@@ -69,40 +104,49 @@ class Verifications:
         `sms_unavailable`.
         """
         number = parse_phone(phone)
-        self._policy.check_country(number)
-        now = self._clock()
-        cost = self._policy.cost(number, self._text(number, "000000"))
-        allowances = self._policy.quotas(number, address, cost)
-        begin = partial(_begin, phone=number, block=_asker(address), allowances=allowances, now=now)
+        self._policy.check_number(number)
+        cost = self._policy.cost(number, self._text(number, _ANY_CODE))
         try:
-            verification = await self._db.write(begin)
+            begun = await self._db.write(self._begin, number, address, cost, self._clock())
         except TooSoon as fault:
-            raise self._refused("too_soon", fault.next_send_at) from None
+            raise self._refused("too_soon", _NOT_NOW, fault.next_send_at) from None
         except QuotaExceeded as fault:
             raise self._over(fault) from None
-        _BUDGET_SPENT.set(0)
-        await self._send(verification)
-        return verification
+        await self._send(begun)
+        return begun.verification
+
+    def _begin(self, tx: Tx, phone: str, address: str, cost: int, now: int) -> _Begun:
+        taken = [sent_quota(phone)]
+        if not self._policy.is_exempt(address):
+            acquainted = quota_store.used(tx, self._acquaintance(phone, address), now)[0] > 0
+            taken += self._policy.quotas(phone, address, cost, acquainted=acquainted)
+            if not acquainted:
+                taken += conversion_quotas(tx, phone, now)
+        return _Begun(store.begin(tx, phone, asker(address), taken, now), taken)
+
+    def _acquaintance(self, phone: str, address: str) -> str:
+        return f"known:{acquaintance(self._secret, phone, address_block(address))}"
 
     def _over(self, fault: QuotaExceeded) -> ApiError:
         if not is_budget(fault.quota):
-            return self._refused(fault.quota.key.partition(":")[0], fault.ends_at)
-        _BUDGET_SPENT.set(1)
+            return self._refused(fault.quota.key.partition(":")[0].replace("-", "_"), _NOT_NOW, fault.ends_at)
         _CODES.labels("budget_spent").inc()
-        _log.error("no codes are sent until the day is over: the SMS budget is spent")
+        if self._clock() >= self._spent_until:
+            _log.error("no codes are sent until the day is over: the SMS budget is spent")
+        self._spent_until = fault.ends_at
         return ApiError("sms_budget_spent", retry_after=(fault.ends_at - self._clock()) / SECOND)
 
-    def _refused(self, reason: str, until: int) -> ApiError:
-        _CODES.labels(reason.replace("-", "_")).inc()
-        wait = max(1, (until - self._clock()) / SECOND)
-        return ApiError("rate_limited", "A code can't be sent to this number now.", retry_after=wait)
+    def _refused(self, reason: str, detail: str, until: int) -> ApiError:
+        _CODES.labels(reason).inc()
+        return ApiError("rate_limited", detail, retry_after=max(1, (until - self._clock()) / SECOND))
 
     def _text(self, number: str, code: str) -> str:
         wording = self._wording
         return code_text(code, app=wording.app, to=number, language=wording.language, domain=wording.domain)
 
-    async def _send(self, verification: Verification) -> None:
+    async def _send(self, begun: _Begun) -> None:
         """Hand the code over now or never: it is not queued anywhere."""
+        verification = begun.verification
         code = code_for(self._secret, verification.id)
         sms = OutgoingSms(
             to=verification.phone,
@@ -116,7 +160,8 @@ class Verifications:
         except SmsError as fault:
             _CODES.labels("rejected" if isinstance(fault, Rejected) else "unavailable").inc()
             _log.warning("a code could not be sent: %s", fault)
-            await self._db.write(store.not_sent, verification.id, self._clock())
+            surely_not_sent = not (isinstance(fault, Unavailable) and fault.outcome_unknown)
+            await self._db.write(_take_back, begun, self._clock(), surely_not_sent=surely_not_sent)
             raise ApiError("sms_unavailable", retry_after=5) from fault
         _CODES.labels("sent").inc()
 
@@ -132,47 +177,46 @@ class Verifications:
             raise ApiError("code_expired")
         right = same_code(code, code_for(self._secret, verification_id))
         token, token_hash = new_token()
-        work = partial(
-            _redeem,
-            verification_id=verification_id,
-            token_hash=token_hash,
-            device_name=device_name,
-            address=address,
-            now=self._clock(),
-            right=right,
-        )
+        given = _Try(verification_id, right, token_hash, device_name, address, self._clock())
         try:
-            redeemed = await self._db.write(work)
+            redeemed = await self._db.write(self._redeem, given)
         except QuotaExceeded as fault:
-            raise self._refused("checks", fault.ends_at) from None
-        if redeemed.signed_in is None:
-            _CODES.labels("wrong" if redeemed.attempts_left else "expired").inc()
-            if redeemed.attempts_left:
-                raise ApiError("code_wrong", attempts_left=redeemed.attempts_left)
+            raise self._refused(
+                "checks", "Too many codes are tried from this network.", fault.ends_at
+            ) from None
+        if redeemed.signed_in:
+            _CODES.labels("redeemed").inc()
+            return SignedIn(token, *redeemed.signed_in)
+        if redeemed.attempts_left is None:
+            _CODES.labels("expired").inc()
             raise ApiError("code_expired")
-        _CODES.labels("redeemed").inc()
-        return SignedIn(token, *redeemed.signed_in)
+        _CODES.labels("wrong").inc()
+        raise ApiError("code_wrong", attempts_left=redeemed.attempts_left)
+
+    def _redeem(self, tx: Tx, given: _Try) -> Redeemed:
+        now = given.now
+        if not self._policy.is_exempt(given.address):
+            checks = Quota(f"checks:{address_block(given.address)}", CHECKS_PER_HOUR, HOUR)
+            quota_store.take(tx, [checks], now)
+        redeemed = store.redeem(
+            tx,
+            given.verification_id,
+            given.token_hash,
+            given.device_name,
+            given.address,
+            now,
+            right=given.right,
+        )
+        if redeemed.signed_in:
+            phone = redeemed.signed_in[0].phone
+            assert phone is not None
+            count_redeemed(tx, phone, now)
+            quota_store.remember(tx, self._acquaintance(phone, given.address), now + ACQUAINTED_FOR)
+        return redeemed
 
 
-def _asker(address: str) -> str:
-    return "local" if is_local(address) else address_block(address)
-
-
-def _begin(tx: Tx, *, phone: str, block: str, allowances: list[Quota], now: int) -> Verification:
-    held_to = conversion_quotas(tx, phone, now)
-    verification = store.begin(tx, phone, block, [*allowances, *held_to], now)
-    quota_store.add(tx, conversion_keys(phone)[0], 1, DAY, now)
-    return verification
-
-
-def _redeem(
-    tx: Tx, *, verification_id: int, token_hash: bytes, device_name: str, address: str, now: int, right: bool
-) -> Redeemed:
-    if not is_local(address):
-        quota_store.take(tx, [Quota(f"checks:{address_block(address)}", _CHECKS_PER_HOUR, HOUR)], now)
-    redeemed = store.redeem(tx, verification_id, token_hash, device_name, address, now, right=right)
-    if redeemed.signed_in:
-        phone = redeemed.signed_in[0].phone
-        assert phone is not None
-        quota_store.add(tx, conversion_keys(phone)[1], 1, DAY, now)
-    return redeemed
+def _take_back(tx: Tx, begun: _Begun, now: int, *, surely_not_sent: bool) -> None:
+    # The quotas first, as `begin` does: two transactions must not wait for each other.
+    undone = [quota for quota in begun.taken if is_given_back(quota, surely_not_sent=surely_not_sent)]
+    quota_store.give_back(tx, undone, now)
+    store.not_sent(tx, begun.verification, now)

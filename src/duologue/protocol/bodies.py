@@ -11,8 +11,6 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from duologue.errors import CODES
-
 T = TypeVar("T")
 
 MAX_TEXT: Final = 4096
@@ -393,33 +391,3 @@ class Health(Body, frozen=True):
     """An answer to a probe."""
 
     status: Literal["ok"]
-
-
-class Problem(Body, frozen=True):
-    """An error, as RFC 9457 says."""
-
-    type: Annotated[
-        str,
-        Meta(
-            description="Where the code is explained, relative to the server.",
-            examples=["/docs/errors#invalid"],
-            extra_json_schema={"format": "uri-reference"},
-        ),
-    ]
-    title: Annotated[str, Meta(description="What the code means.")]
-    status: Annotated[int, Meta(description="The HTTP status.", examples=[422])]
-    detail: Annotated[str, Meta(description="What went wrong this time, for people.")]
-    code: Annotated[
-        str,
-        Meta(
-            description="What went wrong, for programs: one of a closed list.",
-            examples=["invalid"],
-            extra_json_schema={"enum": sorted(CODES)},
-        ),
-    ]
-    errors: Annotated[
-        dict[str, str] | UnsetType, Meta(description="Which fields or parameters were refused, and why.")
-    ] = UNSET
-    latest: Annotated[
-        EventSeq | UnsetType, Meta(description="With `events_expired`: go on from this seq.")
-    ] = UNSET

@@ -58,7 +58,9 @@ Event = MessageCreated | ReceiptUpdated | ChatUpdated | UserUpdated | SessionCre
 class ServerSentEvent(Body, frozen=True):
     """One event of the stream (HTML Living Standard, section 9.2)."""
 
-    id: Annotated[str, Meta(description="The event's seq: what `Last-Event-ID` resumes from.", examples=["125"])]
+    id: Annotated[
+        str, Meta(description="The event's seq: what `Last-Event-ID` resumes from.", examples=["125"])
+    ]
     event: Annotated[str, Meta(description="The event's `type`.", examples=["receipt.updated"])]
     data: Annotated[
         str,

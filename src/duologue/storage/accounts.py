@@ -15,6 +15,8 @@ PEERS_TOLD: Final = 1_000
 """How many of a user's chats, most recently active first, hear of a change to its profile."""
 SESSIONS_PER_USER: Final = 100
 """One more sign-in ends the session that was unused for longest."""
+_STEP: Final = 1_000
+_ALWAYS: Final = 2**62
 
 
 def load_user(row: Sequence[Any]) -> User:
@@ -158,11 +160,13 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
     return ended
 
 
-def session_by_token(tx: Tx, token_hash: bytes) -> tuple[Session, User] | None:
-    """The live session that a token opens, with its user."""
+def session_by_token(tx: Tx, token_hash: bytes, used_since: int = 0) -> tuple[Session, User] | None:
+    """The live session that a token opens, with its user; none if it was last used before `used_since`."""
     row = tx.one(
-        f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE token_hash = :token_hash AND ended_at IS NULL",
+        f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE token_hash = :token_hash AND ended_at IS NULL"
+        " AND last_seen_at >= :used_since",
         token_hash=token_hash,
+        used_since=used_since,
     )
     if row is None:
         return None
@@ -171,12 +175,13 @@ def session_by_token(tx: Tx, token_hash: bytes) -> tuple[Session, User] | None:
     return (session, user) if user else None
 
 
-def live_sessions(tx: Tx, user_id: int) -> list[Session]:
-    """The user's signed-in devices, newest first."""
+def live_sessions(tx: Tx, user_id: int, used_since: int = 0) -> list[Session]:
+    """The user's signed-in devices that were used since then, newest first."""
     rows = tx.all(
         f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE user_id = :user_id AND ended_at IS NULL"
-        " ORDER BY created_at DESC, id DESC",
+        " AND last_seen_at >= :used_since ORDER BY created_at DESC, id DESC",
         user_id=user_id,
+        used_since=used_since,
     )
     return [Session(*row) for row in rows]
 
@@ -187,23 +192,42 @@ def session_by_id(tx: Tx, session_id: int) -> Session | None:
     return Session(*row) if row else None
 
 
-def end_sessions(tx: Tx, user_id: int, session_ids: Sequence[int], now: int) -> list[Session]:
-    """End those of these sessions that are the user's and still live, and say which they were."""
+def end_sessions(
+    tx: Tx, user_id: int, session_ids: Sequence[int], now: int, used_before: int = _ALWAYS
+) -> list[Session]:
+    """End those of these sessions that are the user's, still live and last used before then; say which they were."""
     tx.lock_logs()
     ended = []
     for session_id in session_ids:
         row = tx.one(
             "UPDATE sessions SET ended_at = :now, token_hash = NULL"
-            " WHERE id = :session_id AND user_id = :user_id AND ended_at IS NULL"
+            " WHERE id = :session_id AND user_id = :user_id AND ended_at IS NULL AND last_seen_at < :used_before"
             f" RETURNING {_SESSION_COLUMNS}",
             now=now,
             session_id=session_id,
             user_id=user_id,
+            used_before=used_before,
         )
         if row:
             ended.append(Session(*row))
     append_events(tx, [NewEvent(user_id, Kind.SESSION_ENDED, s.id, s) for s in ended], now)
     return ended
+
+
+def idle_sessions(tx: Tx, after_id: int, used_since: int) -> tuple[int | None, list[Session]]:
+    """Which of the next few sessions after `after_id` live but were last used before `used_since`.
+
+    One small step through them all, without an index that each use would have to move. Returns the last session
+    looked at, or None at the end.
+    """
+    rows = tx.all(
+        f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE id > :after_id ORDER BY id LIMIT :step",
+        after_id=after_id,
+        step=_STEP,
+    )
+    sessions = [Session(*row) for row in rows]
+    idle = [each for each in sessions if each.ended_at is None and each.last_seen_at < used_since]
+    return (sessions[-1].id if len(sessions) == _STEP else None), idle
 
 
 def touch_sessions(tx: Tx, seen: dict[int, int]) -> None:

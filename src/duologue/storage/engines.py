@@ -30,6 +30,20 @@ def make_database(url: str, clock: Clock) -> Database:
     return sqlite.SqliteDatabase(path, clock) if path else postgres.PostgresDatabase(url, clock)
 
 
+def prepare(url: str) -> None:
+    """Make the schema ready for this release, as far as that may be done unasked. Blocks.
+
+    The embedded store is always brought up to date; a shared one only when it is empty. Raises `SchemaTooOld`,
+    `SchemaTooNew`.
+    """
+    path = sqlite_path(url)
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sqlite.migrate(path)
+    else:
+        postgres.prepare(url)
+
+
 def migrate(url: str) -> list[Migration]:
     """Bring the store's schema up to date; the steps that were taken. Blocks. Raises `SchemaTooNew`."""
     path = sqlite_path(url)

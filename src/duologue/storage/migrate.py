@@ -20,6 +20,10 @@ class SchemaTooNew(Exception):
     """The database was migrated by a newer release than this one."""
 
 
+class SchemaTooOld(Exception):
+    """The database must be migrated before this release can use it."""
+
+
 def migrations(engine: str) -> list[Migration]:
     """Every step for an engine (`sqlite` or `postgres`), in order."""
     return sorted(_read(engine))

@@ -21,7 +21,7 @@ from duologue.storage.batch import Batch, Numbers
 from duologue.storage.database import Done, Listener, Operation, Post, Row, Tx, UniqueViolation
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
-from duologue.storage.migrate import Migration, pending
+from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import append
 from duologue.storage.writer import Unit, Writer
@@ -220,14 +220,34 @@ class PostgresDatabase:
         return _persist(self._link, lambda connection: find_post(PostgresTx(connection), post), self._doubt)
 
 
+def prepare(url: str) -> None:
+    """Make the schema in an empty database; in any other it must be up to date.
+
+    Changing a schema in use is left to `migrate`, when the operator says so: other nodes may still run the release
+    before. Raises `SchemaTooOld`, `SchemaTooNew`.
+    """
+    with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT) as connection:
+        version = _version(connection)
+    if version == 0:
+        migrate(url)
+    elif pending("postgres", version):
+        raise SchemaTooOld(f"The database is at schema {version}: run `duologue migrate` first.")
+
+
+def _version(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("SELECT to_regclass('schema_version') IS NOT NULL").fetchone()
+    if row is None or not row[0]:
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
+    return int(row[0]) if row else 0
+
+
 def migrate(url: str) -> list[Migration]:
     """Bring the schema up to date; the steps that were taken. Several nodes may call it at once."""
     with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT) as connection:
         connection.execute("SELECT pg_advisory_lock(%s::bigint)", [_MIGRATION_LOCK])
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
-        row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
-        assert row is not None
-        steps = pending("postgres", row[0])
+        steps = pending("postgres", _version(connection))
         for step in steps:
             with connection.transaction():
                 connection.execute(step.sql.encode())

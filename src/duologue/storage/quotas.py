@@ -55,6 +55,27 @@ def add(tx: Tx, key: str, cost: int, window: int, now: int) -> tuple[int, int]:
     return row[0], row[1]
 
 
+def give_back(tx: Tx, quotas: Sequence[Quota], now: int) -> None:
+    """Undo uses that came to nothing, as far as their window still lasts."""
+    for quota in sorted(quotas, key=lambda quota: quota.key):
+        tx.run(
+            "UPDATE quotas SET used = used - :cost WHERE key = :key AND ends_at > :now AND used >= :cost",
+            cost=quota.cost,
+            key=quota.key,
+            now=now,
+        )
+
+
+def remember(tx: Tx, key: str, until: int) -> None:
+    """Have something `used` until then; a later call moves the end."""
+    tx.run(
+        "INSERT INTO quotas (key, ends_at, used) VALUES (:key, :until, 1)"
+        " ON CONFLICT (key) DO UPDATE SET ends_at = :until",
+        key=key,
+        until=until,
+    )
+
+
 def used(tx: Tx, key: str, now: int) -> tuple[int, int]:
     """What is used in the present window, and when it ends; nothing if there is none."""
     row = tx.one("SELECT used, ends_at FROM quotas WHERE key = :key AND ends_at > :now", key=key, now=now)
@@ -63,8 +84,10 @@ def used(tx: Tx, key: str, now: int) -> tuple[int, int]:
 
 def purge_quotas(tx: Tx, now: int) -> int:
     """Forget windows that are over, a step at a time; how many went."""
+    # Said twice, or PostgreSQL would delete one that somebody has begun anew since it was looked up.
     return tx.run(
-        "DELETE FROM quotas WHERE key IN (SELECT key FROM quotas WHERE ends_at <= :now ORDER BY ends_at LIMIT :step)",
+        "DELETE FROM quotas WHERE ends_at <= :now"
+        " AND key IN (SELECT key FROM quotas WHERE ends_at <= :now ORDER BY ends_at LIMIT :step)",
         now=now,
         step=_PURGE,
     )

@@ -49,21 +49,23 @@ class TooSoon(Exception):
 
 
 class Redeemed(msgspec.Struct, frozen=True, gc=False):
-    """What came of a code: a session, or how many tries are left (0 when it is of no use any more)."""
+    """What came of a code: a session, or how many tries are left (None when it can't be tried any more)."""
 
     signed_in: tuple[User, Session, bool] | None
-    attempts_left: int
+    attempts_left: int | None
 
 
 def begin(tx: Tx, phone: str, address: str, allowances: Sequence[Quota], now: int) -> Verification:
     """Count one more code to a number, and say under which verification it goes.
 
     A code that can still be redeemed is sent again under its old id, so it is the same code. Attempts belong to
-    the verification, which belongs to the number and the asking address: burning them locks nobody else out.
+    the verification, which belongs to the number and the asking `address`: burning them locks nobody else out.
     Raises `TooSoon` and `QuotaExceeded`; nothing is counted then.
     """
     quotas.take(tx, allowances, now)
-    last = _last(tx, phone, address, now - HOUR)
+    last = _last(tx, phone, address)
+    if last and last.sent_at <= now - WAITS[-1]:
+        last = None
     if last and last.consumed_at is None and now < last.next_send_at:
         raise TooSoon(last.next_send_at)
     if last is None or last.consumed_at is not None:
@@ -84,15 +86,14 @@ def begin(tx: Tx, phone: str, address: str, allowances: Sequence[Quota], now: in
     return Verification(*row)
 
 
-def _last(tx: Tx, phone: str, address: str, since: int) -> Verification | None:
+def _last(tx: Tx, phone: str, address: str) -> Verification | None:
     row = tx.one(
-        f"SELECT {_COLUMNS} FROM verifications WHERE phone = :phone AND address = :address AND created_at > :since"
+        f"SELECT {_COLUMNS} FROM verifications WHERE phone = :phone AND address = :address"
         " ORDER BY created_at DESC LIMIT 1",
         phone=phone,
         address=address,
-        since=since - LIFETIME,
     )
-    return Verification(*row) if row and row[3] > since else None
+    return Verification(*row) if row else None
 
 
 def _insert(tx: Tx, phone: str, address: str, sends: int, now: int) -> Verification:
@@ -113,9 +114,14 @@ def _insert(tx: Tx, phone: str, address: str, sends: int, now: int) -> Verificat
     return verification
 
 
-def not_sent(tx: Tx, verification_id: int, now: int) -> None:
-    """The code could not be handed to the network: the wait for the next one is over at once."""
-    tx.run("UPDATE verifications SET next_send_at = :now WHERE id = :id", now=now, id=verification_id)
+def not_sent(tx: Tx, verification: Verification, now: int) -> None:
+    """The code could not be handed to the network: this send doesn't count, and another may follow at once."""
+    tx.run(
+        "UPDATE verifications SET next_send_at = :now, sends = sends - 1 WHERE id = :id AND sent_at = :sent_at",
+        now=now,
+        id=verification.id,
+        sent_at=verification.sent_at,
+    )
 
 
 def redeem(
@@ -136,7 +142,7 @@ def redeem(
         most=MAX_ATTEMPTS,
     )
     if row is None:
-        return Redeemed(None, 0)
+        return Redeemed(None, None)
     phone, attempts = row
     signed_in = sign_in(tx, phone, token_hash, device_name, ip, now) if right else None
     return Redeemed(signed_in, MAX_ATTEMPTS - attempts)

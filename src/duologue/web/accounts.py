@@ -9,6 +9,7 @@ from litestar import delete, get, patch, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
 from litestar.response import Stream
 from msgspec import UNSET
 
@@ -40,7 +41,7 @@ from duologue.web.request import PUBLIC
     ),
 )
 async def start_verification(
-    data: bodies.StartVerification, state: State, address: NamedDependency[str]
+    data: JSONBody[bodies.StartVerification], state: State, address: NamedDependency[str]
 ) -> bodies.Verification:
     """Have a code sent by SMS. The answer is the same whether or not the number has an account."""
     verifications = _verifications(state)
@@ -76,7 +77,10 @@ def _verifications(state: State) -> Verifications | None:
     ),
 )
 async def sign_in(
-    data: bodies.AnySignIn, state: State, address: NamedDependency[str], accounts: NamedDependency[Accounts]
+    data: JSONBody[bodies.AnySignIn],
+    state: State,
+    address: NamedDependency[str],
+    accounts: NamedDependency[Accounts],
 ) -> bodies.SignedIn:
     """Sign in. The answer holds the token that goes with everything else."""
     verifications = _verifications(state)
@@ -146,9 +150,12 @@ async def get_me(caller: NamedDependency[Caller], accounts: NamedDependency[Acco
 
 @patch("/v1/me", tags=["Account"], responses=errors(body=True))
 async def update_me(
-    data: bodies.UpdateMe, caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]
+    data: JSONBody[bodies.UpdateMe], caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]
 ) -> bodies.Me:
-    """Change one's profile and preferences. With read receipts off, what one reads from then on is not shown to peers."""
+    """Change one's profile and preferences.
+
+    With read receipts off, what one reads from then on is not shown to peers.
+    """
     name = None if data.display_name is UNSET else data.display_name
     receipts = None if data.read_receipts is UNSET else data.read_receipts
     return render.me(await accounts.update(caller, name, read_receipts=receipts))

@@ -24,9 +24,27 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.verifications import Verifications
 from duologue.protocol.bodies import ServerInfo
 from duologue.sms.simulator import Simulator
-from duologue.web import accounts, callbacks, chats, events, messages, pages, receipts, server, simulator
+from duologue.web import (
+    accounts,
+    callbacks,
+    chats,
+    events,
+    messages,
+    pages,
+    phones,
+    receipts,
+    server,
+    simulator,
+)
 from duologue.web.problems import HEADERS, handle
-from duologue.web.request import PUBLIC, StrictRequest, provide_address, provide_caller, refuse_slips, require_session
+from duologue.web.request import (
+    PUBLIC,
+    StrictRequest,
+    provide_address,
+    provide_caller,
+    refuse_slips,
+    require_session,
+)
 
 _HANDLERS: Final[list[Any]] = [
     *server.HANDLERS,
@@ -38,6 +56,7 @@ _HANDLERS: Final[list[Any]] = [
     *callbacks.HANDLERS,
     *simulator.HANDLERS,
     *pages.HANDLERS,
+    *phones.HANDLERS,
 ]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]

@@ -14,7 +14,9 @@ from duologue.sms.provider import Callback
 from duologue.web.docs import errors
 from duologue.web.request import PUBLIC
 
-_Provider = Annotated[str, Meta(description="The provider's name: the scheme of its URL.", examples=["twilio"])]
+_Provider = Annotated[
+    str, Meta(description="The provider's name: the scheme of its URL.", examples=["twilio"])
+]
 _Kind = Annotated[str, Meta(description="`status` or `inbound`.", examples=["status"])]
 
 
@@ -25,7 +27,9 @@ _Kind = Annotated[str, Meta(description="`status` or `inbound`.", examples=["sta
     status_code=204,
     responses=errors("not_found", "bad_signature", "invalid", "too_large", signed_in=False),
 )
-async def sms_callback(provider: _Provider, kind: _Kind, request: Request[Any, Any, Any], state: State) -> None:
+async def sms_callback(
+    provider: _Provider, kind: _Kind, request: Request[Any, Any, Any], state: State
+) -> None:
     """Take a provider's callback: a receipt (`status`) or a text from a handset (`inbound`).
 
     Authenticated by the provider's own signature scheme; repeats and reordering are harmless.

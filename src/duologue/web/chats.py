@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import msgspec
 from litestar import get, patch, put
 from litestar.di import NamedDependency
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 
 from duologue.core.chats import MAX_ACTIVITY, Chats
 from duologue.core.limits import MAX_CHATS_PAGE
@@ -24,7 +24,7 @@ _LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // time
 
 @put("/v1/chats", tags=["Chats"], responses=errors("invalid_phone", "self_chat", body=True))
 async def open_chat(
-    data: bodies.OpenChat, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
+    data: JSONBody[bodies.OpenChat], caller: NamedDependency[Caller], chats: NamedDependency[Chats]
 ) -> bodies.Chat:
     """Open the chat with a phone number. It is made if need be. A number nobody has signed in with yet is fine."""
     return render.chat(await chats.open(caller, data.phone))
@@ -55,7 +55,7 @@ async def get_chat(
 @patch("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found", body=True))
 async def update_chat(
     chat_id: bodies.ChatId,
-    data: bodies.UpdateChat,
+    data: JSONBody[bodies.UpdateChat],
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
 ) -> bodies.Chat:

@@ -9,8 +9,8 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
 from duologue.errors import CODES, ApiError
-from duologue.protocol.bodies import Problem
 from duologue.protocol.events import ServerSentEvent
+from duologue.protocol.problem import Problem
 from duologue.web.problems import MEDIA_TYPE, problem
 
 _EVERYWHERE: Final = ("internal", "overloaded")
@@ -28,7 +28,7 @@ EVENT_STREAM: Final = {
         data_container=ServerSentEvent,
         generate_examples=False,
         media_type="text/event-stream",
-        description="Without end; a comment after each silence. When it must end, `event: error` comes with a problem.",
+        description="Without end; a comment after each silence. `event: error` with a problem says why it ends.",
     )
 }
 
@@ -70,18 +70,23 @@ curl $SERVER/v1/chats -H "Authorization: Bearer $TOKEN"
 
 ## Conventions
 
-- Requests and answers are JSON in UTF-8. Unknown fields in a request are refused, so that a typo is not lost; an answer may gain fields within v1, so ignore what you don't know.
+- Requests and answers are JSON in UTF-8. Unknown fields in a request are refused, so that a typo is not lost; an
+  answer may gain fields within v1, so ignore what you don't know.
 - `Authorization: Bearer <token>` goes with everything but signing in and `GET /v1/server`.
-- Times are RFC 3339 in UTC with milliseconds, from the server's clock. Ids are opaque strings. Phone numbers are E.164.
-- Lists come as `{"items": […], "next": "<cursor>"}`; `next` is null at the end. Messages and events are paged by `seq`.
+- Times are RFC 3339 in UTC with milliseconds, from the server's clock. Ids are opaque strings. Phone numbers are
+  E.164.
+- Lists come as `{"items": […], "next": "<cursor>"}`; `next` is null at the end. Messages and events are paged by
+  `seq`.
 - An error is an `application/problem+json` document (RFC 9457). Its `code` is one of a [closed list](/docs/errors).
-- A method that a path doesn't have is answered with 405 `method_not_allowed` and an `Allow` header, an unknown path with 404 `not_found`.
+- An unknown path is answered with 404 `not_found`, a method that a path doesn't have with 405 `method_not_allowed`
+  and an `Allow` header, and what isn't HTTP at all with a bare 400.
 
 ## Safe to repeat
 
-A message is answered for only once it is durable. If the answer gets lost, send the same request again, with the same
-`client_id`: the message is stored once, and the answer is the same one with status 200 and `Idempotent-Replayed: true`.
-The same `client_id` with other content is refused with `client_id_reused`. This holds for ever, on every path, across restarts.
+A message is answered for only once it is durable. If the answer gets lost, send the same request again, with the
+same `client_id`: the message is stored once, and the answer is the same one with status 200 and
+`Idempotent-Replayed: true`. The same `client_id` with other content is refused with `client_id_reused`. This holds
+for ever, on every path, across restarts.
 
 Everything else may be repeated too: opening a chat, moving a mark and signing out come to the same in the end.
 """
@@ -100,6 +105,7 @@ _SHOWN: Final = {
     "seq_out_of_range": ApiError("seq_out_of_range", errors={"seq": "is beyond the chat's last message"}),
     "events_expired": ApiError("events_expired", "Events up to 80 are no longer kept.", latest=125),
     "not_found": ApiError("not_found", "There is no such chat of yours."),
+    "code_wrong": ApiError("code_wrong", attempts_left=3),
     "not_signed_in": ApiError("not_signed_in", "The token is unknown, or its session has ended."),
 }
 

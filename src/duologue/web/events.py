@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from duologue.core.events import EventPage as Page
@@ -96,7 +96,7 @@ def _server_sent_event(notice: Notice) -> bytes:
 
 @post("/v1/events/ack", tags=["Events"], status_code=204, responses=errors("seq_out_of_range", body=True))
 async def ack_events(
-    data: bodies.AckEvents, caller: NamedDependency[Caller], receipts: NamedDependency[Receipts]
+    data: JSONBody[bodies.AckEvents], caller: NamedDependency[Caller], receipts: NamedDependency[Receipts]
 ) -> None:
     """Acknowledge events. This device has everything up to this seq: the messages among it are delivered."""
     await receipts.ack(caller, data.seq)

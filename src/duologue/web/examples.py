@@ -80,6 +80,13 @@ _SERVER: Final = bodies.ServerInfo(
 )
 
 EXAMPLES: Final[dict[Any, Any]] = {
+    bodies.StartVerification: bodies.StartVerification(phone="+33612345678"),
+    bodies.Verification: bodies.Verification(
+        id="vrf_452821e638d01377",
+        expires_at="2026-11-23T09:38:02.410Z",
+        resend_at="2026-11-23T09:29:02.410Z",
+        channel="sms",
+    ),
     bodies.SignIn: bodies.SignIn(phone="+33612345678", device_name="Blue phone"),
     bodies.SignedIn: bodies.SignedIn(
         token="dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc",  # noqa: S106 - it opens nothing

@@ -61,14 +61,14 @@ def origin_allowed(handshake: Handshake, allowed: Collection[str]) -> bool:
     return origin.partition("://")[2].lower() == handshake.headers["host"].lower()
 
 
-def read_handshake(request: bytes, peer: str, known: Sequence[str]) -> Handshake | Refusal:
-    """The handshake in a request that asks to upgrade to a WebSocket, or why it isn't one.
+def read_handshake(
+    method: str, target: bytes, fields: Iterable[tuple[bytes, bytes]], peer: str, known: Sequence[str]
+) -> Handshake | Refusal:
+    """The handshake in an HTTP/1.1 request to upgrade to a WebSocket, or why it isn't one.
 
-    `known` are the subprotocols that the server speaks: the first of the client's that is among them is
-    agreed on; a client that only offers others is refused.
+    `fields` are the headers as received. `known` are the subprotocols that the server speaks: the first of
+    the client's that is among them is agreed on; a client that only offers others is refused.
     """
-    first, *fields = request.removesuffix(b"\r\n\r\n").decode("latin-1").split("\r\n")
-    method, _, rest = first.partition(" ")
     headers = _fold(fields)
     fault = _fault(method, headers)
     if fault is not None:
@@ -77,7 +77,7 @@ def read_handshake(request: bytes, peer: str, known: Sequence[str]) -> Handshake
         header = ("Sec-WebSocket-Version", _VERSION)
         return plain_refusal(HTTPStatus.UPGRADE_REQUIRED, f"Only WebSocket version {_VERSION}.", header)
     try:
-        url = httptools.parse_url(rest.rpartition(" ")[0].encode("latin-1"))
+        url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError:
         return plain_refusal(HTTPStatus.BAD_REQUEST, "The request target can't be parsed.")
     offered = [name.strip() for name in headers.get("sec-websocket-protocol", "").split(",") if name.strip()]
@@ -113,11 +113,10 @@ def refusing(refusal: Refusal, more: Iterable[tuple[bytes, bytes]]) -> bytes:
     return _head(HTTPStatus(refusal.status), fields) + refusal.body
 
 
-def _fold(fields: Iterable[str]) -> dict[str, str]:
+def _fold(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for field in fields:
-        name, _, value = field.partition(":")
-        name, value = name.lower(), value.strip()
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 

@@ -133,7 +133,8 @@ def described(schema: Json) -> str:
 def fields(schema: Json, *, request: bool) -> str:
     """The fields of an object. Of an answer all are there unless said otherwise; of a request it is said of each."""
     required = schema.get("required", ())
-    return "<dl>%s</dl>" % "".join(
+    items = [
         field(name, about, required=name in required if request or name not in required else None)
         for name, about in schema.get("properties", {}).items()
-    )
+    ]
+    return f"<dl>{''.join(items)}</dl>"

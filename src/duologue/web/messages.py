@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, QueryParameter
+from litestar.params import HeaderParameter, JSONBody, QueryParameter
 
 from duologue.core.chats import Chats
 from duologue.core.limits import MAX_MESSAGES_PAGE
@@ -50,7 +50,7 @@ def _bound(description: str, lowest: int = 1) -> QueryParameter:
     },
 )
 async def send_to_phone(
-    data: bodies.SendToPhone,
+    data: JSONBody[bodies.SendToPhone],
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
     messages: NamedDependency[Messages],
@@ -73,7 +73,7 @@ async def send_to_phone(
 )
 async def send_to_chat(
     chat_id: bodies.ChatId,
-    data: bodies.SendToChat,
+    data: JSONBody[bodies.SendToChat],
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
     messages: NamedDependency[Messages],

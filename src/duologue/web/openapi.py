@@ -8,7 +8,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any, Final, Union, get_args, get_origin
+from functools import reduce
+from operator import or_
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 from litestar import Litestar, Response
@@ -167,7 +169,7 @@ def _not_none(kind: Any) -> Any:
         return inner if inner is not kind.__origin__ else kind
     if get_origin(kind) is None or type(None) not in get_args(kind):
         return kind
-    return Union[tuple(member for member in get_args(kind) if member is not type(None))]
+    return reduce(or_, (member for member in get_args(kind) if member is not type(None)))
 
 
 def _responses(handler: HTTPRouteHandler, schemas: Json) -> Json:

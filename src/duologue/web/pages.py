@@ -65,11 +65,13 @@ def _documents(app: Litestar) -> Documents:
 
 @get("/openapi.json", opt=PUBLIC, include_in_schema=False, media_type="application/json")
 async def openapi_json(request: Request[Any, Any, Any]) -> bytes:
+    """The OpenAPI document."""
     return _documents(request.app).openapi
 
 
 @get("/docs", opt=PUBLIC, include_in_schema=False, media_type=MediaType.HTML, response_headers=_HEADERS)
 async def docs_index(request: Request[Any, Any, Any]) -> str:
+    """The same to read."""
     return _documents(request.app).index
 
 
@@ -77,16 +79,19 @@ async def docs_index(request: Request[Any, Any, Any]) -> str:
     "/docs/errors", opt=PUBLIC, include_in_schema=False, media_type=MediaType.HTML, response_headers=_HEADERS
 )
 async def docs_errors(request: Request[Any, Any, Any]) -> str:
+    """Every error code: where a problem's `type` leads."""
     return _documents(request.app).errors
 
 
 @get("/docs/docs.css", opt=PUBLIC, include_in_schema=False, response_headers=_FOR_A_YEAR)
 async def docs_style() -> Response[bytes]:
+    """What the pages look like."""
     return Response(_STYLE, media_type="text/css")
 
 
 @get("/docs/icon.svg", opt=PUBLIC, include_in_schema=False, response_headers=_FOR_A_YEAR)
 async def docs_icon() -> Response[bytes]:
+    """Two people talking."""
     return Response(_ICON, media_type="image/svg+xml")
 
 
@@ -284,17 +289,17 @@ def _errors(made: Json) -> str:
         for answer in operation["responses"].values():
             for name in _resolved(answer, made).get("content", {}).get(MEDIA_TYPE, {}).get("examples", ()):
                 met.setdefault(name, []).append(operation)
-    contents = "<ul>%s</ul>" % "".join(
+    links = "".join(
         f'<li><a href="#{name}">{_status(str(int(spec.status)))}{name}</a></li>'
         for name, spec in CODES.items()
     )
     main = (
         '<div class="prose"><h1>Errors</h1><p>Every failure is an <code>application/problem+json</code> document'
-        " (RFC 9457). Programs go by its <code>code</code>, one of this closed list; <code>detail</code> is for people,"
-        " and <code>errors</code> names each field that was refused. <code>type</code> leads to this page.</p></div>"
-        + "".join(_error(name, met.get(name, [])) for name in CODES)
+        " (RFC 9457). Programs go by its <code>code</code>, one of this closed list; <code>detail</code> is for"
+        " people, and <code>errors</code> names each field that was refused. <code>type</code> leads to this page."
+        "</p></div>" + "".join(_error(name, met.get(name, [])) for name in CODES)
     )
-    return _layout("Errors · Duologue API", "/docs/errors", contents, main)
+    return _layout("Errors · Duologue API", "/docs/errors", f"<ul>{links}</ul>", main)
 
 
 def _error(name: str, operations: list[Json]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,6 @@ from litestar.exceptions import (
     HTTPException,
     InternalServerException,
     MethodNotAllowedException,
-    NotFoundException,
     ValidationException,
 )
 
@@ -25,7 +25,12 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosnif
 """On every answer, unless its route says otherwise: nothing is kept by a cache, nothing is guessed by a browser."""
 DOCUMENTATION: Final = "/docs/errors#"
 _GONE: Final = "client disconnected prematurely"  # litestar has no exception of its own for it
-_BY_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "not_json"}
+_BY_STATUS: Final = {
+    404: ("not_found", "There is nothing at this path."),
+    405: ("method_not_allowed",),
+    413: ("too_large",),
+    415: ("not_json",),
+}
 
 
 def problem(error: ApiError) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def respond(error: ApiError) -> Response[bytes]:
     headers = dict(HEADERS)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-    if error.code == "not_signed_in":
+    if error.spec.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(
         msgspec.json.encode(problem(error)),
@@ -59,22 +64,26 @@ def respond(error: ApiError) -> Response[bytes]:
 
 def handle(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
     """Any exception that ends a request. What isn't known becomes `internal`, and its text stays in the log."""
-    if isinstance(fault, ApiError):
-        return respond(fault)
-    if isinstance(fault, ValidationException):
-        return respond(_validation(fault))
+    error = _known(fault)
+    if error is None:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
+        error = ApiError("internal")
+    answer = respond(error)
     if isinstance(fault, MethodNotAllowedException):
-        answer = respond(ApiError("method_not_allowed"))
         answer.headers["Allow"] = (fault.headers or {}).get("allow", "")
-        return answer
-    if isinstance(fault, NotFoundException):
-        return respond(ApiError("not_found", "There is nothing at this path."))
+    return answer
+
+
+def _known(fault: Exception) -> ApiError | None:
+    if isinstance(fault, ApiError):
+        return fault
+    if isinstance(fault, ValidationException):
+        return _validation(fault)
     if isinstance(fault, HTTPException) and fault.status_code in _BY_STATUS:
-        return respond(ApiError(_BY_STATUS[fault.status_code]))
+        return ApiError(*_BY_STATUS[fault.status_code])
     if isinstance(fault, InternalServerException) and fault.detail == _GONE:
-        return respond(ApiError("bad_json", "The client has gone in the middle of its body."))
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=fault)
-    return respond(ApiError("internal"))
+        return ApiError("bad_json", "The client has gone in the middle of its body.")
+    return None
 
 
 def _validation(fault: ValidationException) -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litestar import put
 from litestar.di import NamedDependency
+from litestar.params import JSONBody
 
 from duologue.core.chats import Chats
 from duologue.core.receipts import Receipts, mark_of
@@ -21,12 +22,15 @@ from duologue.web.docs import errors
 )
 async def mark_read(
     chat_id: bodies.ChatId,
-    data: bodies.MoveMark,
+    data: JSONBody[bodies.MoveMark],
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
     receipts: NamedDependency[Receipts],
 ) -> None:
-    """Mark a chat as read. Everything up to this seq is read, and so delivered. Repeats and late arrivals are harmless."""
+    """Mark a chat as read.
+
+    Everything up to this seq is read, and so delivered. Repeats and late arrivals are harmless.
+    """
     pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
     await receipts.mark(mark_of(pair, caller.user_id, read=data.seq))
 
@@ -39,12 +43,15 @@ async def mark_read(
 )
 async def mark_delivered(
     chat_id: bodies.ChatId,
-    data: bodies.MoveMark,
+    data: JSONBody[bodies.MoveMark],
     caller: NamedDependency[Caller],
     chats: NamedDependency[Chats],
     receipts: NamedDependency[Receipts],
 ) -> None:
-    """Mark a chat as delivered. Everything up to this seq has reached one of one's devices. Repeats and late arrivals are harmless."""
+    """Mark a chat as delivered.
+
+    Everything up to this seq has reached one of one's devices. Repeats and late arrivals are harmless.
+    """
     pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
     await receipts.mark(mark_of(pair, caller.user_id, delivered=data.seq))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import get, post, put
 from litestar.datastructures import State
-from litestar.params import QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET
 
 from duologue.clock import rfc3339
@@ -43,7 +43,9 @@ async def handset_messages(
     phone: bodies.Phone,
     state: State,
     after: Annotated[int, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last id one has.")] = 0,
-    wait: Annotated[float, QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for a new one.")] = 0,
+    wait: Annotated[
+        float, QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for a new one.")
+    ] = 0,
 ) -> simulator.Inbox:
     """What that handset received, in order; with `wait`, a long poll."""
     received = await _simulator(state).inbox(parse_phone(phone), after, wait)
@@ -63,7 +65,9 @@ async def handset_messages(
     opt=PUBLIC,
     responses=errors("not_found", "invalid_phone", signed_in=False, body=True),
 )
-async def handset_sends(phone: bodies.Phone, data: simulator.HandsetSms, state: State) -> simulator.SentSms:
+async def handset_sends(
+    phone: bodies.Phone, data: JSONBody[simulator.HandsetSms], state: State
+) -> simulator.SentSms:
     """Let that handset send an SMS to a service number."""
     try:
         sent = _simulator(state).text(parse_phone(phone), data.to, data.text)
@@ -78,7 +82,9 @@ async def handset_sends(phone: bodies.Phone, data: simulator.HandsetSms, state: 
     opt=PUBLIC,
     responses=errors("not_found", "invalid_phone", signed_in=False, body=True),
 )
-async def set_behaviour(phone: bodies.Phone, data: simulator.SetBehaviour, state: State) -> simulator.Behaviour:
+async def set_behaviour(
+    phone: bodies.Phone, data: JSONBody[simulator.SetBehaviour], state: State
+) -> simulator.Behaviour:
     """Say how that handset and its receipts behave from now on; what is left out stays."""
     changes = {name: value for name, value in msgspec.structs.asdict(data).items() if value is not UNSET}
     now = _simulator(state).configure(parse_phone(phone), **changes)

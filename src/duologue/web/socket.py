@@ -275,7 +275,7 @@ class Connection:
             caller = await self.desk.sessions.authenticate(token)
             await self._follow(caller, hello)
         except ApiError as error:
-            self.fail(error)
+            self.fail(error, hello)
             self._end(_WHEN_REFUSED.get(error.code, 1001), error.code)
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:

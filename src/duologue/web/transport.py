@@ -1,11 +1,11 @@
 """WebSocket (RFC 6455) on uvicorn's own port, with picows as the parser of frames.
 
-    uvicorn.Config(app, http=HttpProtocol, ws=websocket_protocol(accept, max_message=65536))
+    uvicorn.Config(app, http=http_with_websocket(accept, max_message=65536), ws="none")
 
-uvicorn reads the upgrade request and hands the connection over to the class in `ws`. From there on picows
-cuts what is read into frames and calls the connection's `Wire` directly: no task, no future, no queue.
-picows' parser is the only part of it that is used. It comes in a class that isn't exported, so its version
-is pinned and the conformance tests stand guard.
+uvicorn reads HTTP as ever. A request to upgrade is answered here, and from then on picows cuts what is read
+into frames and calls the connection's `Wire` directly: no task, no future, no queue. picows' parser is the
+only part of it that is used. It comes in a class that isn't exported, so its version is pinned and the
+conformance tests stand guard.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from typing import Any, ClassVar, Final
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not exported, but it is there
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from duologue.web.handshake import Handshake, Refusal, accepting, plain_refusal, read_handshake, refusing
 from duologue.web.wire import HIGH_WATER, LOW_WATER, Handler, Wire
@@ -41,7 +40,6 @@ _FORMALITY: Final = (
 )
 _CLOSE_FRAME: Final = 0x88
 
-_logger = logging.getLogger(__name__)
 # picows logs each connection at INFO and each fault of a peer as an error; on_close tells us what we need.
 # It makes a child of a real logger for each connection, of an adapter it doesn't.
 _parser_logger = logging.LoggerAdapter(logging.getLogger(f"{__name__}.parser"), {})
@@ -59,35 +57,34 @@ class _Options:
     close_timeout: float
 
 
-def websocket_protocol(
+def http_with_websocket(
     accept: Accept,
     *,
     max_message: int,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
     close_timeout: float = CLOSE_TIMEOUT,
 ) -> type[asyncio.Protocol]:
-    """A class for the `ws` argument of `uvicorn.Config`.
+    """A class for the `http` argument of `uvicorn.Config`; `ws` is `"none"` then.
 
     `accept` makes the handler of a new connection or refuses it. `max_message` is in bytes and covers all
     fragments of a message; a longer one ends the connection with 1009. After our close frame the peer has
     `close_timeout` seconds to send its own.
     """
 
-    class Bound(_SocketProtocol):
-        __slots__ = ()
+    class Bound(_HttpProtocol):
         options = _Options(accept, max_message, subprotocols, close_timeout)
 
     return Bound
 
 
-class HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which hands over to a WebSocket without loss.
+class _HttpProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with its own way to upgrade.
 
-    On its own it drops what a client sends right behind its upgrade request (the request's own packet may
-    hold the first frames), and upgrades while an earlier, pipelined request is still being answered, so
-    that the answer would end up among the frames.
+    uvicorn's `ws` classes would not do: what a client sends right behind its upgrade request doesn't reach
+    them, and they take over while an earlier, pipelined request is still being answered.
     """
 
+    options: ClassVar[_Options]
     _chunk = b""
 
     def data_received(self, data: bytes) -> None:
@@ -95,94 +92,65 @@ class HttpProtocol(HttpToolsProtocol):
         super().data_received(data)
         self._chunk = b""
 
+    def _should_upgrade_to_ws(self) -> bool:
+        return True
+
     def handle_websocket_upgrade(self) -> None:
-        upgrade = sys.exception()
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if busy or self.scope["http_version"] != "1.1":
-            self.send_400_response("A WebSocket needs a connection of its own, and HTTP/1.1.")
-            return
-        super().handle_websocket_upgrade()
-        if upgrade is not None:
-            _hand_over(self.transport, self._chunk[upgrade.args[0] :])
-        self.parser = None  # type: ignore[assignment]  # it refers back: that much less for the collector
-
-
-class _SocketProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the import
-    """Between uvicorn, picows and one `Wire`. picows' own set-up waits until the handshake is accepted."""
-
-    __slots__ = ("_server", "_tcp", "_wire")
-    options: ClassVar[_Options]
-
-    def __init__(self, *, server_state: ServerState, **_uvicorn: object) -> None:
-        self._server = server_state
-        self._wire: Wire | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self._tcp = transport
-
-    def data_received(self, data: bytes) -> None:
-        """The upgrade request, from uvicorn; what follows comes through `get_buffer`."""
-        peer = self._tcp.get_extra_info("peername")
-        asked = read_handshake(data, peer[0] if peer else "", self.options.subprotocols)
-        if isinstance(asked, Refusal):
-            self._refuse(asked)
-            return
-        verdict = self._judge(asked)
+        """Called by uvicorn while it handles the parser's signal, which tells where the request ends."""
+        signal = sys.exception()
+        verdict = self._judge()
         if isinstance(verdict, Refusal):
             self._refuse(verdict)
-        else:
-            self._open(accepting(asked), verdict)
+            return
+        protocol = self._open(*verdict)
+        if signal is not None:
+            protocol.data_received(self._chunk[signal.args[0] :])
 
-    def eof_received(self) -> bool:
-        if self._wire is not None:
-            self._wire.finish()
-        return False
+    def _read_handshake(self) -> Handshake | Refusal:
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy or self.scope["http_version"] != "1.1":
+            detail = "A WebSocket needs HTTP/1.1, and a connection on which nothing else is going on."
+            return plain_refusal(HTTPStatus.BAD_REQUEST, detail)
+        peer = self.client[0] if self.client else ""
+        return read_handshake(self.scope["method"], self.url, self.headers, peer, self.options.subprotocols)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._wire is not None:
-            self._server.connections.discard(self)
-            super().connection_lost(exc)
-
-    def shutdown(self) -> None:
-        """Called by uvicorn, which then waits until this protocol has left `connections`."""
-        if self._wire is not None:
-            self._wire.shut_down()
-
-    def give_back_buffer(self) -> None:
-        """Makes room for other connections once a large read is long over. Nothing may be left to parse.
-
-        The parser's buffer grows with the largest frame or burst and never shrinks, so it is replaced.
-        """
-        if self._wire is not None and len(self.get_buffer(0)) > LARGE_BUFFER:
-            heir = type(self)(server_state=self._server)
-            heir.connection_made(self._tcp)
-            heir.serve(self._wire)
-            self._server.connections.discard(self)
-            self._tcp.set_protocol(heir)
+    def _judge(self) -> tuple[Handshake, Handler] | Refusal:
+        asked = self._read_handshake()
+        if isinstance(asked, Refusal):
+            return asked
+        try:
+            verdict = self.options.accept(asked)
+        except Exception:
+            self.logger.exception("A handshake could not be judged")
+            return plain_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Something failed on the server.")
+        return verdict if isinstance(verdict, Refusal) else (asked, verdict)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self._tcp.write(refusing(refusal, self._server.default_headers))
-        self._tcp.close()
+        self.transport.write(refusing(refusal, self.server_state.default_headers))
+        self.transport.close()
 
-    def _judge(self, handshake: Handshake) -> Handler | Refusal:
-        try:
-            return self.options.accept(handshake)
-        except Exception:
-            _logger.exception("A handshake could not be judged")
-            return plain_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Something failed on the server.")
-
-    def _open(self, answer: bytes, handler: Handler) -> None:
-        _bound_buffers(self._tcp)
-        self._tcp.write(answer)
+    def _open(self, handshake: Handshake, handler: Handler) -> _FrameProtocol:
+        _bound_buffers(self.transport)
+        self.transport.write(accepting(handshake))
         options = self.options
-        wire = Wire(self._tcp, handler, max_message=options.max_message, close_timeout=options.close_timeout)
-        self.serve(wire)
+        wire = Wire(self.transport, handler, options.max_message, options.close_timeout)
+        self.connections.discard(self)
+        protocol = _FrameProtocol(self.transport, wire, self.connections)
+        self.transport.set_protocol(protocol)
         wire.open()
+        self.parser = None  # type: ignore[assignment]  # it refers back: that much less for the collector
+        return protocol
 
-    def serve(self, wire: Wire) -> None:
-        """From here on picows calls `wire`."""
-        self._wire = wire
-        self._server.connections.add(self)
+
+class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the import
+    """Between uvicorn's server, picows and one `Wire`, which picows calls its listener."""
+
+    __slots__ = ("_connections", "_tcp")
+
+    def __init__(self, tcp: asyncio.Transport, wire: Wire, connections: set[Any]) -> None:
+        self._tcp = tcp
+        self._connections = connections  # those that uvicorn shuts down, and waits for
+        connections.add(self)
         super().__init__(
             host_port=None,
             ws_path=None,
@@ -196,14 +164,49 @@ class _SocketProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the imp
             auto_ping_reply_timeout=None,
             auto_ping_strategy=WSAutoPingStrategy.PING_WHEN_IDLE,
             enable_auto_pong=False,
-            max_frame_size=self.options.max_message,
+            max_frame_size=wire.max_message,
             extra_headers=None,
             read_buffer_init_size=0,  # it takes its least, 2 KiB
         )
-        super().connection_made(_ParserOutput(wire))
+        self.connection_made(_ParserOutput(wire))
         self.get_buffer(0)[: len(_FORMALITY)] = _FORMALITY
         self.buffer_updated(len(_FORMALITY))
         del self.transport.request.headers, self.transport.response.headers  # 1 KiB that no one will read
+
+    def data_received(self, data: bytes) -> None:
+        """Takes what came in one packet with the upgrade request; all else is read into `get_buffer`.
+
+        Besides, uvloop keeps hold of the HTTP protocol for as long as its successor has no such method.
+        """
+        rest = memoryview(data)
+        while rest and not self._tcp.is_closing():
+            protocol: Any = self._tcp.get_protocol()  # not always self: see give_back_buffer
+            room = memoryview(protocol.get_buffer(len(rest)))
+            size = min(len(room), len(rest))
+            room[:size] = rest[:size]
+            protocol.buffer_updated(size)
+            rest = rest[size:]
+
+    def eof_received(self) -> bool:
+        self.listener.finish()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn, which then waits until this protocol has left its connections."""
+        self.listener.shut_down()
+
+    def give_back_buffer(self) -> None:
+        """Makes room for other connections once a large read is over. Nothing may be left to parse.
+
+        The parser's buffer grows with the largest frame or burst and never shrinks, so it is replaced.
+        """
+        if len(self.get_buffer(0)) > LARGE_BUFFER:
+            self._tcp.set_protocol(_FrameProtocol(self._tcp, self.listener, self._connections))
+            self._connections.discard(self)
 
 
 class _ParserOutput:
@@ -239,18 +242,6 @@ class _ParserOutput:
 
     def close(self) -> None:
         pass
-
-
-def _hand_over(transport: asyncio.Transport, data: bytes) -> None:
-    """Gives `data` to the transport's buffered protocol as if it had just been read."""
-    rest = memoryview(data)
-    while rest and not transport.is_closing():
-        protocol: Any = transport.get_protocol()  # asked for each time: it may have been replaced
-        room = memoryview(protocol.get_buffer(len(rest)))
-        size = min(len(room), len(rest))
-        room[:size] = rest[:size]
-        protocol.buffer_updated(size)
-        rest = rest[size:]
 
 
 def _bound_buffers(transport: asyncio.Transport) -> None:

@@ -73,7 +73,6 @@ class Wire(WSListener):
         "_handler",
         "_late_pong",
         "_loop",
-        "_max_message",
         "_out",
         "_partial",
         "_partial_is_binary",
@@ -82,15 +81,16 @@ class Wire(WSListener):
         "_state",
         "_timer",
         "_transport",
+        "max_message",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, handler: Handler, *, max_message: int, close_timeout: float
+        self, transport: asyncio.Transport, handler: Handler, max_message: int, close_timeout: float
     ) -> None:
         self._transport = transport
         self._handler = handler
         self._loop = asyncio.get_running_loop()
-        self._max_message = max_message
+        self.max_message = max_message
         self._close_timeout = close_timeout
         self._state = _OPEN
         self._code = 1006
@@ -129,7 +129,8 @@ class Wire(WSListener):
             data = b"".join(out)
             out.clear()
             self._queued = 0
-            self._transport.write(data)
+            if not self._transport.is_closing():
+                self._transport.write(data)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Sends what is queued and a close frame, then waits a bounded time for the peer's.
@@ -265,8 +266,8 @@ class Wire(WSListener):
             self._partial = bytearray()
             self._partial_is_binary = kind is _BINARY
         self._partial += frame.get_payload_as_memoryview()
-        if len(self._partial) > self._max_message:
-            self._fail(1009, f"message over {self._max_message} bytes")
+        if len(self._partial) > self.max_message:
+            self._fail(1009, f"message over {self.max_message} bytes")
         elif frame.fin:
             message, self._partial = bytes(self._partial), None
             self._deliver(message, self._partial_is_binary)

@@ -1,0 +1,8 @@
+"""A handset of the simulated phone network, in a terminal: it shows what arrives, answers and misbehaves."""
+
+from __future__ import annotations
+
+from duologue.phone.console import run
+from duologue.phone.network import PhoneError
+
+__all__ = ["PhoneError", "run"]

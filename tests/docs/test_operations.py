@@ -1,0 +1,56 @@
+"""What operators are told to type, and to look for, is there."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+
+from duologue import cli
+from duologue.config import ENV_PREFIX, Settings
+from tests.docs.pages import DOCS, PAGES, ROOT, blocks, section, table
+
+OURS = re.compile(rf"\b{ENV_PREFIX}([A-Z_]+)\b")
+FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
+OUR_COMMAND = re.compile(r"duologue(?: [a-z]+)+ [^`\n]*|make serve[^`\n]*|`--[^`\n]+`")
+COMMANDS = {
+    command.name or command.callback.__name__: command.callback
+    for command in cli.app.registered_commands
+    if command.callback
+}
+OPTIONS = {"help", *(name for command in COMMANDS.values() for name in inspect.signature(command).parameters)}
+
+
+def test_flags_and_variables_named_in_pages_exist() -> None:
+    for page in PAGES:
+        text = page.read_text()
+        variables = {name.lower() for name in OURS.findall(text)}
+        assert variables - {*Settings.__struct_fields__, "config"} == set(), page
+        commands = OUR_COMMAND.findall(text)
+        flags = {
+            flag.removeprefix("no-").replace("-", "_") for line in commands for flag in FLAG.findall(line)
+        }
+        assert flags - OPTIONS == set(), page
+
+
+def test_settings_in_configuration_files_shown_exist() -> None:
+    for page in PAGES:
+        for block in blocks(page.read_text()):
+            if block.language == "toml":
+                assert set(tomllib.loads(block.text)) - set(Settings.__struct_fields__) == set(), page
+
+
+def test_commands_named_in_pages_exist() -> None:
+    for page in PAGES:
+        named = set(re.findall(r"(?:^|`|/)duologue ([a-z]+)", page.read_text(), re.MULTILINE))
+        assert named - set(COMMANDS) == set(), page
+
+
+def test_log_lines_told_are_written() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    rows = table(section((DOCS / "operations.md").read_text(), "Logs"))
+    told = [line for row in rows for line in re.findall(r"`([^`]+)`", row[0])]
+    assert told
+    for line in told:
+        pieces = [piece.strip() for piece in re.split(r"\bN\b|GET /…", line)]
+        assert any(piece and piece in source for piece in pieces), line
