@@ -29,13 +29,15 @@ from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.sms_policy import MILLION, SmsPolicy, parse_countries, parse_prices
 from duologue.core.verifications import Verifications, Wording
+from duologue.errors import overloaded
 from duologue.protocol.bodies import ServerInfo
-from duologue.realtime.bus import LocalBus
+from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
+from duologue.realtime.nats import NatsBus
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.accounts import user_by_id
-from duologue.storage.engines import make_database, prepare
+from duologue.storage.engines import make_database, prepare, sqlite_path
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
 from duologue.web.socket import Connection, Door
@@ -51,7 +53,7 @@ class Node:
         self._idle_after = settings.session_idle_days * DAY
         self.db = make_database(settings.store_url, now_ms)
         self.hub = Hub()
-        self.bus = LocalBus()
+        self.bus: Bus = NatsBus(settings.bus_url) if settings.bus_url else LocalBus()
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
         chats = Chats(self.db, now_ms)
         messages = Messages(self.db, chats)
@@ -110,11 +112,18 @@ class Node:
 
     def prepare(self) -> None:
         """Make the store's schema ready. Raises `SchemaTooOld`, `SchemaTooNew`."""
+        path = sqlite_path(self.settings.store_url)
+        if path:
+            # Made by us, so that nobody else on this machine can read what people write.
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
         prepare(self.settings.store_url)
 
     async def check_ready(self) -> None:
-        """Raises `ApiError` `overloaded` when the store doesn't answer."""
+        """Raises `ApiError` `overloaded` when the store doesn't answer, or the bus is cut off."""
         await self.db.read(user_by_id, 0)
+        if not self.bus.connected():
+            raise overloaded("The bus can't be reached")
 
     async def _flush_sessions(self) -> None:
         """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""

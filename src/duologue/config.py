@@ -39,6 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="`postgresql://…`, or `sqlite:///file`. Empty: SQLite in the data directory.",
         ),
     ] = ""
+    bus_url: Annotated[
+        str,
+        Meta(
+            description="How nodes tell each other what happens: `nats://host:4222`, more hosts after commas,"
+            " `?prefix=` for a system of its own, `&creds=FILE`; `tls://…`. Empty: there is one node."
+        ),
+    ] = ""
     sign_in: Annotated[
         Literal["open", "sms"],
         Meta(
@@ -184,6 +191,10 @@ def _check(settings: Settings) -> None:
         raise ConfigError(
             "database_url must start with postgresql:// or sqlite:///; leave it empty for SQLite."
         )
+    if settings.bus_url and not settings.bus_url.startswith(("nats://", "tls://")):
+        raise ConfigError("bus_url must start with nats:// or tls://; leave it empty for a single node.")
+    if settings.bus_url and settings.store_url.startswith("sqlite:"):
+        raise ConfigError("Several nodes need one PostgreSQL: set database_url, or leave bus_url empty.")
     if settings.secret and len(settings.secret) < _SECRET_LENGTH:
         raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
     if settings.secret and len(set(settings.secret)) < _SECRET_VARIETY:

@@ -213,7 +213,7 @@ def ways(postgres: Postgres, tmp_path: Path) -> Iterator[list[Way]]:
 
 
 @settings(
-    max_examples=60,
+    max_examples=50,
     derandomize=True,
     deadline=None,
     phases=[Phase.generate, Phase.shrink],

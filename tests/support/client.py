@@ -140,6 +140,7 @@ async def opened(
         proxy=None,
         ping_interval=None,
         max_size=None,
+        max_queue=None,
         open_timeout=PATIENCE,
         close_timeout=PATIENCE,
     ) as connection:

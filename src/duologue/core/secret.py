@@ -19,7 +19,7 @@ def load_secret(path: Path) -> bytes:
     Raises `PermissionError` with what to do when others can read it, and `ValueError` when it isn't whole: a code
     that follows from an empty secret could be worked out by anybody.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not path.exists():
         _make(path)
     if path.stat().st_mode & 0o077:

@@ -66,6 +66,10 @@ class Bus(Protocol):
         """Hand over what was published, then disconnect."""
         ...
 
+    def connected(self) -> bool:
+        """Whether what is published now reaches the other nodes."""
+        ...
+
     def wants(self, user_id: int) -> bool:
         """Whether anybody may follow this user's log: if not, there is no need to publish."""
         ...
@@ -90,6 +94,9 @@ class LocalBus:
 
     async def close(self) -> None:
         self._handler = None
+
+    def connected(self) -> bool:
+        return True
 
     def wants(self, user_id: int) -> bool:
         return self._handler is not None and self._handler.wants(user_id)

@@ -53,7 +53,8 @@ Private text messages between two phone numbers: durable, in one order, exactly 
 
 ## A first conversation
 
-Sign in, send a message, and read it back:
+Sign in, send a message, and read it back. (Where a code proves the number, ask for one first: see
+[Sign in](#sign-in).)
 
 ```
 SERVER=http://127.0.0.1:8000
