@@ -12,6 +12,7 @@ from msgspec import Meta
 from duologue.app import Node
 from duologue.config import ENV_PREFIX, Settings
 from duologue.errors import CODES
+from duologue.web import asyncapi
 from duologue.web.openapi import document
 
 _SHOWN_LINES: Final = 20
@@ -23,6 +24,7 @@ def make() -> dict[str, str]:
     api = document(Node(Settings()).asgi())
     return {
         "openapi.json": json.dumps(api, indent=2, ensure_ascii=False) + "\n",
+        "asyncapi.json": json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n",
         "errors.md": _errors(api),
         "settings.md": _settings(),
     }

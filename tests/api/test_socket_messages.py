@@ -181,7 +181,7 @@ async def test_pipelined_messages_keep_their_order_on_the_slow_and_the_fast_path
     """By phone and as a reply the server must look something up first, by chat it need not."""
     ana, ben, chat_id = await api.friends()
     await ben.post(chat_id, "to be answered")
-    ways = [
+    ways: list[dict[str, Any]] = [
         {"to": ben.phone},
         {"chat_id": chat_id},
         {"chat_id": chat_id, "reply_to": 1},

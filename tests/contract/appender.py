@@ -18,7 +18,7 @@ from functools import partial
 import msgspec
 
 from duologue.clock import now_ms
-from duologue.model import Event, Pair
+from duologue.model import Event
 from duologue.storage.accounts import sign_in, update_user
 from duologue.storage.chats import open_chat
 from duologue.storage.database import Database, Mark, Marked, Outcome, Post, Posted

@@ -58,7 +58,9 @@ def test_a_port_that_a_proxy_adds_does_not_hide_its_client(hop: str, address: st
     assert client_address(PROXY, hop, TRUSTED) == address
 
 
-@pytest.mark.parametrize("hop", ["", "unknown", "_hidden", "203.0.113.9/32", "203.0.113", "1.2.3.4:99:99", "\x00", "[", "::1%"])
+@pytest.mark.parametrize(
+    "hop", ["", "unknown", "_hidden", "203.0.113.9/32", "203.0.113", "1.2.3.4:99:99", "\x00", "[", "::1%"]
+)
 def test_what_a_proxy_writes_that_is_no_address_leaves_the_proxy(hop: str) -> None:
     assert client_address(PROXY, hop, TRUSTED) == PROXY
 

@@ -78,7 +78,9 @@ def test_codes_are_spread_evenly() -> None:
     assert max(tens.values()) < 275
 
 
-@pytest.mark.parametrize("given", ["", "12345", "1234567", "123457", "123456 ", "１２３４５６", "12345\x00", "🔑"])
+@pytest.mark.parametrize(
+    "given", ["", "12345", "1234567", "123457", "123456 ", "１２３４５６", "12345\x00", "🔑"]
+)
 def test_only_the_very_code_is_the_same(given: str) -> None:
     assert same_code("123456", "123456")
     assert not same_code(given, "123456")

@@ -84,7 +84,15 @@ def test_no_code_goes_to_a_number_that_its_caller_pays_for(phone: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "parts"),
-    [("a" * 160, 1), ("a" * 161, 2), ("a" * 307, 3), ("é" * 160, 1), ("ж" * 70, 1), ("ж" * 71, 2), ("🔑" * 36, 2)],
+    [
+        ("a" * 160, 1),
+        ("a" * 161, 2),
+        ("a" * 307, 3),
+        ("é" * 160, 1),
+        ("ж" * 70, 1),
+        ("ж" * 71, 2),
+        ("🔑" * 36, 2),
+    ],
 )
 def test_the_cost_counts_every_part_in_the_alphabet_that_it_takes(text: str, parts: int) -> None:
     rules = policy(prices={"FR": 60_000, "*": 100_000})
@@ -171,7 +179,9 @@ def test_prices_are_millionths() -> None:
     assert parse_prices("fr=0.06, US=0.0079 ,*=1") == {"FR": 60_000, "US": 7_900, "*": MILLION}
 
 
-@pytest.mark.parametrize("text", ["FR", "FR=", "FR=x", "FR=-1,*=1", "*=nan", "*=inf", "*=1e400", "*=2000", "=1,*=1", "XX=1,*=1"])
+@pytest.mark.parametrize(
+    "text", ["FR", "FR=", "FR=x", "FR=-1,*=1", "*=nan", "*=inf", "*=1e400", "*=2000", "=1,*=1", "XX=1,*=1"]
+)
 def test_prices_that_are_none_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="sms_prices|no country"):
         parse_prices(text)

@@ -26,6 +26,7 @@ from duologue.protocol.bodies import ServerInfo
 from duologue.sms.simulator import Simulator
 from duologue.web import (
     accounts,
+    asyncapi,
     callbacks,
     chats,
     events,
@@ -55,6 +56,7 @@ _HANDLERS: Final[list[Any]] = [
     *events.HANDLERS,
     *callbacks.HANDLERS,
     *simulator.HANDLERS,
+    *asyncapi.HANDLERS,
     *pages.HANDLERS,
     *phones.HANDLERS,
 ]

@@ -48,11 +48,11 @@ class Client(Protocol):
         """Run what needs the store beside the frames that follow."""
         ...
 
-    def launched(self) -> None:
-        """One more operation is in flight."""
+    def launched(self, size: int = 0) -> None:
+        """One more operation of so many bytes is in flight."""
         ...
 
-    def settled(self) -> None:
+    def settled(self, size: int = 0) -> None:
         """One of the operations in flight has been answered."""
         ...
 
@@ -109,7 +109,7 @@ def _submit(client: Client, frame: frames.Send, pair: Pair) -> None:
     except ApiError as error:
         client.fail(error, frame)
     else:
-        client.launched()
+        client.launched(len(frame.text))
 
 
 def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exception) -> None:
@@ -120,7 +120,7 @@ def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exce
         return
     else:
         _confirm(client, frame, outcome, (0, 0))
-    client.settled()
+    client.settled(len(frame.text))
 
 
 async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted: Posted) -> None:
@@ -131,7 +131,7 @@ async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted
     else:
         _confirm(client, frame, posted, marks)
     finally:
-        client.settled()
+        client.settled(len(frame.text))
 
 
 def _confirm(client: Client, frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> None:

@@ -1,8 +1,9 @@
 """Intake: when each frame of one connection is handled.
 
 In their order, always: what must wait for the store holds back the frames behind it. In slices, so that a client
-that sends a great deal at once doesn't keep the others waiting. And within limits: what is in flight is bounded,
-and a client over its frame rate is refused a while and then not read, so that its flood stays in its own network.
+that sends a great deal at once doesn't keep the others waiting. And within limits: what is in flight is bounded, a
+client that doesn't read its answers isn't read either, and one over its frame rate is refused a while and then not
+read, so that its flood stays in its own network.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ _BACKLOG: Final = 64
 """Frames that wait for those before them until no more are read."""
 _SLICE: Final = 64
 """Frames that are handled before other connections have their turn."""
+_BYTES_IN_FLIGHT: Final = 64 * 1024
+"""Long messages fill a reader's buffer sooner than many short ones."""
 _REFUSALS: Final = 100
 _REST: Final = 0.25
 """After so many refusals a client is not read for so many seconds."""
@@ -50,6 +53,8 @@ class Intake:
         "_backlog",
         "_burst",
         "_busy",
+        "_bytes_in_flight",
+        "_choked",
         "_in_flight",
         "_loop",
         "_refilled_at",
@@ -67,8 +72,8 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[tuple[bytes, bool]] | None = None
         self._turn: asyncio.Handle | None = None
-        self._busy = self._resting = self._stopped = False
-        self._in_flight = self._burst = self._refused = 0
+        self._busy = self._choked = self._resting = self._stopped = False
+        self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
         self._allowance = float(FRAME_BURST)
         self._refilled_at = self._loop.time()
 
@@ -118,17 +123,34 @@ class Intake:
         self._busy = False
         self._work_off()
 
-    def launched(self) -> None:
-        """One more operation is in flight; too many, and the client must wait."""
+    def choke(self) -> None:
+        """The client takes no answers now: handle no frame until `unchoke`."""
+        self._choked = True
+        self._source.pause_reading()
+
+    def unchoke(self) -> None:
+        """Undo `choke`."""
+        if self._choked:
+            self._choked = False
+            self._work_off()
+
+    def launched(self, size: int) -> None:
+        """One more operation of so many bytes is in flight; too much, and the client must wait."""
         self._in_flight += 1
-        if self._in_flight >= MAX_IN_FLIGHT:
+        self._bytes_in_flight += size
+        if self._full():
             self._source.pause_reading()
 
-    def settled(self) -> None:
+    def settled(self, size: int) -> None:
         """One of the operations in flight has been answered."""
+        was_full = self._full()
         self._in_flight -= 1
-        if self._in_flight == MAX_IN_FLIGHT - 1:
+        self._bytes_in_flight -= size
+        if was_full:
             self._work_off()
+
+    def _full(self) -> bool:
+        return self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT
 
     def spend(self) -> bool:
         """A token bucket; whether the frame at hand is within the limit."""
@@ -157,7 +179,7 @@ class Intake:
         self._work_off()
 
     def _held(self) -> bool:
-        return self._busy or self._resting or self._in_flight >= MAX_IN_FLIGHT
+        return self._busy or self._choked or self._resting or self._full()
 
     def _work_off(self) -> None:
         """Handle what has waited, and read on once nothing is left of it."""

@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _HELLO_WITHIN: Final = 10.0
 _DRAIN_WITHIN: Final = 30.0
+_CHOKE_AT: Final = MAX_OUTBOUND // 4
 _WHEN_REFUSED: Final = {
     "not_signed_in": 4001,
     "events_expired": 4011,
@@ -107,6 +108,7 @@ class Connection:
         if self._resumed:
             self._resumed.set()
             self._resumed = None
+        self._intake.unchoke()
 
     def on_shutdown(self) -> None:
         """Answer what is in flight, then say that the server goes away."""
@@ -180,10 +182,13 @@ class Connection:
     # Answers.
 
     def _push(self, payload: bytes) -> None:
-        if self.wire.buffered_bytes + len(payload) > MAX_OUTBOUND:
+        waiting = self.wire.buffered_bytes + len(payload)
+        if waiting > MAX_OUTBOUND:
             self._end(4008, "too slow")
-        else:
-            self.wire.send(payload, binary=self._codec.binary)
+            return
+        if waiting > _CHOKE_AT and self._resumed:
+            self._intake.choke()
+        self.wire.send(payload, binary=self._codec.binary)
 
     def _end(self, code: int, reason: str) -> None:
         """Say good-bye. What came before and waits for its turn is dropped: nobody would hear the answer."""
@@ -309,13 +314,13 @@ class Connection:
         assert self.feed
         self.say(frames.CaughtUp(seq=self.feed.next - 1))
 
-    def launched(self) -> None:
-        """One more operation is in flight."""
-        self._intake.launched()
+    def launched(self, size: int = 0) -> None:
+        """One more operation of so many bytes is in flight."""
+        self._intake.launched(size)
 
-    def settled(self) -> None:
+    def settled(self, size: int = 0) -> None:
         """One of the operations in flight has been answered."""
-        self._intake.settled()
+        self._intake.settled(size)
         self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:

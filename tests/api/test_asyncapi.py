@@ -1,0 +1,54 @@
+"""The socket's own document: complete, and true."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, get_args
+
+import msgspec
+import pytest
+
+from duologue.errors import CODES
+from duologue.protocol import frames
+from duologue.web.asyncapi import document
+
+FRAMES = (*get_args(frames.AnyClientFrame), *get_args(frames.AnyServerFrame))
+
+
+def references(node: Any) -> set[str]:
+    if isinstance(node, dict):
+        own = {node["$ref"]} if isinstance(node.get("$ref"), str) else set()
+        return own.union(*map(references, node.values()))
+    return set().union(*map(references, node)) if isinstance(node, list) else set()
+
+
+def test_every_reference_leads_somewhere() -> None:
+    made = json.loads(json.dumps(document()))
+    for reference in references(made):
+        place = made
+        for step in reference.removeprefix("#/").split("/"):
+            place = place[step]
+        assert place
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_every_frame_is_a_message_with_its_schema(kind: Any) -> None:
+    made = document()
+    message = made["components"]["messages"][kind.__name__]
+    assert message["name"] == kind.__struct_config__.tag
+    assert message["summary"]
+    schema = made["components"]["schemas"][kind.__name__]
+    assert schema["properties"]["op"] == {"enum": [kind.__struct_config__.tag]}
+
+
+def test_every_close_and_error_code_stands_in_it() -> None:
+    made = document()
+    assert {int(code) for code in made["x-close-codes"]} == set(frames.CLOSE_CODES)
+    assert set(made["x-error-codes"]) == set(CODES)
+
+
+@pytest.mark.parametrize("kind", get_args(frames.AnyClientFrame))
+def test_the_examples_are_frames_that_the_server_takes(kind: Any) -> None:
+    (example,) = document()["components"]["messages"][kind.__name__]["examples"]
+    encoded = json.dumps(example["payload"]).encode()
+    assert type(msgspec.json.decode(encoded, type=frames.AnyClientFrame)) is kind
