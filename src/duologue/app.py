@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -33,7 +34,6 @@ from duologue.errors import overloaded
 from duologue.protocol.bodies import ServerInfo
 from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
-from duologue.realtime.nats import NatsBus
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.accounts import user_by_id
@@ -53,7 +53,7 @@ class Node:
         self._idle_after = settings.session_idle_days * DAY
         self.db = make_database(settings.store_url, now_ms)
         self.hub = Hub()
-        self.bus: Bus = NatsBus(settings.bus_url) if settings.bus_url else LocalBus()
+        self.bus: Bus = _nats_bus(settings.bus_url) if settings.bus_url else LocalBus()
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
         chats = Chats(self.db, now_ms)
         messages = Messages(self.db, chats)
@@ -167,3 +167,9 @@ class Node:
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])
+
+
+def _nats_bus(url: str) -> Bus:
+    """Loaded when it is asked for: a single node starts the sooner. Raises `ValueError`."""
+    bus: Bus = importlib.import_module("duologue.realtime.nats").NatsBus(url)
+    return bus

@@ -1,4 +1,4 @@
-"""Signing in by SMS: the rules over a real store with a clock that is set by hand, and a phone network to look into."""
+"""Signing in by SMS: the rules over a real store with a clock set by hand, and a phone network to look into."""
 
 from __future__ import annotations
 
@@ -100,26 +100,29 @@ class Desk:
         self.rules = Verifications(db, clock, phones, SECRET, SmsPolicy(**policy), wording or Wording())
 
     async def start(self, phone: str, address: str = OWNER) -> Verification:
+        """A code that was sent."""
         return await self.rules.start(phone, address)
 
-    async def refusal(self, phone: str, address: str = OWNER) -> ApiError:
-        """The error that a start ends in."""
+    async def ask(self, phone: str, address: str = OWNER) -> Verification | ApiError:
+        """A code that was sent, or why none was."""
         try:
-            await self.rules.start(phone, address)
+            return await self.start(phone, address)
         except ApiError as fault:
             return fault
-        raise AssertionError("a code was sent")
+
+    async def refusal(self, phone: str, address: str = OWNER) -> ApiError:
+        """Why no code is sent."""
+        told = await self.ask(phone, address)
+        assert isinstance(told, ApiError), "a code was sent"
+        return told
 
     async def granted(self, wishes: Iterable[tuple[str, str]]) -> int:
         """How many of these wishes (number, address) are granted, one after the other; the rest is put off."""
         before = self.phones.sent
         for phone, address in wishes:
-            try:
-                await self.start(phone, address)
-            except ApiError as fault:
-                assert fault.code == "rate_limited", fault
-                assert fault.retry_after is not None
-                assert 1 <= fault.retry_after <= DAY / SECOND
+            told = await self.ask(phone, address)
+            if isinstance(told, ApiError):
+                assert 1 <= _wait(told) <= DAY
         return self.phones.sent - before
 
     def code_of(self, verification: Verification) -> str:
@@ -140,17 +143,20 @@ class Desk:
         raise AssertionError("a wrong code was taken")
 
     async def sign_in(self, phone: str, address: str = OWNER) -> SignedIn:
-        """Ask for a code and redeem it, waiting as long as one has to."""
-        while True:
-            try:
-                verification = await self.start(phone, address)
-            except ApiError as fault:
-                assert fault.code == "rate_limited", fault
-                assert fault.retry_after is not None
-                assert fault.retry_after <= 10 * MINUTE / SECOND, f"locked out for {fault.retry_after} s"
-                self.clock.pass_by(round(fault.retry_after * SECOND))
-            else:
-                return await self.redeem(verification, self.code_of(verification), address)
+        """Ask for a code and redeem it, waiting as long as one may have to: ten minutes."""
+        told = await self.ask(phone, address)
+        if isinstance(told, ApiError):
+            assert _wait(told) <= 10 * MINUTE, f"locked out for {_wait(told) / MINUTE} minutes"
+            self.clock.pass_by(_wait(told))
+            told = await self.start(phone, address)
+        return await self.redeem(told, self.code_of(told), address)
+
+
+def _wait(fault: ApiError) -> int:
+    """For how long (ms) one is put off."""
+    assert fault.code == "rate_limited", fault
+    assert fault.retry_after is not None
+    return round(fault.retry_after * SECOND)
 
 
 def code_in(text: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import select
 import socket
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +28,7 @@ from tests.support.websocket import (
     frame,
     send,
     serving,
+    upgrade_request,
 )
 
 
@@ -224,6 +227,23 @@ def test_large_buffer_is_given_back_at_the_next_pong(server: Running) -> None:
         peer.sock.close()
         assert handler.until("close")[-1] == ("close", 1006)
         assert handler.events.empty()
+
+
+def test_websocket_does_not_keep_what_http_needed(server: Running) -> None:
+    gc.disable()
+    try:
+        with server.peer() as peer:
+            peer.send(b"GET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
+            assert peer.answer()[0] == 200
+            (http,) = server.run(lambda: [weakref.ref(one) for one in server.server.server_state.connections])
+            assert http() is not None
+            peer.send(upgrade_request())
+            assert peer.answer()[0] == 101
+            peer.send(frame(TEXT, b"x"))
+            assert peer.frame() == Frame(TEXT, b"x")
+            assert server.run(http) is None
+    finally:
+        gc.enable()
 
 
 def test_handler_may_close_when_it_is_paused(server: Running) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 from duologue.clock import Clock
-from duologue.storage import postgres, sqlite
+from duologue.storage import sqlite
 from duologue.storage.database import Database
 from duologue.storage.migrate import Migration
 
@@ -27,7 +29,10 @@ def is_database_url(url: str) -> bool:
 def make_database(url: str, clock: Clock) -> Database:
     """The store behind a URL, not yet opened."""
     path = sqlite_path(url)
-    return sqlite.SqliteDatabase(path, clock) if path else postgres.PostgresDatabase(url, clock)
+    database: Database = (
+        sqlite.SqliteDatabase(path, clock) if path else _postgres().PostgresDatabase(url, clock)
+    )
+    return database
 
 
 def prepare(url: str) -> None:
@@ -41,10 +46,16 @@ def prepare(url: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         sqlite.migrate(path)
     else:
-        postgres.prepare(url)
+        _postgres().prepare(url)
 
 
 def migrate(url: str) -> list[Migration]:
     """Bring the store's schema up to date; the steps that were taken. Blocks. Raises `SchemaTooNew`."""
     path = sqlite_path(url)
-    return sqlite.migrate(path) if path else postgres.migrate(url)
+    steps: list[Migration] = sqlite.migrate(path) if path else _postgres().migrate(url)
+    return steps
+
+
+def _postgres() -> ModuleType:
+    """Loaded when it is asked for: its driver takes a quarter of the embedded default's whole start."""
+    return importlib.import_module("duologue.storage.postgres")

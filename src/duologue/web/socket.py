@@ -133,7 +133,10 @@ class Connection:
     def beat(self, now: float, silence: float) -> None:
         """Ping the client when it is time, or give it up for dead."""
         if now - self.heard_at > silence:
-            self._end(1001, "no sign of life")
+            if self._resumed:  # it isn't read either then, so it was not heard
+                self._end(4008, "too slow")
+            else:
+                self._end(1001, "no sign of life")
         elif now - self._pinged_at >= HEARTBEAT:
             self._pinged_at = now
             self.wire.ping()
