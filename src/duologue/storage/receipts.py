@@ -21,8 +21,9 @@ class RaisedMark(msgspec.Struct, frozen=True, gc=False):
 def raise_mark(tx: Tx, mark: Mark) -> RaisedMark | None:
     """Apply one mark; read implies delivered. None if it points beyond the chat's last message."""
     row = tx.one(
-        "SELECT m.delivered, m.read, m.read_shown, c.last_seq, u.read_receipts"
+        "SELECT m.delivered, m.read, m.read_shown, c.last_seq, u.read_receipts, l.user_id"
         " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.user_id"
+        " LEFT JOIN logs l ON l.user_id = m.peer_id"
         " WHERE m.user_id = :owner AND m.chat_id = :chat_id",
         owner=mark.owner,
         chat_id=mark.chat_id,
@@ -35,7 +36,9 @@ def raise_mark(tx: Tx, mark: Mark) -> RaisedMark | None:
     own_changed = (delivered, read) != (row[0], row[1])
     if own_changed:
         _store(tx, mark, delivered, read, read_shown, read_moved=read != row[1])
-    return RaisedMark(delivered, read, read_shown, own_changed, (delivered, read_shown) != (row[0], row[2]))
+    # A peer whose account is deleted has no log to tell it in.
+    peer_changed = row[5] is not None and (delivered, read_shown) != (row[0], row[2])
+    return RaisedMark(delivered, read, read_shown, own_changed, peer_changed)
 
 
 def _store(tx: Tx, mark: Mark, delivered: int, read: int, read_shown: int, *, read_moved: bool) -> None:

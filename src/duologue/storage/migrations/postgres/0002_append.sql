@@ -48,13 +48,13 @@ BEGIN
         SELECT array_agg(CASE
                 WHEN v.top IS NULL OR v.d1 > v.top THEN -1
                 WHEN v.d1 = v.d0 AND v.s1 = v.s0 AND v.r1 = v.r0 THEN 0
-                WHEN v.d1 = v.d0 AND v.s1 = v.s0 THEN 1
+                WHEN v.peer IS NULL OR (v.d1 = v.d0 AND v.s1 = v.s0) THEN 1
                 ELSE 2 END ORDER BY v.n),
             array_agg(v.d1 ORDER BY v.n), array_agg(v.r1 ORDER BY v.n), array_agg(v.s1 ORDER BY v.n),
             array_agg(v.seen ORDER BY v.n)
         INTO mark_states, marks_delivered, marks_read, marks_shown, counts
         FROM (
-            SELECT i.n, c.last_seq AS top, m.delivered AS d0, m.read AS r0, m.read_shown AS s0,
+            SELECT i.n, l.user_id AS peer, c.last_seq AS top, m.delivered AS d0, m.read AS r0, m.read_shown AS s0,
                 GREATEST(m.delivered, i.delivered, i.read) AS d1, GREATEST(m.read, i.read) AS r1,
                 CASE WHEN p.read_receipts THEN GREATEST(m.read_shown, i.read) ELSE m.read_shown END AS s1,
                 CASE WHEN x.seq IS NULL THEN m.read_count
@@ -64,6 +64,7 @@ BEGIN
             LEFT JOIN members m ON m.user_id = user_ids[i.owner] AND m.chat_id = i.chat
             LEFT JOIN chats c ON c.id = m.chat_id
             LEFT JOIN users p ON p.id = m.user_id
+            LEFT JOIN logs l ON l.user_id = m.peer_id
             LEFT JOIN messages x ON x.chat_id = i.chat AND x.seq = i.read AND i.read > m.read
         ) v;
         FOR n IN 1 .. cardinality(mark_states) LOOP
