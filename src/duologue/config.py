@@ -175,7 +175,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text())
     except OSError as fault:
         raise ConfigError(f"The settings file can't be read: {fault}.") from fault
-    except tomllib.TOMLDecodeError as fault:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
         raise ConfigError(f"The settings file {path} is not TOML: {fault}.") from fault
 
 
@@ -195,6 +195,8 @@ def _check(settings: Settings) -> None:
         raise ConfigError("bus_url must start with nats:// or tls://; leave it empty for a single node.")
     if settings.bus_url and settings.store_url.startswith("sqlite:"):
         raise ConfigError("Several nodes need one PostgreSQL: set database_url, or leave bus_url empty.")
+    if settings.bus_url and settings.sign_in == "sms" and not settings.secret:
+        raise ConfigError("Several nodes need one secret: set it on each to the same `openssl rand -hex 32`.")
     if settings.secret and len(settings.secret) < _SECRET_LENGTH:
         raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
     if settings.secret and len(set(settings.secret)) < _SECRET_VARIETY:

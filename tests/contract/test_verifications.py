@@ -1,4 +1,4 @@
-"""Verifications, quotas and their ends, as the store keeps them: the same on both engines, whatever the clock says."""
+"""Verifications, quotas and their ends, as the store keeps them on both engines, whatever the clock says."""
 
 from __future__ import annotations
 

@@ -160,8 +160,8 @@ def _wait(fault: ApiError) -> int:
 
 
 def code_in(text: str) -> str:
-    """The six digits in an SMS."""
-    [code] = re.findall(r"\b\d{6}\b", text)
+    """The six digits in an SMS: once for people, and perhaps once for browsers."""
+    [code] = set(re.findall(r"\b\d{6}\b", text))
     return str(code)
 
 

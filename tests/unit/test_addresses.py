@@ -124,7 +124,7 @@ def test_loopback_is_local(address: str) -> None:
     assert is_local(address)
 
 
-@pytest.mark.parametrize("address", ["10.0.0.1", "0.0.0.0", "::", "localhost", "", "203.0.113.9"])
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.0.1", "::", "localhost", "", "203.0.113.9"])
 def test_nothing_else_is_local(address: str) -> None:
     assert not is_local(address)
 

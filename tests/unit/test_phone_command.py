@@ -1,24 +1,16 @@
-"""`duologue phone`: the handset in a terminal, and in a pipe, with a real server."""
+"""`duologue phone` with pipes for a keyboard and a screen, and a real server."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import http.server
-import os
-import pty
 import re
 import shutil
 import signal
-import struct
 import subprocess
-import sys
-import termios
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import anyio
 import httpx
@@ -27,15 +19,23 @@ import pytest
 from duologue.phone import handset as handset_module
 from duologue.phone.handset import HELP, Handset
 from duologue.phone.network import Network, client
-from duologue.phone.screen import code_in, visible
+from duologue.phone.screen import code_in
 from duologue.protocol.simulator import ReceivedSms
 from tests.support.client import PATIENCE, new_phone
+from tests.support.handset import (
+    COMMAND,
+    SERVICE,
+    USUAL,
+    ask,
+    ask_for_code,
+    ended,
+    received_by_server,
+    run,
+    switched_on,
+    until,
+)
 from tests.support.process import environment
 from tests.support.server import DuologueServer
-
-SERVICE = "+12025550100"
-COMMAND = [sys.executable, "-m", "duologue.cli", "phone"]
-USUAL = {"reachable": True, "delay_ms": 0, "loss": 0, "duplicate": 0, "reorder": 0, "multipart": True}
 
 
 @pytest.fixture(scope="module")
@@ -43,128 +43,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]
     """A server with simulated phones, whose state the tests don't share: each has numbers of its own."""
     with DuologueServer(tmp_path_factory.mktemp("phones"), "--sign-in", "sms") as running:
         yield running
-
-
-class Stream:
-    """What comes out of a pipe or terminal, read all the time, and waited for."""
-
-    def __init__(self, read: Callable[[], bytes]) -> None:
-        self._text = ""
-        self._news = threading.Condition()
-        self._ended = False
-        threading.Thread(target=self._follow, args=(read,), daemon=True).start()
-
-    def _follow(self, read: Callable[[], bytes]) -> None:
-        data = b"-"
-        while data:
-            try:
-                data = read()
-            except OSError:  # a terminal whose other side is closed
-                data = b""
-            with self._news:
-                self._text += data.decode()
-                self._ended = not data
-                self._news.notify_all()
-
-    @property
-    def text(self) -> str:
-        with self._news:
-            return self._text
-
-    def wait(self, pattern: str) -> re.Match[str]:
-        """The first match of a pattern, once it is there."""
-        with self._news:
-            found = self._news.wait_for(lambda: re.search(pattern, self._text) or self._ended, PATIENCE)
-            match = re.search(pattern, self._text)
-            assert match, f"{pattern!r} hasn't come ({found=}), but {self._text!r}"
-            return match
-
-
-class Phone:
-    """A running handset with pipes for a keyboard and a screen."""
-
-    def __init__(self, phone: str, url: str) -> None:
-        self.process = subprocess.Popen(
-            [*COMMAND, phone, "--url", url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment("DUOLOGUE_"),
-        )
-        self.out, self.err = (self._stream(pipe) for pipe in (self.process.stdout, self.process.stderr))
-
-    @staticmethod
-    def _stream(pipe: IO[bytes] | None) -> Stream:
-        assert pipe
-        number = pipe.fileno()
-        return Stream(lambda: os.read(number, 65536))
-
-    def type(self, line: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(f"{line}\n".encode())
-        self.process.stdin.flush()
-
-
-@contextlib.contextmanager
-def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
-    """Whatever happens, the process doesn't outlive this."""
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-
-
-@contextlib.contextmanager
-def switched_on(server: DuologueServer, phone: str) -> Iterator[Phone]:
-    """A handset that is ready."""
-    running = Phone(phone, server.url)
-    with ended(running.process):
-        running.err.wait(r"is reachable\.\n")
-        yield running
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A handset that ends by itself."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        env=environment("DUOLOGUE_"),
-        check=False,
-    )
-
-
-def ask(server: DuologueServer, method: str, path: str, body: Any = None) -> Any:
-    answer = httpx.request(method, server.url + path, json=body, trust_env=False, timeout=PATIENCE)
-    assert answer.is_success, answer.text
-    return answer.json() if "json" in answer.headers["content-type"] else answer.text
-
-
-def ask_for_code(server: DuologueServer, phone: str) -> str:
-    """The id of a verification whose code is on its way."""
-    return str(ask(server, "POST", "/v1/verifications", {"phone": phone})["id"])
-
-
-def received_by_server(server: DuologueServer) -> int:
-    """How many texts from handsets have come through the provider's callback."""
-    found = re.search(
-        r"^duologue_sms_inbound_total\{.*\} (\d+)", ask(server, "GET", "/metrics"), re.MULTILINE
-    )
-    return int(found[1]) if found else 0
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what only asking can tell."""
-    give_up = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < give_up, "it hasn't come true"
 
 
 def test_a_user_signs_in_with_the_code_that_arrives(server: DuologueServer) -> None:
@@ -377,95 +255,6 @@ def test_a_server_that_cannot_be_reached_is_told_as_such(url: str) -> None:
     done = run(new_phone(), "--url", url)
     assert done.returncode == 1
     assert f"The server at {url} can't be reached" in done.stderr
-
-
-@contextlib.contextmanager
-def terminal(server: DuologueServer, phone: str) -> Iterator[tuple[subprocess.Popen[bytes], int, Stream]]:
-    """A handset on a terminal of 80 columns: its process, the terminal's other side, and what that shows."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
-    before = termios.tcgetattr(theirs)
-    process = subprocess.Popen(
-        [*COMMAND, phone, "--url", server.url],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment("DUOLOGUE_", {"TERM": "xterm-256color"}),
-        start_new_session=True,
-    )
-    with ended(process):
-        shown = Stream(lambda: os.read(ours, 65536))
-        shown.wait("/help says what else it can do")
-        shown.wait("> ")
-        yield process, ours, shown
-        assert termios.tcgetattr(theirs) == before, "the terminal isn't as it was"
-    os.close(theirs)
-    os.close(ours)
-
-
-def test_on_a_terminal_the_code_stands_out_and_the_typed_line_is_kept(server: DuologueServer) -> None:
-    phone = new_phone()
-    with terminal(server, phone) as (process, keyboard, shown):
-        os.write(keyboard, b"half a li")
-        shown.wait("half a li")
-        ask_for_code(server, phone)
-        # Bold black on bright green, in a bubble; below it what was typed so far.
-        shown.wait(rf"(?s)╭.*\{SERVICE} · \d\d:\d\d:\d\d.*\x1b\[1;30;102m  \d{{6}}  .*1 SMS.*╯.*> half a li$")
-        os.write(keyboard, b"ne\r")
-        shown.wait(rf"Sent to \{SERVICE}\.")
-        os.write(keyboard, b"\x04")
-        assert process.wait(PATIENCE) == 0
-
-
-def test_commands_are_completed_with_tab(server: DuologueServer) -> None:
-    with terminal(server, new_phone()) as (process, keyboard, shown):
-        os.write(keyboard, b"/unr\t\r")
-        shown.wait("This phone is unreachable")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(PATIENCE) == 0
-
-
-def test_the_terminal_is_as_it_was_after_ctrl_c(server: DuologueServer) -> None:
-    with terminal(server, new_phone()) as (process, keyboard, _):
-        os.write(keyboard, b"never mind\x03")
-        assert process.wait(PATIENCE) == 0
-
-
-def test_a_text_cannot_command_the_terminal(tmp_path: Path) -> None:
-    phone = new_phone()
-    name = "\x1b]0;owned\x07\x1b[2J\u202e[red]"
-    with DuologueServer(tmp_path, "--sign-in", "sms", "--sms-app-name", name) as server:
-        with terminal(server, phone) as (process, keyboard, shown):
-            ask_for_code(server, phone)
-            shown.wait(r"(?s)␛\]0;owned␇.*␛\[2J.*\[red\]")
-            assert "\x1b]0;" not in shown.text
-            assert "\u202e" not in shown.text
-            os.write(keyboard, b"/quit\r")
-            assert process.wait(PATIENCE) == 0
-        with switched_on(server, phone) as handset:
-            handset.out.wait(r"␛\]0;owned␇␛\[2J\ufffd\[red\]")
-
-
-def test_what_a_terminal_would_obey_is_made_visible() -> None:
-    assert (
-        visible("a\x00\t\x1b[1m\x7f\x9b\u202e\u2067\nb é 👍🏽 مرحبا")
-        == "a␀␉␛[1m\ufffd\ufffd\ufffd\ufffd\nb é 👍🏽 مرحبا"
-    )
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("Your Duologue code is 052306. Don't share it.", "052306"),
-        ("رمز Duologue الخاص بك: 123456. لا تخبر به أحدا.", "123456"),
-        ("Code: 111111.\n@chat.example #111111", "111111"),
-        ("Call +123456 or 1234567", None),
-        ("12345", None),
-        ("١٢٣٤٥٦", None),
-    ],
-)
-def test_a_code_is_six_digits_by_themselves(text: str, code: str | None) -> None:
-    assert code_in(text) == code
 
 
 class Recorder:

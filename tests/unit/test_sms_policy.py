@@ -39,9 +39,11 @@ def allows(rules: SmsPolicy, phone: str) -> bool:
     try:
         rules.check_number(phone)
     except ApiError as fault:
-        assert fault.code == "country_not_allowed"
-        return False
-    return True
+        told = fault.code
+    else:
+        return True
+    assert told == "country_not_allowed"
+    return False
 
 
 def test_without_lists_every_country_is_allowed() -> None:
@@ -183,7 +185,7 @@ def test_prices_are_millionths() -> None:
     "text", ["FR", "FR=", "FR=x", "FR=-1,*=1", "*=nan", "*=inf", "*=1e400", "*=2000", "=1,*=1", "XX=1,*=1"]
 )
 def test_prices_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="sms_prices|no country"):
+    with pytest.raises(ValueError, match=r"sms_prices|no country"):
         parse_prices(text)
 
 

@@ -205,6 +205,21 @@ def test_connection_that_just_ends_is_1006(server: Running, reset: bool) -> None
         assert handler.events.empty()
 
 
+def test_message_sent_just_as_the_connection_ends_is_dropped_quietly(
+    server: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with server.opened() as (_, handler):
+
+        def end_and_send() -> None:
+            handler.wire._transport.abort()
+            handler.wire.send(b"nobody there")
+
+        server.run(end_and_send)
+        assert handler.until("close") == [("close", 1006)]
+        server.run(lambda: None)
+    assert not caplog.records
+
+
 def test_wire_can_still_be_used_after_the_end(server: Running) -> None:
     with server.opened() as (peer, handler):
         peer.sock.close()

@@ -38,9 +38,9 @@ async def _run(phone: str, url: str) -> None:
         behaviour = await switch_on(network, url)
         terminal = Terminal() if sys.stdout.isatty() else None
         screen = terminal or Lines()
-        screen.note(
-            f"{phone} is {described(behaviour)} on {url}. Type to answer; /help says what else it can do."
-        )
+        screen.note(f"{phone} at {url} is {described(behaviour)}.")
+        if terminal:
+            screen.note("Type to answer; /help says what else it can do.")
         handset = Handset(network, screen)
         receiving = asyncio.create_task(handset.receive())
         receiving.add_done_callback(lambda _: stop.set())

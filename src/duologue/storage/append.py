@@ -5,6 +5,9 @@ The embedded engine's message path, and what PostgreSQL's set-based function is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from duologue.model import Message
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, events, messages
 from duologue.storage.database import Tx
 from duologue.storage.events import insert_events
@@ -22,12 +25,15 @@ def append(tx: Tx, batch: Batch) -> Numbers:
         _advance_chat(tx, chat_id, *moves)
         for chat_id, moves in zip(batch.chat_ids, batch.chat_moves, strict=True)
     ]
+    # Messages before marks: a mark may point at a message of its own batch.
+    stored = messages(batch, chats)
+    _insert_messages(tx, batch, stored)
     moved, out_of_range, moves = _raise_marks(tx, batch)
     users = [
         _advance_log(tx, batch, user, moved_by) if moved_by else 0 for user, moved_by in enumerate(moves)
     ]
     numbers = Numbers(chats, users, moved, out_of_range)
-    _insert(tx, batch, numbers)
+    insert_events(tx, events(batch, numbers, stored))
     return numbers
 
 
@@ -90,8 +96,7 @@ def _advance_log(tx: Tx, batch: Batch, user: int, moves: int) -> int:
     return int(base)
 
 
-def _insert(tx: Tx, batch: Batch, numbers: Numbers) -> None:
-    stored = messages(batch, numbers)
+def _insert_messages(tx: Tx, batch: Batch, stored: Sequence[Message]) -> None:
     tx.many(
         "INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -110,4 +115,3 @@ def _insert(tx: Tx, batch: Batch, numbers: Numbers) -> None:
             for post, message in zip(batch.posts, stored, strict=True)
         ],
     )
-    insert_events(tx, events(batch, numbers, stored))

@@ -111,11 +111,11 @@ class Numbers(msgspec.Struct, frozen=True, gc=False):
     out_of_range: frozenset[int]
 
 
-def messages(batch: Batch, numbers: Numbers) -> list[Message]:
-    """The posts as they are stored."""
+def messages(batch: Batch, chats: Sequence[tuple[int, int, int]]) -> list[Message]:
+    """The posts as they are stored; `chats` is as in `Numbers`."""
     stored = []
     for post, chat, (seq, low, high) in zip(batch.posts, batch.chat_of, batch.counts, strict=True):
-        before = numbers.chats[chat]
+        before = chats[chat]
         stored.append(
             Message(
                 post.chat_id,

@@ -49,7 +49,7 @@ class Group:
         for indexes, outcome in zip(posts.values(), posted, strict=True):
             results[indexes[0]] = outcome
             for index in indexes[1:]:
-                results[index] = _repeat(operations[index], outcome)
+                results[index] = self._settle_twin(operations[index], outcome)
         for indexes, outcome in zip(marks.values(), marked, strict=True):
             results.update(self._spread(operations, indexes, outcome))
         return [results[index] for index in range(len(operations))]
@@ -62,6 +62,13 @@ class Group:
             return dict.fromkeys(indexes, outcome)
         return {index: self._settle([], [operations[index]])[1][0] for index in indexes}  # type: ignore[list-item]
 
+    def _settle_twin(self, operation: Operation, first: Outcome) -> Outcome:
+        """A post whose key stands earlier in the same batch: it repeats that one, or what was stored before both."""
+        assert isinstance(operation, Post)
+        if isinstance(first, Posted):
+            return answer_repeat(operation, first.message)
+        return self._settle([operation], [])[0][0]
+
     def _settle(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
         batch = Batch(posts, marks, self._clock())
         try:
@@ -72,7 +79,7 @@ class Group:
             raise
         except Exception as fault:  # noqa: BLE001 - looked at one by one
             return self._settle_apart(posts, marks, fault)
-        stored = messages(batch, numbers)
+        stored = messages(batch, numbers.chats)
         self.events += events(batch, numbers, stored)
         return outcomes(batch, numbers, stored)
 
@@ -107,13 +114,6 @@ def answer_repeat(post: Post, message: Message) -> Outcome:
     if (post.text, post.reply_to) == (message.text, message.reply_to):
         return Posted(message, replayed=True)
     return ApiError("client_id_reused", errors={"client_id": "names another message already"})
-
-
-def _repeat(operation: Operation, first: Outcome) -> Outcome:
-    """The answer to a post whose twin stands earlier in the same batch."""
-    if isinstance(operation, Post) and isinstance(first, Posted):
-        return answer_repeat(operation, first.message)
-    return first
 
 
 def _merge(marks: Sequence[Operation]) -> Mark:

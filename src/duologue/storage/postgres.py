@@ -56,8 +56,10 @@ def _translated(sql: str) -> str:
 class PostgresTx:
     """`Tx` over one connection that is in a transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], order: threading.Lock | None = None) -> None:
         self._connection = connection
+        self._order = order
+        self._ordered = False
         self.emitted: list[Event] = []
 
     def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Any]:
@@ -84,10 +86,20 @@ class PostgresTx:
             raise UniqueViolation from fault
 
     def lock_logs(self) -> None:
+        if self._order and not self._ordered:
+            # Events of one node are told in the order of their commits: this one goes through first.
+            self._order.acquire()
+            self._ordered = True
         self._connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [_LOG_LOCK])
 
     def emit(self, events: Iterable[Event]) -> None:
         self.emitted.extend(events)
+
+    def let_go(self) -> None:
+        """Its events are on their way: the next may go through."""
+        if self._order and self._ordered:
+            self._order.release()
+            self._ordered = False
 
 
 class Link:
@@ -138,7 +150,14 @@ class PostgresDatabase:
         self._clock = clock
         self._closing = threading.Event()
         self._link = Link(url, self._closing)
-        self._writer = Writer("postgres-writer", self._commit, capacity=_CAPACITY, batch_limit=_BATCH_LIMIT)
+        self._order = threading.Lock()
+        self._writer = Writer(
+            "postgres-writer",
+            self._commit,
+            capacity=_CAPACITY,
+            batch_limit=_BATCH_LIMIT,
+            order=self._order,
+        )
         self._pool = Pool("postgres", partial(Link, url, self._closing), size=_POOL_SIZE, capacity=_CAPACITY)
         self._in_doubt = False
 
@@ -157,7 +176,10 @@ class PostgresDatabase:
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def work(connection: psycopg.Connection[Any]) -> T:
-            return fn(PostgresTx(connection), *args, **kwargs)
+            # One moment for all that the function reads.
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            with connection.transaction():
+                return fn(PostgresTx(connection), *args, **kwargs)
 
         return await self._run(work, lambda: None)
 
@@ -178,17 +200,20 @@ class PostgresDatabase:
 
     def _transact(self, connection: psycopg.Connection[Any], work: Callable[[Tx], T]) -> T:
         """One transaction, run again when the server asks for it; its events are told once it has committed."""
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         for rerun in range(_RERUNS):
-            tx = PostgresTx(connection)
+            tx = PostgresTx(connection, self._order)
             try:
                 with connection.transaction():
                     result = work(tx)
+                self._tell(tx.emitted)
             except _RERUN:
                 if rerun == _RERUNS - 1:
                     raise
             else:
-                self._tell(tx.emitted)
                 return result
+            finally:
+                tx.let_go()
         raise AssertionError("unreachable")
 
     def _tell(self, events: Sequence[Event]) -> None:

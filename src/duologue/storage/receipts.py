@@ -81,10 +81,12 @@ def received(tx: Tx, user_id: int, seq: int, limit: int) -> tuple[int, dict[int,
     Returns how far this step reached in the user's log, and for each chat the highest message seq from its
     peer that stands between the last ack and there.
     """
+    acked = tx.one("SELECT acked FROM logs WHERE user_id = :user_id", user_id=user_id)
     rows = tx.all(
-        "SELECT e.seq, e.kind, e.ref, e.a, e.b FROM events e JOIN logs l ON l.user_id = e.user_id"
-        " WHERE e.user_id = :user_id AND e.seq > l.acked AND e.seq <= :seq ORDER BY e.seq LIMIT :limit",
+        "SELECT seq, kind, ref, a, b FROM events WHERE user_id = :user_id AND seq > :acked AND seq <= :seq"
+        " ORDER BY seq LIMIT :limit",
         user_id=user_id,
+        acked=acked[0] if acked else 0,
         seq=seq,
         limit=limit,
     )

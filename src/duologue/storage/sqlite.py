@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -107,7 +107,13 @@ class SqliteDatabase:
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
         self._clock = clock
-        self._writer = Writer("sqlite-writer", self._commit, capacity=_CAPACITY, batch_limit=_BATCH_LIMIT)
+        self._writer = Writer(
+            "sqlite-writer",
+            self._commit,
+            capacity=_CAPACITY,
+            batch_limit=_BATCH_LIMIT,
+            order=nullcontext(),
+        )
         self._readers = Pool("sqlite-reader", partial(connect, path), size=_READERS, capacity=_CAPACITY)
 
     async def open(self, listener: Listener) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from duologue.errors import overloaded
@@ -33,10 +34,22 @@ Commit = Callable[[Sequence[Unit]], Sequence[Event]]
 
 
 class Writer:
-    """Hands batches of at most `batch_limit` units to `commit` on its own thread; holds at most `capacity`."""
+    """Hands batches of at most `batch_limit` units to `commit` on its own thread; holds at most `capacity`.
 
-    def __init__(self, name: str, commit: Commit, *, capacity: int, batch_limit: int) -> None:
+    `order` is held from a commit until its events are on their way, so that whoever else tells events can wait.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        commit: Commit,
+        *,
+        capacity: int,
+        batch_limit: int,
+        order: AbstractContextManager[object],
+    ) -> None:
         self._commit = commit
+        self._order = order
         self._capacity = capacity
         self._batch_limit = batch_limit
         self._queue: deque[Unit] = deque()
@@ -71,13 +84,17 @@ class Writer:
 
     def _work(self) -> None:
         while batch := self._take():
-            try:
-                events = self._commit(batch)
-            except Exception as fault:  # noqa: BLE001 - the thread must outlive any batch
-                events = []
-                for unit in batch:
-                    unit.result = fault
-            self._loop.call_soon_threadsafe(self._settle, batch, events)
+            with self._order:
+                events = self._try(batch)
+                self._loop.call_soon_threadsafe(self._settle, batch, events)
+
+    def _try(self, batch: Sequence[Unit]) -> Sequence[Event]:
+        try:
+            return self._commit(batch)
+        except Exception as fault:  # noqa: BLE001 - the thread must outlive any batch
+            for unit in batch:
+                unit.result = fault
+            return ()
 
     def _take(self) -> list[Unit]:
         """The next batch, waiting for it; empty once the writer is closed and the queue is drained."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from litestar import Request, post
+from litestar import Request, get, post
 from litestar.datastructures import State
 from msgspec import Meta
 
@@ -20,12 +20,16 @@ _Provider = Annotated[
 _Kind = Annotated[str, Meta(description="`status` or `inbound`.", examples=["status"])]
 
 
+_PATH: Final = "/v1/sms/{provider:str}/{kind:str}"
+_ERRORS: Final = ("not_found", "bad_signature", "invalid")
+
+
 @post(
-    "/v1/sms/{provider:str}/{kind:str}",
+    _PATH,
     tags=["SMS providers"],
     opt=PUBLIC,
     status_code=204,
-    responses=errors("not_found", "bad_signature", "invalid", "too_large", signed_in=False),
+    responses=errors(*_ERRORS, "too_large", signed_in=False),
 )
 async def sms_callback(
     provider: _Provider, kind: _Kind, request: Request[Any, Any, Any], state: State
@@ -34,6 +38,27 @@ async def sms_callback(
 
     Authenticated by the provider's own signature scheme; repeats and reordering are harmless.
     """
+    await _take(provider, kind, request, state)
+
+
+@get(
+    _PATH,
+    tags=["SMS providers"],
+    opt=PUBLIC,
+    status_code=200,
+    responses=errors(*_ERRORS, signed_in=False),
+)
+async def sms_callback_by_get(
+    provider: _Provider, kind: _Kind, request: Request[Any, Any, Any], state: State
+) -> None:
+    """Take the callback of a provider that can only GET, such as Kannel. The same as POST.
+
+    It wants to hear 200; the empty answer is what it would send back to the handset.
+    """
+    await _take(provider, kind, request, state)
+
+
+async def _take(provider: str, kind: str, request: Request[Any, Any, Any], state: State) -> None:
     callbacks: SmsCallbacks | None = state.sms_callbacks
     if callbacks is None or kind not in ("status", "inbound"):
         raise ApiError("not_found", "There is no such SMS provider here.")
@@ -47,4 +72,4 @@ async def sms_callback(
     await callbacks.accept(provider, known, callback)
 
 
-HANDLERS: list[Any] = [sms_callback]
+HANDLERS: list[Any] = [sms_callback, sms_callback_by_get]

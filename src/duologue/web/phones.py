@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from litestar import MediaType, Response, get
 from litestar.datastructures import ResponseHeader, State
+from litestar.params import FromPath
 
 from duologue.errors import ApiError
 from duologue.web.request import PUBLIC
@@ -34,7 +35,7 @@ async def phones_page(state: State) -> bytes:
 
 
 @get("/phones/{name:str}", opt=PUBLIC, include_in_schema=False, response_headers=_HEADERS)
-async def phones_asset(name: str, state: State) -> Response[bytes]:
+async def phones_asset(name: FromPath[str], state: State) -> Response[bytes]:
     """Its style and its modules."""
     if state.simulator is None or name not in _ASSETS:
         raise _nothing_here()

@@ -29,9 +29,7 @@ from duologue.web.wire import HIGH_WATER, LOW_WATER, Handler, Wire
 SUBPROTOCOLS: Final = ("duologue.v1", "duologue.v1.msgpack")
 CLOSE_TIMEOUT: Final = 5.0  # seconds for the peer to answer our close frame
 LARGE_BUFFER: Final = 8 * 1024  # bytes of read buffer that a quiet connection may keep
-KERNEL_BUFFER: Final = (
-    64 * 1024
-)  # bytes that the kernel may hold in each direction before back-pressure is felt
+KERNEL_BUFFER: Final = 64 * 1024  # bytes that the kernel may hold in each direction
 
 # Only opens picows' parser: the client's own handshake is judged and answered elsewhere.
 _FORMALITY: Final = (
@@ -44,7 +42,6 @@ _CLOSE_FRAME: Final = 0x88
 # It makes a child of a real logger for each connection, of an adapter it doesn't.
 _parser_logger = logging.LoggerAdapter(logging.getLogger(f"{__name__}.parser"), {})
 _parser_logger.setLevel(logging.CRITICAL)
-
 
 Accept = Callable[[Handshake], Handler | Refusal]
 

@@ -19,11 +19,7 @@ _SEND_TEXT, _SEND_BINARY, _SEND_CLOSE, _SEND_PING, _SEND_PONG = 0x81, 0x82, 0x88
 _OPEN, _CLOSING, _CLOSED = range(3)  # closing: our close frame is sent, the peer's is awaited
 
 _SINK = bytearray(64 * 1024)
-_HEAD_7, _HEAD_16, _HEAD_64 = (
-    struct.Struct("!BB").pack,
-    struct.Struct("!BBH").pack,
-    struct.Struct("!BBQ").pack,
-)
+_HEAD_7, _HEAD_16, _HEAD_64 = (struct.Struct(form).pack for form in ("!BB", "!BBH", "!BBQ"))
 _logger = logging.getLogger(__name__)
 _HANDLER_FAILED: Final = "A connection's handler failed"
 

@@ -20,11 +20,15 @@ CREATE FUNCTION duologue_append(
     OUT user_seqs INTEGER[],
     OUT mark_states INTEGER[], OUT marks_delivered INTEGER[], OUT marks_read INTEGER[],
     OUT marks_shown INTEGER[], OUT mark_own_offsets INTEGER[], OUT mark_peer_offsets INTEGER[]
-) LANGUAGE plpgsql AS $$
+)
+-- Every row is found by its key. A plan made while the tables are still empty must not read them through later.
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     tops_before BIGINT[];
     counts INTEGER[];
-    missing BOOLEAN;
+    places BIGINT[];
+    seqs INTEGER[];
+    tops BIGINT[];
     u INTEGER;
 BEGIN
     PERFORM pg_advisory_xact_lock(7237961);
@@ -42,12 +46,19 @@ BEGIN
         IF cardinality(chat_seqs) IS DISTINCT FROM cardinality(chat_ids) THEN
             RAISE EXCEPTION 'no such chat' USING ERRCODE = 'DU001';
         END IF;
+
+        -- Before the marks: one of them may point at a message of its own batch.
+        INSERT INTO messages (chat_id, sent_at, seq, low_count, high_count, reply_to, side, client_id, text)
+        SELECT chat_ids[i.c], now_ms, chat_seqs[i.c] + i.seq, chat_low_counts[i.c] + i.low,
+            chat_high_counts[i.c] + i.high, i.reply, i.side, i.client, i.body
+        FROM unnest(post_chat_of, post_seqs, post_lows, post_highs, post_replies, post_sides, post_clients,
+            post_texts) i (c, seq, low, high, reply, side, client, body);
     END IF;
 
     IF cardinality(mark_chats) > 0 THEN
         SELECT array_agg(CASE
                 WHEN v.top IS NULL OR v.d1 > v.top THEN -1
-                WHEN v.d1 = v.d0 AND v.s1 = v.s0 AND v.r1 = v.r0 THEN 0
+                WHEN v.d1 = v.d0 AND v.r1 = v.r0 THEN 0
                 WHEN v.peer IS NULL OR (v.d1 = v.d0 AND v.s1 = v.s0) THEN 1
                 ELSE 2 END ORDER BY v.n),
             array_agg(v.d1 ORDER BY v.n), array_agg(v.r1 ORDER BY v.n), array_agg(v.s1 ORDER BY v.n),
@@ -67,6 +78,8 @@ BEGIN
             LEFT JOIN logs l ON l.user_id = m.peer_id
             LEFT JOIN messages x ON x.chat_id = i.chat AND x.seq = i.read AND i.read > m.read
         ) v;
+        mark_own_offsets := array_fill(0, ARRAY[cardinality(mark_chats)]);
+        mark_peer_offsets := mark_own_offsets;
         FOR n IN 1 .. cardinality(mark_states) LOOP
             IF mark_states[n] > 0 THEN
                 u := mark_owner_of[n];
@@ -93,21 +106,20 @@ BEGIN
         WHERE l.user_id = i.id AND i.moves > 0
         RETURNING i.n, o.last_seq AS seq, o.top_chat AS top
     )
-    SELECT array_agg(moved.seq ORDER BY i.n), array_agg(moved.top ORDER BY i.n),
-        bool_or(moved.seq IS NULL AND user_moves[i.n] > 0)
-    INTO user_seqs, tops_before, missing
-    FROM generate_subscripts(user_ids, 1) i (n) LEFT JOIN moved USING (n);
-    IF missing THEN
-        RAISE EXCEPTION 'no such user' USING ERRCODE = 'DU001';
-    END IF;
+    SELECT array_agg(n), array_agg(seq), array_agg(top) INTO places, seqs, tops FROM moved;
+    user_seqs := array_fill(NULL::INTEGER, ARRAY[cardinality(user_ids)]);
+    tops_before := array_fill(0::BIGINT, ARRAY[cardinality(user_ids)]);
+    FOR n IN 1 .. coalesce(cardinality(places), 0) LOOP
+        user_seqs[places[n]] := seqs[n];
+        tops_before[places[n]] := tops[n];
+    END LOOP;
+    FOR n IN 1 .. cardinality(user_ids) LOOP
+        IF user_moves[n] > 0 AND user_seqs[n] IS NULL THEN
+            RAISE EXCEPTION 'no such user' USING ERRCODE = 'DU001';
+        END IF;
+    END LOOP;
 
     IF cardinality(chat_ids) > 0 THEN
-        INSERT INTO messages (chat_id, sent_at, seq, low_count, high_count, reply_to, side, client_id, text)
-        SELECT chat_ids[i.c], now_ms, chat_seqs[i.c] + i.seq, chat_low_counts[i.c] + i.low,
-            chat_high_counts[i.c] + i.high, i.reply, i.side, i.client, i.body
-        FROM unnest(post_chat_of, post_seqs, post_lows, post_highs, post_replies, post_sides, post_clients,
-            post_texts) i (c, seq, low, high, reply, side, client, body);
-
         INSERT INTO events (user_id, ref, at, seq, a, b, kind)
         SELECT user_ids[i.u], chat_ids[i.c], now_ms, user_seqs[i.u] + i.o, chat_seqs[i.c] + i.seq,
             1 - i.side, 1

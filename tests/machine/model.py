@@ -1,0 +1,236 @@
+"""What Duologue is, without a database, a network or a clock: the plainest thing that answers as the server must.
+
+Users are known by their phone numbers. Whatever only the server can know (ids, times) is learnt from its first
+answer and must stay so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Expected:
+    """An event in somebody's log: its type, and what its data must hold. One `group` may stand in any order."""
+
+    type: str
+    data: Json
+    group: int = 0
+
+
+@dataclass
+class Marks:
+    delivered: int = 0
+    read: int = 0
+    shown: int = 0
+
+
+@dataclass
+class Message:
+    """A message; `answer` is the server's own words when it was stored."""
+
+    seq: int
+    sender: str
+    client_id: str
+    text: str
+    reply_to: int | None
+    answer: Json = field(default_factory=dict)
+
+
+@dataclass
+class Settings:
+    """One side's own view of a chat."""
+
+    muted_until: str | None = None
+    archived: bool = False
+    pinned: bool = False
+
+
+@dataclass
+class Chat:
+    sides: tuple[str, str]
+    id: str = ""
+    made_at: str = ""
+    messages: list[Message] = field(default_factory=list)
+    marks: dict[str, Marks] = field(default_factory=dict)
+    settings: dict[str, Settings] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.marks = {phone: Marks() for phone in self.sides}
+        self.settings = {phone: Settings() for phone in self.sides}
+
+    def peer_of(self, phone: str) -> str:
+        return self.sides[1] if phone == self.sides[0] else self.sides[0]
+
+    @property
+    def last_seq(self) -> int:
+        return len(self.messages)
+
+    def unread(self, phone: str) -> int:
+        above = self.messages[self.marks[phone].read :]
+        return sum(message.sender != phone for message in above)
+
+    def status(self, message: Message) -> str:
+        marks = self.marks[self.peer_of(message.sender)]
+        if message.seq <= marks.shown:
+            return "read"
+        return "delivered" if message.seq <= marks.delivered else "sent"
+
+
+@dataclass
+class User:
+    phone: str
+    id: str = ""
+    name: str = ""
+    registered: bool = False
+    receipts: bool = True
+    sessions: dict[str, str] = field(default_factory=dict)
+    log: list[Expected] = field(default_factory=list)
+    seen: int = 0
+    acked: int = 0
+    chats: list[Chat] = field(default_factory=list)
+    """In the order of the chat list: newest activity first."""
+
+
+class Refused(Exception):  # noqa: N818 - an answer like any other
+    """The error code that the server must answer with; nothing has changed then."""
+
+
+class Model:
+    """All users and chats. Each method is one request: what it changes, or `Refused`."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+        self._groups = count(1)
+
+    def user(self, phone: str) -> User:
+        return self.users.setdefault(phone, User(phone))
+
+    def chat(self, phone: str, peer: str) -> Chat | None:
+        return next((chat for chat in self.user(phone).chats if peer in chat.sides), None)
+
+    def _tell(self, phones: Iterable[str], event: str, data: Json, group: int = 0) -> None:
+        for phone in phones:
+            self.users[phone].log.append(Expected(event, data, group))
+
+    def _peers(self, user: User) -> Iterator[str]:
+        return (chat.peer_of(user.phone) for chat in user.chats)
+
+    def sign_in(self, phone: str, session_id: str, token: str) -> bool:
+        """Whether this was the number's first time."""
+        user = self.user(phone)
+        first, user.registered = not user.registered, True
+        user.sessions[session_id] = token
+        self._tell([phone], "session.created", {"id": session_id})
+        if first:
+            self._tell([phone, *self._peers(user)], "user.updated", {"phone": phone})
+        return first
+
+    def end_sessions(self, phone: str, session_ids: Iterable[str]) -> None:
+        group = next(self._groups)
+        for session_id in session_ids:
+            del self.users[phone].sessions[session_id]
+            self._tell([phone], "session.ended", {"id": session_id}, group)
+
+    def rename(self, phone: str, name: str | None, receipts: bool | None) -> None:
+        user = self.users[phone]
+        renamed = name is not None and name != user.name
+        changed = renamed or (receipts is not None and receipts != user.receipts)
+        user.name = user.name if name is None else name
+        user.receipts = user.receipts if receipts is None else receipts
+        if changed:
+            told = [phone, *self._peers(user)] if renamed else [phone]
+            self._tell(told, "user.updated", {"phone": phone})
+
+    def open_chat(self, phone: str, peer: str) -> Chat:
+        if phone == peer:
+            raise Refused("self_chat")
+        chat = self.chat(phone, peer)
+        if chat is None:
+            chat = Chat((phone, peer))
+            for side in chat.sides:
+                self.user(side).chats.insert(0, chat)
+            self._tell(chat.sides, "chat.updated", {})
+        return chat
+
+    def change_chat(self, phone: str, chat: Chat, changes: Json) -> None:
+        settings = chat.settings[phone]
+        before = Settings(**vars(settings))
+        for name, value in changes.items():
+            setattr(settings, name, value)
+        if settings != before:
+            self._tell([phone], "chat.updated", {"id": chat.id})
+
+    def send(self, phone: str, peer: str, sent: Json) -> tuple[Message, bool]:
+        """The message, and whether it was stored before."""
+        known = self.chat(phone, peer)
+        if phone == peer:
+            raise Refused("self_chat")
+        if (sent.get("reply_to") or 0) > (known.last_seq if known else 0):
+            raise Refused("seq_out_of_range")
+        chat = self.open_chat(phone, peer)
+        for old in chat.messages:
+            if (old.sender, old.client_id) == (phone, sent["client_id"]):
+                if (old.text, old.reply_to) != (sent["text"], sent.get("reply_to")):
+                    raise Refused("client_id_reused")
+                return old, True
+        message = Message(chat.last_seq + 1, phone, sent["client_id"], sent["text"], sent.get("reply_to"))
+        chat.messages.append(message)
+        for side in chat.sides:
+            chats = self.users[side].chats
+            chats.remove(chat)
+            chats.insert(0, chat)
+        self._tell(chat.sides, "message.created", message.answer)
+        return message, False
+
+    def mark(self, phone: str, chat: Chat, *, delivered: int = 0, read: int = 0, group: int = 0) -> None:
+        if max(delivered, read) > chat.last_seq:
+            raise Refused("seq_out_of_range")
+        marks, user = chat.marks[phone], self.users[phone]
+        before = Marks(**vars(marks))
+        marks.delivered = max(marks.delivered, delivered, read)
+        marks.read = max(marks.read, read)
+        if user.receipts and marks.read != before.read:
+            marks.shown = marks.read
+        told: Json = {"chat_id": chat.id, "user_id": user.id, "delivered": marks.delivered}
+        if (marks.delivered, marks.read) != (before.delivered, before.read):
+            self._tell([phone], "receipt.updated", told | {"read": marks.read}, group)
+        if (marks.delivered, marks.shown) != (before.delivered, before.shown):
+            self._tell([chat.peer_of(phone)], "receipt.updated", told | {"read": marks.shown}, group)
+
+    def ack(self, phone: str, seq: int) -> None:
+        """Everything up to `seq` of the log has arrived: the peers' messages among it are delivered."""
+        user = self.users[phone]
+        if seq > len(user.log):
+            raise Refused("seq_out_of_range")
+        newest: dict[str, int] = {}
+        for event in user.log[user.acked : seq]:
+            if event.type == "message.created" and event.data["sender_id"] != user.id:
+                newest[event.data["chat_id"]] = event.data["seq"]
+        user.acked = max(user.acked, seq)
+        group = next(self._groups)
+        for chat in user.chats:
+            if chat.id in newest:
+                self.mark(phone, chat, delivered=newest[chat.id], group=group)
+
+    def page(
+        self, chat: Chat, limit: int, *, before: int | None = None, after: int | None = None, around: int | None = None
+    ) -> tuple[list[Message], bool, bool]:
+        """Part of a chat in rising seq, and whether there is more before and after it."""
+        last = chat.last_seq
+        if after is not None:
+            first, end = min(after, last) + 1, min(after + limit, last)
+        elif around is not None:
+            older, newer = min(around - 1, last), max(0, last - around + 1)
+            wanted = min(older, max(limit // 2, limit - newer), limit)
+            first = min(around, last + 1) - wanted
+            end = min(first + limit - 1, last)
+        else:
+            end = min(last, (before or last + 1) - 1)
+            first = max(1, end - limit + 1)
+        return chat.messages[first - 1 : end], first > 1 and last > 0, end < last

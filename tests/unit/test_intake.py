@@ -1,0 +1,185 @@
+"""When frames are handled: in their order, a slice at a time, and no faster than limits allow."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND, MAX_IN_FLIGHT
+from duologue.web import intake as module
+from duologue.web.intake import Intake
+
+pytestmark = pytest.mark.anyio
+
+
+class Both:
+    """The two ends of an intake: reads when it may, writes down what is handled."""
+
+    def __init__(self) -> None:
+        self.handled: list[bytes] = []
+        self.reading = True
+        self.intake = Intake(self, self)
+
+    def handle(self, payload: bytes, *, binary: bool) -> None:
+        assert binary is payload.startswith(b"b")
+        self.handled.append(payload)
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
+
+    def read(self, *payloads: bytes) -> None:
+        """One read of the network that brings all of these."""
+        for payload in payloads:
+            self.intake.take(payload, binary=payload.startswith(b"b"))
+        self.intake.read_end()
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+async def turns(count: int = 1) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_a_frame_is_handled_when_it_comes() -> None:
+    ends = Both()
+    ends.read(b"a", b"b")
+    assert ends.handled == [b"a", b"b"]
+
+
+async def test_a_large_read_is_handled_a_slice_at_a_time_and_in_order() -> None:
+    ends = Both()
+    ends.read(*numbered(1_000))
+    assert len(ends.handled) == module._SLICE
+    assert not ends.reading
+    await turns(1)
+    assert len(ends.handled) == 2 * module._SLICE, "others had their turn in between"
+    await turns(20)
+    assert ends.handled == numbered(1_000)
+    assert ends.reading
+
+
+async def test_what_comes_while_a_frame_waits_waits_behind_it() -> None:
+    ends = Both()
+    ends.intake.hold()
+    ends.read(b"1", b"2")
+    ends.read(b"3")
+    await turns()
+    assert ends.handled == []
+    assert ends.reading, "a few may wait"
+    ends.read(*numbered(module._BACKLOG))
+    assert not ends.reading, "but not any number"
+    ends.intake.release()
+    await turns(5)
+    assert ends.handled == [b"1", b"2", b"3", *numbered(module._BACKLOG)]
+    assert ends.reading
+
+
+async def test_a_handler_may_hold_the_rest_of_a_read() -> None:
+    class Slow(Both):
+        def handle(self, payload: bytes, *, binary: bool) -> None:
+            super().handle(payload, binary=binary)
+            self.intake.hold()
+
+    ends = Slow()
+    ends.read(*numbered(3))
+    for count in (1, 2, 3):
+        await turns(2)
+        assert ends.handled == numbered(count)
+        ends.intake.release()
+
+
+@pytest.mark.parametrize(
+    ("count", "size"), [(MAX_IN_FLIGHT, 1), (module._BYTES_IN_FLIGHT // 4096, 4096)], ids=["many", "long"]
+)
+async def test_no_more_than_a_bounded_amount_is_in_flight(count: int, size: int) -> None:
+    class Launching(Both):
+        def handle(self, payload: bytes, *, binary: bool) -> None:
+            super().handle(payload, binary=binary)
+            self.intake.launched(size)
+
+    ends = Launching()
+    ends.read(*numbered(count + 10))
+    await turns(10)
+    assert len(ends.handled) == count
+    assert not ends.reading
+    assert not ends.intake.idle
+    for answered in range(1, 11):
+        ends.intake.settled(size)
+        await turns(2)
+        assert len(ends.handled) == count + answered
+    for _ in range(count):
+        ends.intake.settled(size)
+    assert ends.reading
+    assert ends.intake.idle
+
+
+async def test_a_client_that_takes_no_answers_is_not_read() -> None:
+    ends = Both()
+    ends.intake.choke()
+    assert not ends.reading
+    ends.read(b"1")
+    assert ends.handled == []
+    ends.intake.unchoke()
+    assert ends.handled == [b"1"]
+    assert ends.reading
+
+
+async def test_a_burst_is_within_the_limit_and_then_so_many_a_second() -> None:
+    ends = Both()
+    assert [ends.intake.spend() for _ in range(FRAME_BURST)] == [True] * FRAME_BURST
+    assert not ends.intake.spend()
+    ends.intake._refilled_at -= 0.5
+    allowed = sum(ends.intake.spend() for _ in range(FRAME_BURST))
+    assert FRAMES_PER_SECOND // 2 <= allowed <= FRAMES_PER_SECOND // 2 + 5
+    ends.intake._refilled_at -= 3_600
+    assert sum(ends.intake.spend() for _ in range(2 * FRAME_BURST)) <= FRAME_BURST + 5
+
+
+async def test_a_client_that_is_refused_again_and_again_is_not_read_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_REST", 0.02)
+    ends = Both()
+    while ends.intake.spend():
+        pass
+    for _ in range(module._REFUSALS):
+        assert ends.reading
+        assert 0 < ends.intake.refused() <= 1 / FRAMES_PER_SECOND
+    assert not ends.reading
+    ends.read(b"later")
+    await turns(3)
+    assert ends.handled == []
+    await asyncio.sleep(0.05)
+    assert ends.handled == [b"later"]
+    assert ends.reading
+
+
+async def test_what_waits_can_be_dropped() -> None:
+    ends = Both()
+    ends.intake.hold()
+    ends.read(b"1", b"2")
+    ends.intake.drop()
+    ends.intake.release()
+    await turns(2)
+    assert ends.handled == []
+    ends.read(b"3")
+    assert ends.handled == [b"3"]
+
+
+async def test_after_a_stop_nothing_is_read_or_handled() -> None:
+    ends = Both()
+    ends.read(*numbered(2 * module._SLICE))
+    ends.intake.launched(1)
+    ends.intake.stop()
+    ends.intake.settled(1)
+    await turns(5)
+    assert len(ends.handled) == module._SLICE
+    assert not ends.reading
+    assert ends.intake.idle
