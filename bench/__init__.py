@@ -1,1 +1,1 @@
-"""Measurements that anybody can repeat: `python -m bench.core`, `python -m bench.bytes`, …"""
+"""Measurements that anybody can repeat, such as `python -m bench.core`."""

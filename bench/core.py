@@ -43,7 +43,7 @@ async def measure(url: str, senders: int, seconds: float, text: str) -> str:
     batches = Batches()
     db = make_database(url, now_ms)
     await db.open(batches)
-    sessions, chats = Sessions(db, now_ms), Chats(db, now_ms)
+    sessions, chats = Sessions(db, now_ms), Chats(db, now_ms, limited=False)
     accounts, messages = Accounts(db, now_ms, sessions, chats), Messages(db, chats)
     callers, pairs = [], []
     for number in range(senders):

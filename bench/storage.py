@@ -148,7 +148,8 @@ def main() -> None:
         with fresh_store(engine) as url:
             for name, shallow, deep in uvloop.run(depths(url, options.deep)):
                 print(
-                    f"  {name:24} {shallow:6.0f} µs at 1,000   {deep:6.0f} µs at {options.deep:,}   ×{deep / shallow:.2f}"
+                    f"  {name:24} {shallow:6.0f} µs at 1,000   {deep:6.0f} µs at {options.deep:,}"
+                    f"   ratio {deep / shallow:.2f}"
                 )
 
 

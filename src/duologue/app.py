@@ -37,7 +37,7 @@ from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.accounts import user_by_id
-from duologue.storage.engines import make_database, prepare, sqlite_path
+from duologue.storage.engines import make_database, prepare
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
 from duologue.web.socket import Connection, Door
@@ -55,7 +55,7 @@ class Node:
         self.hub = Hub()
         self.bus: Bus = _nats_bus(settings.bus_url) if settings.bus_url else LocalBus()
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
-        chats = Chats(self.db, now_ms)
+        chats = Chats(self.db, now_ms, limited=settings.rate_limits == "on")
         messages = Messages(self.db, chats)
         self.receipts = Receipts(self.db, chats)
         accounts = Accounts(self.db, now_ms, self.sessions, chats)
@@ -112,11 +112,6 @@ class Node:
 
     def prepare(self) -> None:
         """Make the store's schema ready. Raises `SchemaTooOld`, `SchemaTooNew`."""
-        path = sqlite_path(self.settings.store_url)
-        if path:
-            # Made by us, so that nobody else on this machine can read what people write.
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.touch(mode=0o600)
         prepare(self.settings.store_url)
 
     async def check_ready(self) -> None:

@@ -142,6 +142,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.database_url or f"sqlite:///{Path(self.data_dir) / 'duologue.db'}"
 
     @property
+    def simulated(self) -> bool:
+        """Whether codes go to simulated phones, where anybody can read them."""
+        return "simulator://" in self.sms_url or (self.sign_in == "sms" and not self.sms_url)
+
+    @property
     def provider_url(self) -> str:
         """How SMS are sent; empty when they aren't: nobody needs one, and the simulator mustn't be public."""
         if self.sms_url or not is_loopback(self.host):
@@ -207,6 +212,11 @@ def _check(settings: Settings) -> None:
         )
     if not is_loopback(settings.host):
         _check_public(settings)
+    elif settings.simulated and settings.public_url and not settings.allow_simulated_phones:
+        raise ConfigError(
+            f"The phone simulator would show every code to anybody who reaches {settings.public_url}."
+            " Set sms_url to a real provider, or add --allow-simulated-phones for a demonstration."
+        )
 
 
 def _check_public(settings: Settings) -> None:
@@ -216,8 +226,7 @@ def _check_public(settings: Settings) -> None:
             " or set sign_in to sms, or add --allow-open-network if something in front of the server keeps"
             " strangers out."
         )
-    simulated = "simulator://" in settings.sms_url or (settings.sign_in == "sms" and not settings.sms_url)
-    if simulated and not settings.allow_simulated_phones:
+    if settings.simulated and not settings.allow_simulated_phones:
         raise ConfigError(
             f"The phone simulator would show every code to anybody who reaches {settings.host}. Set sms_url to a"
             " real provider, or add --allow-simulated-phones for a demonstration."

@@ -39,7 +39,7 @@ async def kill_at_random(server: DuologueServer, dice: random.Random) -> None:
 
 
 async def test_nothing_acknowledged_is_lost_doubled_or_reordered(database_url: str, tmp_path: Path) -> None:
-    print(f"DUOLOGUE_CHAOS_SEED={SEED}")
+    print(f"DUOLOGUE_CHAOS_SEED={SEED}")  # noqa: T201 - to repeat a failure
     dice = random.Random(SEED)
     settings = {"DUOLOGUE_DATABASE_URL": database_url, "DUOLOGUE_RATE_LIMITS": "off"}
     with DuologueServer(tmp_path / "data", env=settings) as server:
@@ -60,7 +60,7 @@ async def test_nothing_acknowledged_is_lost_doubled_or_reordered(database_url: s
             assert all(isinstance(end, asyncio.CancelledError) for end in ended), ended
             for one_side, other_side in zip(people[::2], people[1::2], strict=True):
                 await check_pair(one_side, other_side)
-            print(
+            print(  # noqa: T201 - what was survived
                 f"{sum(len(person.written) for person in people)} messages, {KILLS} kills,"
                 f" {sum(person.cuts for person in people)} cuts, {time.monotonic() - started:.0f} s"
             )

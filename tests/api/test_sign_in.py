@@ -269,26 +269,19 @@ async def test_a_network_may_try_sixty_codes_an_hour(api: SmsApi) -> None:
     assert int(tries[60].headers["retry-after"]) > 3500
 
 
-async def test_limits_survive_a_crash(server: DuologueServer) -> None:
-    phone = new_phone()
+async def test_limits_and_codes_survive_a_crash(server: DuologueServer) -> None:
+    crowded, other = new_phone(), new_phone()
     async with api_of(server.url) as client:
         api = SmsApi(client.http)
-        sent = [await api.ask(phone, elsewhere(n)) for n in range(12)]
+        sent = [await api.ask(crowded, elsewhere(n)) for n in range(12)]
         assert {answer.status_code for answer in sent} == {202}
-        started = await api.start(new_phone(), elsewhere(40))
-        await api.redeem(started["id"], "x")
+        started = await api.start(other, elsewhere(40))
+        code = await api.code(other)
+        await api.redeem(started["id"], wrong(code))
     await asyncio.to_thread(server.restart, kill=True)
     async with api_of(server.url) as client:
         api = SmsApi(client.http)
-        assert problem(await api.ask(phone, elsewhere(20))) == (429, "rate_limited")
-        assert (await api.redeem(started["id"], "x")).json()["attempts_left"] == 3
-
-
-async def test_a_code_from_before_a_restart_is_still_good(server: DuologueServer) -> None:
-    phone = new_phone()
-    async with api_of(server.url) as client:
-        started = await SmsApi(client.http).start(phone)
-        code = await SmsApi(client.http).code(phone)
-    await asyncio.to_thread(server.restart)
-    async with api_of(server.url) as client:
-        assert (await SmsApi(client.http).redeem(started["id"], code)).status_code == 201
+        for phone, address in ((crowded, elsewhere(20)), (other, elsewhere(40))):
+            assert problem(await api.ask(phone, address)) == (429, "rate_limited")
+        assert (await api.redeem(started["id"], wrong(code))).json()["attempts_left"] == 3
+        assert (await api.redeem(started["id"], code)).status_code == 201

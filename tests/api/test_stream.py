@@ -108,7 +108,8 @@ async def test_last_event_id_resumes_and_goes_before_after(api: Api) -> None:
 
 async def test_a_reader_that_keeps_resuming_gets_each_event_once(api: Api) -> None:
     ana, ben, chat_id = await api.friends()
-    last, texts = len(await ana.log()), []
+    last = len(await ana.log())
+    texts: list[str] = []
 
     async def write() -> None:
         async with ben.online() as peer:

@@ -59,7 +59,7 @@ async def test_a_message_crosses_nodes_within_milliseconds(nodes: list[DuologueS
                 message = await receiver.event("message.created")
                 times.append(time.perf_counter() - started)
                 assert message["client_id"] == f"c{number}"
-        print(f"median {median(times) * 1000:.1f} ms from send to the other node's reader")
+        print(f"median {median(times) * 1000:.1f} ms from send to the other node's reader")  # noqa: T201
 
 
 async def test_devices_on_two_nodes_see_the_same_log(nodes: list[DuologueServer]) -> None:

@@ -53,9 +53,12 @@ class Settings:
 
 @dataclass
 class Chat:
+    """A chat; `made` is what its first event holds."""
+
     sides: tuple[str, str]
     id: str = ""
     made_at: str = ""
+    made: Json = field(default_factory=dict)
     messages: list[Message] = field(default_factory=list)
     marks: dict[str, Marks] = field(default_factory=dict)
     settings: dict[str, Settings] = field(default_factory=dict)
@@ -97,7 +100,7 @@ class User:
     """In the order of the chat list: newest activity first."""
 
 
-class Refused(Exception):  # noqa: N818 - an answer like any other
+class Refused(Exception):
     """The error code that the server must answer with; nothing has changed then."""
 
 
@@ -155,7 +158,7 @@ class Model:
             chat = Chat((phone, peer))
             for side in chat.sides:
                 self.user(side).chats.insert(0, chat)
-            self._tell(chat.sides, "chat.updated", {})
+            self._tell(chat.sides, "chat.updated", chat.made)
         return chat
 
     def change_chat(self, phone: str, chat: Chat, changes: Json) -> None:
@@ -219,7 +222,13 @@ class Model:
                 self.mark(phone, chat, delivered=newest[chat.id], group=group)
 
     def page(
-        self, chat: Chat, limit: int, *, before: int | None = None, after: int | None = None, around: int | None = None
+        self,
+        chat: Chat,
+        limit: int,
+        *,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
     ) -> tuple[list[Message], bool, bool]:
         """Part of a chat in rising seq, and whether there is more before and after it."""
         last = chat.last_seq
@@ -227,8 +236,7 @@ class Model:
             first, end = min(after, last) + 1, min(after + limit, last)
         elif around is not None:
             older, newer = min(around - 1, last), max(0, last - around + 1)
-            wanted = min(older, max(limit // 2, limit - newer), limit)
-            first = min(around, last + 1) - wanted
+            first = older + 1 - min(older, limit, max(limit // 2, limit - newer))
             end = min(first + limit - 1, last)
         else:
             end = min(last, (before or last + 1) - 1)

@@ -146,6 +146,7 @@ def on_terminal(server: DuologueServer, phone: str) -> Iterator[tuple[subprocess
         stderr=theirs,
         env=environment("DUOLOGUE_", {"TERM": "xterm-256color"}),
         start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - so that Ctrl-C is a signal
     )
     with ended(process):
         shown = Stream(lambda: os.read(ours, 65536))

@@ -31,7 +31,7 @@ def test_on_a_terminal_the_code_stands_out_and_the_typed_line_is_kept(server: Du
         # Bold black on bright green, in a bubble; below it what was typed so far.
         shown.wait(rf"(?s)╭.*\{SERVICE} · \d\d:\d\d:\d\d.*\x1b\[1;30;102m  \d{{6}}  .*1 SMS.*╯.*> half a li$")
         os.write(keyboard, b"ne\r")
-        shown.wait(rf"Sent to \{SERVICE}\.")
+        shown.wait(rf"(?s)Sent to \{SERVICE}\..*> $")
         os.write(keyboard, b"\x04")
         assert process.wait(PATIENCE) == 0
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from duologue.clock import Clock
+from duologue.clock import HOUR, SECOND, Clock
+from duologue.core.limits import NEW_CHATS_PER_HOUR
 from duologue.core.phones import parse_phone
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Chat, Pair
 from duologue.storage import chats as store
-from duologue.storage.database import Database
+from duologue.storage.database import Database, Tx
+from duologue.storage.quotas import Quota, QuotaExceeded, take
 
 MAX_ACTIVITY: Final = 2**31 - 1
 _REMEMBERED: Final = 200_000
@@ -20,9 +22,10 @@ _REMEMBERED: Final = 200_000
 class Chats:
     """The rules for chats. Who the two sides of a chat are never changes, so it is remembered."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, *, limited: bool) -> None:
         self._db = db
         self._clock = clock
+        self._limited = limited
         self._pairs: OrderedDict[int, Pair] = OrderedDict()
 
     async def pair(self, user_id: int, chat_id: int | None) -> Pair:
@@ -51,15 +54,24 @@ class Chats:
     async def pair_to(self, user_id: int, phone: str, field: str = "phone") -> Pair:
         """The user's chat with whoever holds a number, made if need be.
 
-        Raises `ApiError` `invalid_phone` and `self_chat`.
+        Raises `ApiError` `invalid_phone`, `self_chat`, and `rate_limited` after too many new ones.
         """
         number = parse_phone(phone, field)
         pair = await self._db.read(store.pair_by_phone, user_id, number)
         if pair is None:
-            pair = await self._db.write(store.open_chat, user_id, number, self._clock())
+            pair = await self._create(user_id, number)
         if pair is None:
             raise ApiError("self_chat", errors={field: "is your own number"})
         return self._remember(pair)
+
+    async def _create(self, user_id: int, number: str) -> Pair | None:
+        now = self._clock()
+        allowance = [Quota(f"chats:{user_id}", NEW_CHATS_PER_HOUR, HOUR)] if self._limited else []
+        try:
+            return await self._db.write(_open_within, user_id, number, allowance, now)
+        except QuotaExceeded as fault:
+            wait = (fault.ends_at - now) / SECOND
+            raise ApiError("rate_limited", "Too many new chats in an hour.", retry_after=wait) from None
 
     async def open(self, caller: Caller, phone: str) -> Chat:
         """The caller's chat with a number, made if need be. Raises as `pair_to`."""
@@ -89,3 +101,8 @@ class Chats:
         if chat is None:
             raise ApiError("not_found", "There is no such chat of yours.")
         return chat
+
+
+def _open_within(tx: Tx, user_id: int, phone: str, allowance: list[Quota], now: int) -> Pair | None:
+    take(tx, allowance, now)
+    return store.open_chat(tx, user_id, phone, now)

@@ -28,6 +28,8 @@ MAX_IN_FLIGHT: Final = 128
 MAX_OUTBOUND: Final = 512 * 1024
 """Bytes that may wait for a slow reader before its connection is closed."""
 MAX_SOCKETS_PER_USER: Final = 20
+NEW_CHATS_PER_HOUR: Final = 1_000
+"""A new chat tells whether its number is registered: what bounds the testing of numbers."""
 
 
 def published(retention_ms: int) -> Limits:
@@ -52,4 +54,5 @@ def published(retention_ms: int) -> Limits:
         socket_outbound_bytes=MAX_OUTBOUND,
         sockets_per_user=MAX_SOCKETS_PER_USER,
         watched_users=MAX_WATCHED,
+        new_chats_per_hour=NEW_CHATS_PER_HOUR,
     )

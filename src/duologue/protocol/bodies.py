@@ -371,6 +371,7 @@ class Limits(Body, frozen=True):
     socket_sends_in_flight: Annotated[int, Meta(description="Unanswered sends before reading pauses.")]
     socket_outbound_bytes: Annotated[int, Meta(description="What may wait for a slow reader.")]
     sockets_per_user: Annotated[int, Meta(description="Open sockets of one user on one node.")]
+    new_chats_per_hour: Annotated[int, Meta(description="With numbers one had no chat with.")]
     watched_users: Annotated[int, Meta(description="The most users in one `watch`.")]
 
 

@@ -113,7 +113,10 @@ def chat(record: model.Chat) -> bodies.Chat:
 
 
 def event(record: model.Event) -> bytes:
-    """An event as JSON: the same bytes for every reader, over every transport, at any time."""
+    """An event as JSON, the same over every transport.
+
+    Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read.
+    """
     return b'{"seq":%d,"type":"%s","at":"%s","data":%s}' % (
         record.seq,
         EVENT_TYPES[record.kind].encode(),

@@ -43,7 +43,6 @@ def prepare(url: str) -> None:
     """
     path = sqlite_path(url)
     if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
         sqlite.migrate(path)
     else:
         _postgres().prepare(url)

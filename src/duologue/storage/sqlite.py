@@ -190,6 +190,9 @@ def _call(tx: SqliteTx, unit: Unit) -> None:
 
 def migrate(path: Path) -> list[Migration]:
     """Bring the schema up to date, making the file if need be; the steps that were taken."""
+    # Made by us, so that nobody else on this machine can read what people write.
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
     connection = connect(path)
     try:
         connection.execute("BEGIN IMMEDIATE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from litestar import Request, get, post
+from litestar import MediaType, Request, get, post
 from litestar.datastructures import State
 from msgspec import Meta
 
@@ -45,17 +45,18 @@ async def sms_callback(
     _PATH,
     tags=["SMS providers"],
     opt=PUBLIC,
-    status_code=200,
+    media_type=MediaType.TEXT,
     responses=errors(*_ERRORS, signed_in=False),
 )
 async def sms_callback_by_get(
     provider: _Provider, kind: _Kind, request: Request[Any, Any, Any], state: State
-) -> None:
+) -> str:
     """Take the callback of a provider that can only GET, such as Kannel. The same as POST.
 
     It wants to hear 200; the empty answer is what it would send back to the handset.
     """
     await _take(provider, kind, request, state)
+    return ""
 
 
 async def _take(provider: str, kind: str, request: Request[Any, Any, Any], state: State) -> None:

@@ -22,7 +22,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
-@put("/v1/chats", tags=["Chats"], responses=errors("invalid_phone", "self_chat", body=True))
+@put("/v1/chats", tags=["Chats"], responses=errors("invalid_phone", "self_chat", "rate_limited", body=True))
 async def open_chat(
     data: JSONBody[bodies.OpenChat], caller: NamedDependency[Caller], chats: NamedDependency[Chats]
 ) -> bodies.Chat:

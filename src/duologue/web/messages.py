@@ -45,7 +45,13 @@ def _bound(description: str, lowest: int = 1) -> QueryParameter:
     responses={
         200: _REPEAT,
         **errors(
-            "invalid_phone", "self_chat", "client_id_reused", "seq_out_of_range", "peer_gone", body=True
+            "invalid_phone",
+            "self_chat",
+            "rate_limited",
+            "client_id_reused",
+            "seq_out_of_range",
+            "peer_gone",
+            body=True,
         ),
     },
 )
