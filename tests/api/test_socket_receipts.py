@@ -104,6 +104,22 @@ async def test_acks_one_by_one_after_a_resume_deliver_one_by_one(api: Api, *, ag
                 assert await sender.event("receipt.updated") == receipt(chat_id, ben, number + 1, 0)
 
 
+async def test_acks_of_old_and_of_new_events_deliver_step_by_step(api: Api) -> None:
+    """Some came on the connection before and were never acked, some while the device was away, some just now."""
+    ana, ben, chat_id = await api.friends()
+    async with ana.online() as sender:
+        async with ben.online() as reader:
+            await sender.talk(["1", "2"], chat_id=chat_id)
+            position = await seq_of(reader, "2")
+        await sender.talk(["3", "4"], chat_id=chat_id)
+        async with ben.online(after=position) as reader:
+            await sender.talk(["5", "6"], chat_id=chat_id)
+            seqs = [position - 1, position, *[await seq_of(reader, text) for text in "3456"]]
+            for number, seq in enumerate(seqs):
+                await reader.say("ack", seq=seq)
+                assert await sender.event("receipt.updated") == receipt(chat_id, ben, number + 1, 0)
+
+
 async def test_acks_that_follow_each_other_closely_after_a_resume_deliver_all(api: Api) -> None:
     ana, ben, chat_id = await api.friends()
     async with ana.online() as sender:

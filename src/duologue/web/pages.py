@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import ResponseHeader
+from litestar.response import Redirect
 
 from duologue import __version__
 from duologue.errors import CODES
@@ -70,6 +71,12 @@ async def _documents(app: Litestar) -> Documents:
 async def openapi_json(request: Request[Any, Any, Any]) -> bytes:
     """The OpenAPI document."""
     return (await _documents(request.app)).openapi
+
+
+@get("/", opt=PUBLIC, include_in_schema=False, status_code=303, sync_to_thread=False)
+def front_door() -> Redirect:
+    """Whoever opens the server in a browser wants to know what it is."""
+    return Redirect("/docs", status_code=303)
 
 
 @get("/docs", opt=PUBLIC, include_in_schema=False, media_type=MediaType.HTML, response_headers=_HEADERS)
@@ -320,4 +327,4 @@ def _error(name: str, operations: list[Json]) -> str:
     )
 
 
-HANDLERS: list[Any] = [openapi_json, docs_index, docs_errors, docs_style, docs_icon]
+HANDLERS: list[Any] = [front_door, openapi_json, docs_index, docs_errors, docs_style, docs_icon]
