@@ -39,7 +39,7 @@ class Tally:
         self.stop_at = 0.0
 
 
-class Talker(WSListener):  # type: ignore[misc]
+class Talker(WSListener):
     """One signed-in socket that sends its next message when the last was confirmed."""
 
     def __init__(self, tally: Tally, token: str, chat_id: str, me: str, text: str) -> None:
@@ -125,8 +125,8 @@ async def measure(url: str, server: psutil.Process, sockets: int, seconds: float
     count = min(tally.sent, tally.delivered)
     cuts = quantiles(tally.times, n=100)
     return (
-        f"{count / seconds:8,.0f} messages/s   sent p50 {median(tally.times) * 1e3:.1f} ms, p99 {cuts[98] * 1e3:.1f} ms"
-        f"   server {1e6 * (spent(server) - server_before) / count:.0f} µs, generator"
+        f"{count / seconds:8,.0f} messages/s   sent p50 {median(tally.times) * 1e3:.1f} ms, p99"
+        f" {cuts[98] * 1e3:.1f} ms   server {1e6 * (spent(server) - server_before) / count:.0f} µs, generator"
         f" {1e6 * (spent(me) - mine_before) / count:.0f} µs CPU a message"
     )
 

@@ -15,7 +15,7 @@ from statistics import mean, median
 import uvloop
 
 from bench.engines import ENGINES, fresh_store
-from duologue.clock import now_ms
+from duologue.clock import DAY, now_ms
 from duologue.core.accounts import Accounts
 from duologue.core.chats import Chats
 from duologue.core.messages import Messages
@@ -43,7 +43,7 @@ async def measure(url: str, senders: int, seconds: float, text: str) -> str:
     batches = Batches()
     db = make_database(url, now_ms)
     await db.open(batches)
-    sessions, chats = Sessions(db, now_ms), Chats(db, now_ms, limited=False)
+    sessions, chats = Sessions(db, now_ms, idle_after=90 * DAY), Chats(db, now_ms, limited=False)
     accounts, messages = Accounts(db, now_ms, sessions, chats), Messages(db, chats)
     callers, pairs = [], []
     for number in range(senders):

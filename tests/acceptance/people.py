@@ -20,19 +20,24 @@ BROKEN = (OSError, WebSocketException, EOFError, TimeoutError)
 
 
 class Person:
-    """One person's device: what it must not forget is its outbox and how far it has applied its log."""
+    """One person's device: what it must not forget is its outbox and how far it has applied its log.
 
-    def __init__(self, device: Device, chat_id: str, dice: random.Random) -> None:
+    `pace` is how many messages a second it writes; one that writes none only listens and acks.
+    """
+
+    def __init__(self, device: Device, chat_id: str, dice: random.Random, pace: float) -> None:
         self.device = device
         self.chat_id = chat_id
         self.dice = dice
+        self.pace = pace
         self.written: list[str] = []
         self.outbox: deque[str] = deque()
         self.acknowledged: dict[str, int] = {}
         self.log: list[Frame] = []
         self.newest = 0
         self.cuts = 0
-        self.writing = True
+        self.writing = pace > 0
+        self.connections = 0
         self._connection: ClientConnection | None = None
 
     @property
@@ -46,6 +51,7 @@ class Person:
                 async with opened(self.device.api.url, **self.device.authorization) as socket:
                     self._connection = socket.connection
                     await socket.hello(after=self.applied)
+                    self.connections += 1
                     writer = asyncio.create_task(self._write(socket))
                     try:
                         await self._listen(socket)
@@ -54,11 +60,16 @@ class Person:
             self._connection = None
             await asyncio.sleep(RETRY * self.dice.random())
 
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
     def cut(self) -> None:
         """The network goes, in the middle of whatever was said."""
         if self._connection:
             self.cuts += 1
             self._connection.transport.abort()
+            self._connection = None
 
     async def _write(self, socket: Socket) -> None:
         """Say again what was not answered, in its order; then go on."""
@@ -73,7 +84,7 @@ class Person:
                     await self._send(socket, client_id)
                     if self.dice.random() < 0.1:
                         await self._send(socket, client_id)
-                await asyncio.sleep(self.dice.expovariate(20))
+                await asyncio.sleep(self.dice.expovariate(self.pace) if self.pace else 60)
 
     async def _send(self, socket: Socket, client_id: str) -> None:
         await socket.say("send", chat_id=self.chat_id, text=f"text of {client_id}", client_id=client_id)
@@ -123,8 +134,8 @@ def fixed(log: list[Frame]) -> list[Frame]:
     return [event if event["type"] in lasting else event | {"data": None} for event in log]
 
 
-async def check_pair(one: Person, other: Person) -> None:
-    """What must hold for two people, whatever was done to their server."""
+async def check_pair(one: Person, other: Person, *tablets: Person) -> None:
+    """What must hold for two people and their further devices, whatever was done to their server."""
     chat = await messages_of(one)
     seen_by_other = await messages_of(other)
     assert chat == seen_by_other, "the two sides see different chats"
@@ -133,8 +144,11 @@ async def check_pair(one: Person, other: Person) -> None:
         mine = [message for message in chat if message["sender_id"] == person.device.user_id]
         assert [message["client_id"] for message in mine] == person.written, "lost, doubled or out of order"
         assert {message["client_id"]: message["seq"] for message in mine} == person.acknowledged
+        assert all(message["text"] == f"text of {message['client_id']}" for message in mine)
+    for person in (one, other, *tablets):
+        assert [event["seq"] for event in person.log] == list(range(1, person.applied + 1))
         assert fixed(person.log) == fixed(await person.device.log()), "the log read live is not the log"
-    for person, peer in ((one, other), (other, one)):
+        peer = other if person.device.user_id == one.device.user_id else one
         check_marks(await person.device.chat(person.chat_id), person, peer, chat)
 
 
@@ -155,18 +169,36 @@ def check_marks(view: Frame, person: Person, peer: Person, chat: list[Frame]) ->
     assert marks["read"] <= marks["delivered"] <= len(chat)
     unread = [m for m in chat if m["sender_id"] == peer.device.user_id and m["seq"] > marks["read"]]
     assert view["unread"] == len(unread)
+    theirs = [message["seq"] for message in chat if message["sender_id"] == peer.device.user_id]
+    assert marks["delivered"] >= max(theirs, default=0), "everything was acked, so everything is delivered"
 
 
-async def until_quiet(people: list[Person], lives: list[asyncio.Task[None]], patience: float) -> None:
-    """Everybody stops writing; wait until nothing is unanswered and every log is read to its end."""
+async def settle(people: list[Person], lives: list[asyncio.Task[None]], patience: float) -> None:
+    """Everybody stops writing; once nothing is unanswered and every log is read to its end, all is acked."""
     for person in people:
         person.writing = False
     async with asyncio.timeout(patience):
-        for person, life in zip(people, lives, strict=True):
-            while person.outbox or person.applied < await _newest_event(person):
-                if life.done():
-                    life.result()
-                await asyncio.sleep(RETRY)
+        await _until_quiet(people, lives)
+        for person in people:
+            await person.device.call("POST", "/v1/events/ack", {"seq": person.applied})
+        await _until_quiet(people, lives)
+
+
+async def _until_quiet(people: list[Person], lives: list[asyncio.Task[None]]) -> None:
+    while not await _all_quiet(people, lives):
+        await asyncio.sleep(RETRY)
+
+
+async def _all_quiet(people: list[Person], lives: list[asyncio.Task[None]]) -> bool:
+    """One look at everybody. Acks still move marks, so that one look may not be enough."""
+    quiet = True
+    for person, life in zip(people, lives, strict=True):
+        while person.outbox or person.applied < await _newest_event(person):
+            if life.done():
+                life.result()
+            quiet = False
+            await asyncio.sleep(RETRY)
+    return quiet
 
 
 async def _newest_event(person: Person) -> int:

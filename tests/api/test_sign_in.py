@@ -24,7 +24,13 @@ EXPIRED = (401, "code_expired")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
     options = ["--sign-in", "sms", "--trusted-proxies", PROXY, "--sms-denied-countries", "MC"]
-    options += ["--public-url", "https://chat.example:8443/", "--sms-app-name", "Talk"]
+    options += [
+        "--public-url",
+        "https://chat.example:8443/",
+        "--sms-app-name",
+        "Talk",
+        "--allow-simulated-phones",
+    ]
     with DuologueServer(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
 

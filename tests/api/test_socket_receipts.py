@@ -43,6 +43,13 @@ async def seq_of(socket: Socket, text: str) -> int:
             return seq
 
 
+async def receipts_until_now(socket: Socket, chat_id: str) -> list[Frame]:
+    """The receipts that nobody has claimed, once all is committed that was said before."""
+    await socket.send("the end", chat_id=chat_id)
+    await seq_of(socket, "the end")
+    return [frame for frame in await socket.settled() if frame.get("type") == "receipt.updated"]
+
+
 async def marks(device: Device, chat_id: str) -> tuple[int, int]:
     """The peer's marks, as this device's user sees them."""
     shown = (await device.chat(chat_id))["marks"]
@@ -70,7 +77,8 @@ async def test_one_ack_delivers_in_every_chat_that_it_covers(api: Api) -> None:
             async with peer.online() as sender:
                 await sender.talk((f"{number}-{n}" for n in range(number + 1)), to=ana.phone)
         await reader.say("ack", seq=await seq_of(reader, "4-4"))
-        await reader.settled()
+        for _ in peers:
+            await reader.event("receipt.updated")
         for number, peer in enumerate(peers):
             chat = (await peer.call("GET", "/v1/chats"))["items"][0]
             assert chat["marks"]["peer_delivered"] == number + 1
@@ -160,8 +168,9 @@ async def test_an_ack_of_ones_own_messages_moves_nothing(api: Api, protocol: str
     async with ana.online(protocol=protocol) as sender, ben.online(protocol=protocol) as reader:
         await sender.send("mine", chat_id=chat_id)
         await sender.say("ack", seq=await seq_of(sender, "mine"))
-        await sender.settled()
         await seq_of(reader, "mine")
+        assert await receipts_until_now(sender, chat_id) == []
+        assert await reader.event("message.created")
         assert await reader.settled() == []
     assert (await ana.chat(chat_id))["marks"] == {
         "delivered": 0,
@@ -178,10 +187,10 @@ async def test_acks_repeated_or_late_are_harmless(api: Api) -> None:
         one, two = await seq_of(reader, "one"), await seq_of(reader, "two")
         await reader.say("ack", seq=two)
         await sender.event("receipt.updated")
+        await reader.event("receipt.updated")
         for seq in (two, one, 0):
             await reader.say("ack", seq=seq)
-        await reader.settled()
-        assert [frame for frame in await sender.settled() if frame.get("type") == "receipt.updated"] == []
+        assert await receipts_until_now(reader, chat_id) == []
 
 
 async def test_an_ack_beyond_what_was_sent_is_refused(api: Api, protocol: str) -> None:
@@ -214,9 +223,9 @@ async def test_an_ack_over_http_and_one_over_the_socket_are_the_same(api: Api) -
         seq = await seq_of(reader, "hello")
         await ben.call("POST", "/v1/events/ack", {"seq": seq})
         assert await sender.event("receipt.updated") == receipt(chat_id, ben, 1, 0)
+        await reader.event("receipt.updated")
         await reader.say("ack", seq=seq)
-        await reader.settled()
-        assert [frame for frame in await sender.settled() if frame.get("type") == "receipt.updated"] == []
+        assert await receipts_until_now(reader, chat_id) == []
 
 
 async def test_a_read_implies_delivered_and_counts_as_such(api: Api, protocol: str) -> None:
@@ -254,9 +263,8 @@ async def test_reads_repeated_or_late_are_harmless(api: Api) -> None:
         await sender.talk(["one", "two"], chat_id=chat_id)
         for seq in (2, 2, 1):
             await reader.say("read", chat_id=chat_id, seq=seq)
-        await reader.settled()
-        await sender.event("receipt.updated")
-        assert [frame for frame in await sender.settled() if frame.get("type") == "receipt.updated"] == []
+        await reader.event("receipt.updated")
+        assert await receipts_until_now(reader, chat_id) == []
     assert await marks(ana, chat_id) == (2, 2)
 
 
@@ -279,8 +287,8 @@ async def test_a_chat_whose_peer_has_gone_can_still_be_read(api: Api) -> None:
         seq = await seq_of(reader, "farewell")
         await ana.call("DELETE", "/v1/me")
         await reader.say("ack", seq=seq)
-        await reader.say("read", chat_id=chat_id, seq=1)
         assert await reader.event("receipt.updated") == receipt(chat_id, ben, 1, 0)
+        await reader.say("read", chat_id=chat_id, seq=1)
         assert await reader.event("receipt.updated") == receipt(chat_id, ben, 1, 1)
         assert "error" not in reader.ops()
     assert (await ben.chat(chat_id))["unread"] == 0

@@ -9,6 +9,8 @@ import pytest
 from duologue.storage.engines import migrate
 from tests.contract.store import Store, opened
 
+pytest.register_assert_rewrite("tests.contract.truth")
+
 
 @pytest.fixture
 def store_url(database_url: str) -> str:

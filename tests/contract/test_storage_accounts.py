@@ -22,8 +22,9 @@ from duologue.storage.accounts import (
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import open_chat
 from duologue.storage.database import Posted
+from duologue.storage.receipts import shown_marks
 from duologue.storage.replay import event_page
-from tests.contract.store import Store, new_phone, opened, post
+from tests.contract.store import Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 
 pytestmark = pytest.mark.anyio
@@ -173,3 +174,28 @@ async def test_deleting_twice_is_harmless(store: Store) -> None:
     await store.db.write(delete_user, pair.low, store.clock())
     assert await store.db.write(delete_user, pair.low, store.clock()) == []
     assert_sound(store.url)
+
+
+async def test_what_a_deleted_user_had_read_stays_read(store: Store) -> None:
+    """Marks only rise: the sender's `read` must not turn into `sent` because the reader left."""
+    pair = await store.pair()
+    await store.fill(pair, [0, 0, 1])
+    await store.apply(mark(pair, 1, delivered=3, read=2))
+    await store.db.write(delete_user, pair.high, store.clock())
+    chat = await store.view(pair.low, pair)
+    assert (chat.peer_delivered, chat.peer_read) == (3, 2)
+    assert (await store.db.read(shown_marks, pair))[pair.low] == (3, 2)
+
+
+async def test_a_deleted_user_changes_nothing_any_more(store: Store) -> None:
+    """A request of theirs may be under way on another node while they delete the account."""
+    pair, other = await store.pair(), await store.user()
+    await store.db.write(delete_user, pair.low, store.clock())
+    told = len(store.heard.events)
+    assert await store.db.write(update_user, pair.low, "ghost", store.clock(), read_receipts=False) is None
+    gone = await store.db.read(user_by_id, pair.low)
+    assert gone
+    assert gone.display_name == ""
+    assert await store.db.write(open_chat, pair.low, other.phone or "", store.clock()) is None
+    assert store.count("chats") == 1
+    assert len(store.heard.events) == told

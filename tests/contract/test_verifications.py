@@ -134,6 +134,15 @@ async def test_a_code_is_good_for_one_session(store: Store) -> None:
     assert store.count("sessions") == 1
 
 
+async def test_the_same_call_again_gives_the_same_session(store: Store) -> None:
+    """As after a commit of which nobody could tell whether it came through."""
+    verification = await start(store, new_phone(), NOW)
+    first = await attempt(store, verification, NOW, right=True)
+    again = await attempt(store, verification, NOW, right=True)
+    assert first.signed_in == again.signed_in
+    assert store.count("sessions") == 1
+
+
 async def test_a_code_is_good_until_it_expires_and_not_a_moment_longer(store: Store) -> None:
     late, in_time = await start(store, new_phone(), NOW), await start(store, new_phone(), NOW)
     assert await attempt(store, late, NOW + LIFETIME, right=True) == Redeemed(None, None)

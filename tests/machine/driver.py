@@ -68,7 +68,7 @@ def assert_profile(answer: Json, user: User) -> None:
     user.id = user.id or answer["id"]
     assert answer == {
         "id": user.id,
-        "phone": user.phone,
+        "phone": None if user.is_gone else user.phone,
         "display_name": user.name,
         "registered": user.registered,
     }
@@ -77,8 +77,8 @@ def assert_profile(answer: Json, user: User) -> None:
 def assert_chat(answer: Json, model: Model, phone: str, chat: Chat) -> None:
     """A chat as this side sees it, every field of it."""
     if not chat.id:
-        chat.id, chat.made_at = answer["id"], answer["updated_at"]
-        chat.made["id"] = chat.id
+        chat.learn(answer["id"])
+        chat.made_at = answer["updated_at"]
     answer = dict(answer)
     assert_profile(answer.pop("peer"), model.users[chat.peer_of(phone)])
     last = chat.messages[-1] if chat.messages else None

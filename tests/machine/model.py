@@ -67,6 +67,11 @@ class Chat:
         self.marks = {phone: Marks() for phone in self.sides}
         self.settings = {phone: Settings() for phone in self.sides}
 
+    def learn(self, chat_id: str) -> None:
+        """The id that the server has given it."""
+        self.id = self.id or chat_id
+        self.made["id"] = self.id
+
     def peer_of(self, phone: str) -> str:
         return self.sides[1] if phone == self.sides[0] else self.sides[0]
 
@@ -99,6 +104,11 @@ class User:
     chats: list[Chat] = field(default_factory=list)
     """In the order of the chat list: newest activity first."""
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the account was deleted."""
+        return not self.phone.startswith("+")
+
 
 class Refused(Exception):
     """The error code that the server must answer with; nothing has changed then."""
@@ -124,15 +134,29 @@ class Model:
     def _peers(self, user: User) -> Iterator[str]:
         return (chat.peer_of(user.phone) for chat in user.chats)
 
-    def sign_in(self, phone: str, session_id: str, token: str) -> bool:
+    def sign_in(self, phone: str, user_id: str, session_id: str, token: str) -> bool:
         """Whether this was the number's first time."""
         user = self.user(phone)
+        user.id = user.id or user_id
         first, user.registered = not user.registered, True
         user.sessions[session_id] = token
         self._tell([phone], "session.created", {"id": session_id})
         if first:
-            self._tell([phone, *self._peers(user)], "user.updated", {"phone": phone})
+            self._tell([phone, *self._peers(user)], "user.updated", {"id": user.id})
         return first
+
+    def delete(self, phone: str) -> None:
+        """The account goes; its chats stay with the peers, and so does what they know of them."""
+        user = self.users.pop(phone)
+        gone = f"gone {next(self._groups)}"
+        self.users[gone] = User(gone, id=user.id)
+        self._tell(self._peers(user), "user.updated", {"id": user.id})
+        for chat in user.chats:
+            one, other = chat.sides
+            chat.sides = (gone, other) if one == phone else (one, gone)
+            chat.marks[gone], chat.settings[gone] = chat.marks.pop(phone), chat.settings.pop(phone)
+            for message in chat.messages:
+                message.sender = gone if message.sender == phone else message.sender
 
     def end_sessions(self, phone: str, session_ids: Iterable[str]) -> None:
         group = next(self._groups)
@@ -148,7 +172,7 @@ class Model:
         user.receipts = user.receipts if receipts is None else receipts
         if changed:
             told = [phone, *self._peers(user)] if renamed else [phone]
-            self._tell(told, "user.updated", {"phone": phone})
+            self._tell(told, "user.updated", {"id": user.id})
 
     def open_chat(self, phone: str, peer: str) -> Chat:
         if phone == peer:
@@ -169,6 +193,11 @@ class Model:
         if settings != before:
             self._tell([phone], "chat.updated", {"id": chat.id})
 
+    def check_peer(self, phone: str) -> None:
+        """Nobody can write to whoever has deleted the account."""
+        if self.users[phone].is_gone:
+            raise Refused("peer_gone")
+
     def send(self, phone: str, peer: str, sent: Json) -> tuple[Message, bool]:
         """The message, and whether it was stored before."""
         known = self.chat(phone, peer)
@@ -182,6 +211,7 @@ class Model:
                 if (old.text, old.reply_to) != (sent["text"], sent.get("reply_to")):
                     raise Refused("client_id_reused")
                 return old, True
+        self.check_peer(peer)
         message = Message(chat.last_seq + 1, phone, sent["client_id"], sent["text"], sent.get("reply_to"))
         chat.messages.append(message)
         for side in chat.sides:

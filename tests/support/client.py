@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -129,7 +130,12 @@ class Device:
 
 @asynccontextmanager
 async def opened(
-    url: str, protocol: str | None = JSON, *, path: str = "/v1/socket", **headers: str
+    url: str,
+    protocol: str | None = JSON,
+    *,
+    path: str = "/v1/socket",
+    sock: socket.socket | None = None,
+    **headers: str,
 ) -> AsyncIterator[Socket]:
     """A socket fresh from its handshake. Raises what `websockets` raises when it is refused."""
     async with connect(
@@ -138,6 +144,7 @@ async def opened(
         additional_headers=headers,
         compression=None,
         proxy=None,
+        sock=sock,
         ping_interval=None,
         max_size=None,
         max_queue=None,

@@ -182,3 +182,4 @@ def until(condition: Callable[[], bool]) -> None:
     give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, "it hasn't come true"
+        time.sleep(0.05)

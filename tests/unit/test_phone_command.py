@@ -18,7 +18,7 @@ import pytest
 
 from duologue.phone import handset as handset_module
 from duologue.phone.handset import HELP, Handset
-from duologue.phone.network import Network, client
+from duologue.phone.network import Network, PhoneError, client, switch_on
 from duologue.phone.screen import code_in
 from duologue.protocol.simulator import ReceivedSms
 from tests.support.client import PATIENCE, new_phone
@@ -36,6 +36,29 @@ from tests.support.handset import (
 )
 from tests.support.process import environment
 from tests.support.server import DuologueServer
+
+ORDERS: list[tuple[str, str, dict[str, Any]]] = [
+    ("/delay 2000", "reachable, 2000 ms late", {"delay_ms": 2000}),
+    ("/delay 0", "reachable", {"delay_ms": 0}),
+    ("/loss 0.3", "reachable, loss 30%", {"loss": 0.3}),
+    ("/loss", "reachable, loss 100%", {"loss": 1}),
+    ("/duplicate", "reachable, loss 100%, duplicate 100%", {"duplicate": 1}),
+    ("/loss 0", "reachable, duplicate 100%", {"loss": 0}),
+    ("/reorder 0.5", "reachable, duplicate 100%, reorder 50%", {"reorder": 0.5}),
+    ("/multipart off", "reachable, duplicate 100%, reorder 50%, multipart off", {"multipart": False}),
+    ("/unreachable", "unreachable, duplicate 100%, reorder 50%, multipart off", {"reachable": False}),
+    ("/reachable", "reachable, duplicate 100%, reorder 50%, multipart off", {"reachable": True}),
+    ("/multipart on", "reachable, duplicate 100%, reorder 50%", {"multipart": True}),
+]
+MISTAKES = [
+    ("/delay soon", "It goes: /delay MS"),
+    ("/loss much", r"It goes: /loss \[RATE\]"),
+    ("/loss nan", r"It goes: /loss \[RATE\]"),
+    ("/multipart", r"It goes: /multipart on\|off"),
+    ("/reachable now", "It goes: /reachable"),
+    ("/loss 2", "Refused: loss: .*1"),
+    ("/fly", "There is no /fly; /help"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -86,24 +109,14 @@ def test_an_answer_goes_to_whoever_wrote_last_or_to_whom_one_says(server: Duolog
     until(lambda: received_by_server(server) == before + 4)
 
 
-@pytest.mark.parametrize(
-    ("line", "changes"),
-    [
-        ("/unreachable", {"reachable": False}),
-        ("/delay 2000", {"delay_ms": 2000}),
-        ("/loss 0.3", {"loss": 0.3}),
-        ("/loss", {"loss": 1}),
-        ("/duplicate", {"duplicate": 1}),
-        ("/reorder 0.5", {"reorder": 0.5}),
-        ("/multipart off", {"multipart": False}),
-    ],
-)
-def test_it_behaves_as_it_is_told(server: DuologueServer, line: str, changes: dict[str, Any]) -> None:
-    phone = new_phone()
+def test_it_behaves_as_it_is_told(server: DuologueServer) -> None:
+    phone, expected = new_phone(), dict(USUAL)
     with switched_on(server, phone) as handset:
-        handset.type(line)
-        handset.err.wait(r"This phone is .+\.\n")
-        assert ask(server, "PUT", f"/v1/sim/phones/{phone}", {}) == USUAL | changes
+        for number, (line, told, changes) in enumerate(ORDERS, 1):
+            handset.type(line)
+            handset.err.wait(rf"^(.*\n){{{number}}}This phone is {told}\.\n$")
+            expected |= changes
+            assert ask(server, "PUT", f"/v1/sim/phones/{phone}", {}) == expected
 
 
 def test_what_waits_for_an_unreachable_phone_arrives_once_it_is_back(server: DuologueServer) -> None:
@@ -119,23 +132,12 @@ def test_what_waits_for_an_unreachable_phone_arrives_once_it_is_back(server: Duo
         handset.out.wait(r"\d{6}")
 
 
-@pytest.mark.parametrize(
-    ("line", "answer"),
-    [
-        ("/delay soon", r"It goes: /delay MS\n"),
-        ("/loss much", r"It goes: /loss \[RATE\]\n"),
-        ("/loss nan", r"It goes: /loss \[RATE\]\n"),
-        ("/multipart", r"It goes: /multipart on\|off\n"),
-        ("/reachable now", r"It goes: /reachable\n"),
-        ("/loss 2", r"Refused: loss: .*1"),
-        ("/fly", r"There is no /fly; /help"),
-    ],
-)
-def test_a_mistake_is_explained_and_changes_nothing(server: DuologueServer, line: str, answer: str) -> None:
+def test_a_mistake_is_explained_and_changes_nothing(server: DuologueServer) -> None:
     phone = new_phone()
     with switched_on(server, phone) as handset:
-        handset.type(line)
-        handset.err.wait(answer)
+        for number, (line, answer) in enumerate(MISTAKES, 1):
+            handset.type(line)
+            handset.err.wait(rf"^(.*\n){{{number}}}.*{answer}.*\n$")
         assert ask(server, "PUT", f"/v1/sim/phones/{phone}", {}) == USUAL
 
 
@@ -212,11 +214,13 @@ def test_a_bad_number_is_refused_with_the_servers_hint(server: DuologueServer) -
     assert done.stderr == "duologue: It must start with + and the country code (e.g. +33612345678).\n"
 
 
-@pytest.mark.parametrize("number", ["+336/12345678", "..", "%2e%2e", "?", "+33 6\n"])
-def test_nothing_that_is_no_number_leads_elsewhere(server: DuologueServer, number: str) -> None:
-    done = run(number, "--url", server.url)
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("duologue: ")
+@pytest.mark.anyio
+@pytest.mark.parametrize("number", ["+336/12345678", "..", "%2e%2e", "?", "#", "", "+33 6\n"])
+async def test_nothing_that_is_no_number_leads_elsewhere(server: DuologueServer, number: str) -> None:
+    async with client(server.url) as web:
+        with pytest.raises(PhoneError) as refused:
+            await switch_on(Network(web, number), server.url)
+    assert refused.value.exit_code == 2
 
 
 def test_a_server_without_simulator_is_told_as_such(tmp_path: Path) -> None:
@@ -248,11 +252,18 @@ def test_another_server_is_told_as_such() -> None:
     assert "There is no phone simulator" in done.stderr
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "localhost:8000", "http://"])
-def test_a_server_that_cannot_be_reached_is_told_as_such(url: str) -> None:
-    done = run(new_phone(), "--url", url)
+def test_a_server_that_cannot_be_reached_is_told_as_such() -> None:
+    done = run(new_phone(), "--url", "http://127.0.0.1:1")
     assert done.returncode == 1
-    assert f"The server at {url} can't be reached" in done.stderr
+    assert done.stderr.startswith("duologue: The server at http://127.0.0.1:1 can't be reached")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("url", ["localhost:8000", "http://", "http://[", "", "http://exa mple"])
+async def test_a_wrong_url_is_told_as_such(url: str) -> None:
+    with pytest.raises(PhoneError, match=r"can't be reached|is no URL"):
+        async with client(url) as web:
+            await switch_on(Network(web, new_phone()), url)
 
 
 class Recorder:

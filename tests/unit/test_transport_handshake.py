@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from duologue.web.handshake import Handshake, origin_allowed
-from tests.support.websocket import TEXT, Frame, Running, frame, serving, upgrade_request
+from tests.support.websocket import BINARY, PONG, TEXT, Frame, Running, frame, serving, upgrade_request
 
 PLAIN_GET = b"GET /%s HTTP/1.1\r\nHost: example.org\r\n\r\n"
 
@@ -153,6 +153,16 @@ def test_frame_split_between_the_packet_of_the_request_and_the_next(server: Runn
     whole = frame(TEXT, b"in two parts")
     with server.opened(behind=whole[:5]) as (peer, _):
         peer.send(whole[5:])
+        assert peer.frame() == Frame(TEXT, b"in two parts")
+
+
+def test_parser_may_change_amid_what_came_with_the_request(server: Running) -> None:
+    """The large buffer is given back at a pong: here at one that ends a full read (28,672 bytes)."""
+    grown = frame(BINARY, bytes(20_000)) + frame(TEXT, b"x" * 8_650) + frame(PONG)
+    whole = frame(TEXT, b"in two parts")
+    with server.opened(behind=grown + whole[:9]) as (peer, _):
+        assert [len(peer.frame().payload), len(peer.frame().payload)] == [20_000, 8_650]
+        peer.send(whole[9:])
         assert peer.frame() == Frame(TEXT, b"in two parts")
 
 

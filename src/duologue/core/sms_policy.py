@@ -115,9 +115,8 @@ def _sent_key(phone: str) -> str:
     return f"codes-sent:{number_block(phone)}"
 
 
-def _redeemed_key(phone: str, ends_at: int) -> str:
-    # Bound to the window of what was sent: two windows of their own would be compared out of step.
-    return f"codes-redeemed:{number_block(phone)}:{ends_at}"
+def _redeemed_key(phone: str) -> str:
+    return f"codes-redeemed:{number_block(phone)}"
 
 
 def sent_quota(phone: str) -> Quota:
@@ -129,7 +128,8 @@ def count_redeemed(tx: Tx, phone: str, now: int) -> None:
     """One of the codes sent to this block of numbers was redeemed."""
     sent, ends_at = used(tx, _sent_key(phone), now)
     if sent:
-        add(tx, _redeemed_key(phone, ends_at), 1, ends_at - now, now)
+        # In the window of what was sent: two windows of their own would be compared out of step.
+        add(tx, _redeemed_key(phone), 1, ends_at - now, now)
 
 
 def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
@@ -138,7 +138,7 @@ def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
     Raises `QuotaExceeded`.
     """
     sent, ends_at = used(tx, _sent_key(phone), now)
-    redeemed, _ = used(tx, _redeemed_key(phone, ends_at), now)
+    redeemed, _ = used(tx, _redeemed_key(phone), now)
     if STOP.tripped(sent, redeemed):
         raise QuotaExceeded(Quota(f"breaker:{number_block(phone)}", 0, DAY), ends_at)
     if SLOW.tripped(sent, redeemed):

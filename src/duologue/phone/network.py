@@ -104,7 +104,10 @@ async def switch_on(network: Network, url: str) -> Behaviour:
         told = f"The server at {url} can't be reached ({why(fault)})."
         raise PhoneError(f"{told} Start one with: duologue serve --sign-in sms") from fault
     except Refused as fault:
-        if fault.status == 404:  # the path with such a number is none: it has a slash in it
+        if fault.status in (
+            404,
+            405,
+        ):  # with such a number it is another path: it is empty, or has a slash in it
             raise PhoneError("That is not a phone number, e.g. +33612345678.", 2) from fault
         raise PhoneError(str(fault), 2 if fault.status == 422 else 1) from fault
 

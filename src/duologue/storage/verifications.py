@@ -10,7 +10,7 @@ import msgspec
 from duologue.clock import HOUR, MINUTE, SECOND
 from duologue.model import Session, User, new_id
 from duologue.storage import quotas
-from duologue.storage.accounts import sign_in
+from duologue.storage.accounts import session_by_token, sign_in
 from duologue.storage.database import Tx
 from duologue.storage.quotas import Quota
 
@@ -142,7 +142,9 @@ def redeem(
         most=MAX_ATTEMPTS,
     )
     if row is None:
-        return Redeemed(None, None)
+        # The same call again, because nobody could tell whether its first commit had come through.
+        known = session_by_token(tx, token_hash)
+        return Redeemed((known[1], known[0], known[1].registered_at == now) if known else None, None)
     phone, attempts = row
     signed_in = sign_in(tx, phone, token_hash, device_name, ip, now) if right else None
     return Redeemed(signed_in, MAX_ATTEMPTS - attempts)

@@ -176,7 +176,7 @@ class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the impo
         Besides, uvloop keeps hold of the HTTP protocol for as long as its successor has no such method.
         """
         rest = memoryview(data)
-        while rest and not self._tcp.is_closing():
+        while rest:
             protocol: Any = self._tcp.get_protocol()  # not always self: see give_back_buffer
             room = memoryview(protocol.get_buffer(len(rest)))
             size = min(len(room), len(rest))

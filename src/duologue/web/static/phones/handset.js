@@ -52,7 +52,7 @@ export function makeHandset(phone, crowded, removed) {
     for (const input of element.querySelectorAll("header input, .behaviour input")) {
       if (input.type === "checkbox") input.checked = now[input.name];
       else input.value = now[input.name];
-      if (input.type === "range") input.nextElementSibling.textContent = percent.format(input.value);
+      if (input.type === "range") showRate(input);
     }
     part(".state").textContent = described(now);
     element.classList.toggle("unreachable", !now.reachable);
@@ -64,9 +64,13 @@ export function makeHandset(phone, crowded, removed) {
       Object.assign(told, changes);
       say("");
     } catch (fault) {
-      say(fault.message, true);
-      showBehaviour(behaviour);
+      takeBack(fault.message);
     }
+  }
+
+  function takeBack(why) {
+    say(why, true);
+    if (behaviour) showBehaviour(behaviour);
   }
 
   async function receive() {
@@ -96,12 +100,13 @@ export function makeHandset(phone, crowded, removed) {
   }
 
   element.addEventListener("input", ({ target }) => {
-    if (target.type === "range") target.nextElementSibling.textContent = percent.format(target.value);
+    if (target.type === "range") showRate(target);
     if (target.name === "to") chosen = target.value !== "";
   });
   element.addEventListener("change", ({ target }) => {
     if (target.type === "checkbox") change({ [target.name]: target.checked });
-    else if (target.closest(".behaviour")) change({ [target.name]: Number(target.value) });
+    else if (target.closest(".behaviour") && target.checkValidity()) change({ [target.name]: Number(target.value) });
+    else if (target.closest(".behaviour")) takeBack(target.validationMessage);
   });
   reply.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -135,6 +140,10 @@ export function makeHandset(phone, crowded, removed) {
 
   receive();
   return element;
+}
+
+function showRate(input) {
+  input.ariaValueText = input.nextElementSibling.textContent = percent.format(input.value);
 }
 
 const key = (sms) => `${sms.id} ${sms.received_at}`;
