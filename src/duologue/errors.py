@@ -142,11 +142,21 @@ CODES: Final[dict[str, ErrorCode]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class RatePolicy:
+    """How often something may be done: `quota` times in `window` seconds (the IETF draft on RateLimit fields)."""
+
+    name: str
+    quota: int
+    window: int
+
+
 class ApiError(Exception):
     """A failure with a code that a client understands.
 
     `detail` is shown to the client, `errors` maps a field to the reason it was refused,
-    `retry_after` is in seconds, and `extra` adds members to the problem document.
+    `retry_after` is in seconds, `policy` is the limit that was met, and `extra` adds members to the problem
+    document.
     """
 
     def __init__(
@@ -156,6 +166,7 @@ class ApiError(Exception):
         *,
         errors: dict[str, str] | None = None,
         retry_after: float | None = None,
+        policy: RatePolicy | None = None,
         **extra: Any,
     ) -> None:
         self.code = code
@@ -163,6 +174,7 @@ class ApiError(Exception):
         self.detail = detail or self.spec.title
         self.errors = errors
         self.retry_after = retry_after
+        self.policy = policy
         self.extra = extra
         super().__init__(f"{code}: {self.detail}")
 

@@ -102,6 +102,8 @@ async def test_asking_again_too_soon_is_put_off_until_the_time_that_was_told(api
     again = await api.ask(phone)
     assert problem(again) == (429, "rate_limited")
     assert 1 <= int(again.headers["retry-after"]) <= 60
+    assert again.headers["ratelimit-policy"] == '"codes";q=5;w=3600'
+    assert again.headers["ratelimit"] == f'"codes";r=0;t={again.headers["retry-after"]}'
     assert len(await api.texts(phone, wait=20)) == 1
     answer = await api.redeem(started["id"], await api.code(phone))
     assert answer.status_code == 201

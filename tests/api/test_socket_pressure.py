@@ -7,14 +7,15 @@ import socket as sockets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from duologue.core.limits import MAX_OUTBOUND
 from duologue.web import socket as socket_module
 from duologue.web.socket import Connection
-from tests.support.client import PATIENCE, Api, Device, Socket, api_of, opened
+from duologue.web.wire import Wire
+from tests.support.client import JSON, PATIENCE, Api, Device, Socket, api_of, opened_over
 from tests.support.node import Running, node_running
 
 pytestmark = pytest.mark.anyio
@@ -40,9 +41,24 @@ async def narrow(device: Device) -> AsyncIterator[Socket]:
     sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
     host, port = device.api.url.removeprefix("http://").split(":")
     sock.connect((host, int(port)))
-    sock.setblocking(False)  # noqa: FBT003 - the library's signature
-    async with opened(device.api.url, sock=sock, **device.authorization) as socket:
+    sock.setblocking(False)
+    async with opened_over(sock, device.api.url, JSON, "/v1/socket", device.authorization) as socket:
         yield socket
+
+
+class WatchedWire:
+    """Stands before a wire and notes the most that ever waited in it."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self.most = 0
+
+    def send(self, payload: bytes, *, binary: bool = False) -> None:
+        self._wire.send(payload, binary=binary)
+        self.most = max(self.most, self._wire.buffered_bytes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)
 
 
 def connection_of(running: Running, device: Device) -> Connection:
@@ -81,17 +97,10 @@ async def test_a_slow_reader_of_live_events_is_closed_before_too_much_waits(
         await slow.hear("caught_up")
         connection = connection_of(running, ana)
         slow.connection.transport.pause_reading()
-        most = 0
-        send = connection.wire.send
-
-        def watching(payload: bytes, *, binary: bool = False) -> None:
-            nonlocal most
-            send(payload, binary=binary)
-            most = max(most, connection.wire.buffered_bytes)
-
-        connection.wire.send = watching  # type: ignore[method-assign]
+        watched = WatchedWire(connection.wire)
+        connection.wire = cast(Wire, watched)
         await fill(ben, chat_id, 200)
-        assert MAX_OUTBOUND * 0.9 < most <= MAX_OUTBOUND
+        assert MAX_OUTBOUND * 0.9 < watched.most <= MAX_OUTBOUND
         slow.connection.transport.resume_reading()
         assert await slow.closing() == (4008, "too slow")
         position = slow.applied[-1]["seq"]

@@ -6,8 +6,8 @@ import asyncio
 import random
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -128,16 +128,18 @@ class Device:
             yield socket
 
 
-@asynccontextmanager
-async def opened(
-    url: str,
-    protocol: str | None = JSON,
-    *,
-    path: str = "/v1/socket",
-    sock: socket.socket | None = None,
-    **headers: str,
-) -> AsyncIterator[Socket]:
+def opened(
+    url: str, protocol: str | None = JSON, *, path: str = "/v1/socket", **headers: str
+) -> AbstractAsyncContextManager[Socket]:
     """A socket fresh from its handshake. Raises what `websockets` raises when it is refused."""
+    return opened_over(None, url, protocol, path, headers)
+
+
+@asynccontextmanager
+async def opened_over(
+    sock: socket.socket | None, url: str, protocol: str | None, path: str, headers: Mapping[str, str]
+) -> AsyncIterator[Socket]:
+    """The same over a TCP connection that is there already."""
     async with connect(
         f"ws{url.removeprefix('http')}{path}",
         subprotocols=[Subprotocol(protocol)] if protocol else None,

@@ -9,7 +9,7 @@ from duologue.clock import HOUR, SECOND, Clock
 from duologue.core.limits import NEW_CHATS_PER_HOUR
 from duologue.core.phones import parse_phone
 from duologue.core.sessions import Caller
-from duologue.errors import ApiError
+from duologue.errors import ApiError, RatePolicy
 from duologue.model import Chat, Pair
 from duologue.storage import chats as store
 from duologue.storage.database import Database, Tx
@@ -71,7 +71,9 @@ class Chats:
             return await self._db.write(_open_within, user_id, number, allowance, now)
         except QuotaExceeded as fault:
             wait = (fault.ends_at - now) / SECOND
-            raise ApiError("rate_limited", "Too many new chats in an hour.", retry_after=wait) from None
+            policy = RatePolicy("new-chats", NEW_CHATS_PER_HOUR, HOUR // SECOND)
+            detail = "Too many new chats in an hour."
+            raise ApiError("rate_limited", detail, retry_after=wait, policy=policy) from None
 
     async def open(self, caller: Caller, phone: str) -> Chat:
         """The caller's chat with a number, made if need be. Raises as `pair_to`."""

@@ -22,7 +22,7 @@ from duologue.core.sms_policy import (
     is_given_back,
     sent_quota,
 )
-from duologue.errors import ApiError
+from duologue.errors import ApiError, RatePolicy
 from duologue.model import encode_id
 from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Unavailable
 from duologue.sms.templates import code_text
@@ -52,6 +52,10 @@ class Wording(msgspec.Struct, frozen=True):
     app: str = "Duologue"
     language: str | None = None
     domain: str | None = None
+
+
+SENDS: Final = RatePolicy("codes", len(store.WAITS), HOUR // SECOND)
+"""Codes that one asker may have sent to one number, with growing waits in between."""
 
 
 class _Begun(msgspec.Struct, frozen=True, gc=False):
@@ -138,7 +142,8 @@ class Verifications:
 
     def _refused(self, reason: str, detail: str, until: int) -> ApiError:
         _CODES.labels(reason).inc()
-        return ApiError("rate_limited", detail, retry_after=max(1, (until - self._clock()) / SECOND))
+        wait = max(1, (until - self._clock()) / SECOND)
+        return ApiError("rate_limited", detail, retry_after=wait, policy=SENDS)
 
     def _text(self, number: str, code: str) -> str:
         wording = self._wording

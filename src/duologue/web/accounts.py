@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import msgspec
-from litestar import delete, get, patch, post
+from litestar import Response, delete, get, patch, post
 from litestar.datastructures import State
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
@@ -13,14 +13,15 @@ from litestar.params import JSONBody
 from litestar.response import Stream
 from msgspec import UNSET
 
-from duologue.clock import rfc3339
+from duologue.clock import SECOND, rfc3339
 from duologue.core.accounts import Accounts, SignedIn
 from duologue.core.sessions import Caller, Sessions
-from duologue.core.verifications import Verifications
+from duologue.core.verifications import SENDS, Verifications
 from duologue.errors import ApiError
 from duologue.model import decode_id, encode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
+from duologue.web.problems import rate_limit
 from duologue.web.request import PUBLIC
 
 
@@ -42,18 +43,20 @@ from duologue.web.request import PUBLIC
 )
 async def start_verification(
     data: JSONBody[bodies.StartVerification], state: State, address: NamedDependency[str]
-) -> bodies.Verification:
+) -> Response[bodies.Verification]:
     """Have a code sent by SMS. The answer is the same whether or not the number has an account."""
     verifications = _verifications(state)
     if verifications is None:
         raise ApiError("verification_not_needed")
     started = await verifications.start(data.phone, address)
-    return bodies.Verification(
+    body = bodies.Verification(
         id=encode_id("vrf", started.id),
         expires_at=rfc3339(started.expires_at),
         resend_at=rfc3339(started.next_send_at),
         channel="sms",
     )
+    wait = (started.next_send_at - started.sent_at) / SECOND
+    return Response(body, status_code=202, headers=rate_limit(SENDS, SENDS.quota - started.sends, wait))
 
 
 def _verifications(state: State) -> Verifications | None:

@@ -42,9 +42,24 @@ _RETRY_AFTER: Final = {
         "schema": {"type": "integer", "minimum": 1},
     }
 }
+_RATE_LIMIT: Final = {
+    name: {"description": meaning, "schema": {"type": "string", "examples": [shown]}}
+    for name, meaning, shown in (
+        (
+            "RateLimit-Policy",
+            "The limit: its name, how many (`q`) in how many seconds (`w`).",
+            '"codes";q=5;w=3600',
+        ),
+        (
+            "RateLimit",
+            "How it stands: what remains (`r`), and in how many seconds there is more (`t`).",
+            '"codes";r=0;t=60',
+        ),
+    )
+}
 _HEADERS: Final[dict[int, dict[str, Any]]] = {
     401: {"WWW-Authenticate": {"required": True, "schema": {"type": "string", "const": "Bearer"}}},
-    429: _RETRY_AFTER,
+    429: _RETRY_AFTER | _RATE_LIMIT,
     503: _RETRY_AFTER,
 }
 

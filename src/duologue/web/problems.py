@@ -16,7 +16,7 @@ from litestar.exceptions import (
     ValidationException,
 )
 
-from duologue.errors import ApiError
+from duologue.errors import ApiError, RatePolicy
 
 _log = logging.getLogger(__name__)
 
@@ -47,11 +47,24 @@ def problem(error: ApiError) -> dict[str, Any]:
     return document | error.extra
 
 
+def rate_limit(policy: RatePolicy, remaining: int, reset: float) -> dict[str, str]:
+    """How a limit stands: what remains, and in how many seconds there is more.
+
+    As in draft-ietf-httpapi-ratelimit-headers.
+    """
+    return {
+        "RateLimit-Policy": f'"{policy.name}";q={policy.quota};w={policy.window}',
+        "RateLimit": f'"{policy.name}";r={remaining};t={max(1, math.ceil(reset))}',
+    }
+
+
 def respond(error: ApiError) -> Response[bytes]:
     """The HTTP answer to an error."""
     headers = dict(HEADERS)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+        if error.policy:
+            headers |= rate_limit(error.policy, 0, error.retry_after)
     if error.spec.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(

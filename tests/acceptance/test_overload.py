@@ -1,0 +1,198 @@
+"""A store that doesn't take writes: senders are told so, nothing acknowledged is lost, and all recovers by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from pathlib import Path
+from time import monotonic
+
+import psutil
+import pytest
+
+from duologue.storage.engines import migrate
+from tests.support.client import Device, Frame, Socket, api_of
+from tests.support.postgres import PostgresServer, postgres_server
+from tests.support.server import DuologueServer
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+FREE = "--rate-limits", "off"
+GROWTH = 48 << 20
+"""Bytes of memory that a stall may cost."""
+
+
+@contextmanager
+def write_lock(database: Path) -> Iterator[None]:
+    """Somebody else writes to the file, for as long as the context lasts."""
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.execute("ROLLBACK")
+        connection.close()
+
+
+@contextmanager
+def frozen(server: PostgresServer) -> Iterator[None]:
+    """PostgreSQL and all its processes stand still: nothing fails, nothing answers."""
+    assert server.process
+    os.killpg(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(server.process.pid, signal.SIGCONT)
+
+
+async def insist(socket: Socket, chat_id: str, client_ids: list[str]) -> list[Frame]:
+    """Send each until it is acknowledged, waiting as long as one is told to; the refusals on the way."""
+    refusals = []
+    for client_id in client_ids:
+        await socket.say("send", chat_id=chat_id, text=client_id, client_id=client_id)
+    missing = set(client_ids)
+    while missing:
+        frame = await socket.next()
+        if frame["op"] == "sent":
+            missing.discard(frame["client_id"])
+        elif frame["op"] == "error":
+            refusals.append(frame)
+            await asyncio.sleep(frame["retry_after"])
+            again = frame["client_id"]
+            await socket.say("send", chat_id=chat_id, text=again, client_id=again)
+    return refusals
+
+
+async def stored(device: Device, chat_id: str) -> list[str]:
+    """The chat as its log tells it."""
+    created = [event["data"] for event in await device.log() if event["type"] == "message.created"]
+    mine = [message for message in created if message["chat_id"] == chat_id]
+    assert [message["seq"] for message in mine] == list(range(1, len(mine) + 1))
+    return [message["client_id"] for message in mine]
+
+
+async def recovers(one: Device, other: Device, chat_id: str) -> None:
+    """Sending is as quick as ever, and reaches the peer."""
+    async with one.online() as sender, other.online() as reader:
+        start = monotonic()
+        await sender.talk([f"well again {number}" for number in range(50)], chat_id=chat_id)
+        await reader.until(reader.heard[0]["latest"] + 50)
+        assert monotonic() - start < 5
+
+
+async def test_a_locked_file_answers_overloaded_and_recovers(tmp_path: Path) -> None:
+    with DuologueServer(tmp_path, *FREE) as server:
+        async with api_of(server.url) as api:
+            ana, ben, chat_id = await api.friends()
+            async with ana.online() as sender, ben.online() as reader:
+                await sender.talk(["before"], chat_id=chat_id)
+                with write_lock(tmp_path / "duologue.db"):
+                    names = [f"meanwhile {number}" for number in range(100)]
+                    insisting = asyncio.create_task(insist(sender, chat_id, names))
+                    body = {"text": "http", "client_id": "http"}
+                    refused = await ana.ask("POST", f"/v1/chats/{chat_id}/messages", body)
+                    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+                    assert refused.json()["code"] == "overloaded"
+                    assert int(refused.headers["Retry-After"]) >= 1
+                    assert (await ben.chat(chat_id))["last_seq"] == 1, "reading goes on"
+                    assert not insisting.done()
+                    await reader.settled()
+                refusals = await insisting
+                assert {frame["code"] for frame in refusals} == {"overloaded"}
+                assert all(frame["retry_after"] > 0 and frame["client_id"] in names for frame in refusals)
+                await reader.until(reader.heard[0]["latest"] + 101)
+            assert sorted(await stored(ben, chat_id)) == sorted(["before", *names])
+            await recovers(ana, ben, chat_id)
+
+
+async def test_a_store_that_has_gone_answers_overloaded_and_recovers(tmp_path: Path) -> None:
+    with postgres_server() as postgres:
+        migrate(postgres.url())
+        env = {"DUOLOGUE_DATABASE_URL": postgres.url(), "DUOLOGUE_RATE_LIMITS": "off"}
+        with DuologueServer(tmp_path, env=env) as server:
+            async with api_of(server.url) as api:
+                ana, ben, chat_id = await api.friends()
+                async with ana.online() as sender, ben.online() as reader:
+                    await sender.talk(["before"], chat_id=chat_id)
+                    await asyncio.to_thread(postgres.stop, kill=True)
+                    names = [f"meanwhile {number}" for number in range(100)]
+                    insisting = asyncio.create_task(insist(sender, chat_id, names))
+                    body = {"text": "http", "client_id": "http"}
+                    refused = await ana.ask("POST", f"/v1/chats/{chat_id}/messages", body)
+                    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+                    assert refused.json()["code"] == "overloaded"
+                    assert int(refused.headers["Retry-After"]) >= 1
+                    assert (await api.http.get("/readyz")).status_code == HTTPStatus.SERVICE_UNAVAILABLE
+                    assert (await api.http.get("/healthz")).status_code == HTTPStatus.OK
+                    await reader.settled()
+                    await asyncio.to_thread(postgres.start)
+                    refusals = await insisting
+                    assert {frame["code"] for frame in refusals} == {"overloaded"}
+                    await reader.until(reader.heard[0]["latest"] + 101)
+                assert sorted(await stored(ben, chat_id)) == sorted(["before", *names])
+                await recovers(ana, ben, chat_id)
+                assert (await api.http.get("/readyz")).status_code == HTTPStatus.OK
+
+
+async def test_a_store_that_stands_still_holds_senders_up_in_bounded_memory_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    """Many clients send as much as they can meanwhile: what the server doesn't take stays with them."""
+    with postgres_server() as postgres:
+        migrate(postgres.url())
+        env = {"DUOLOGUE_DATABASE_URL": postgres.url(), "DUOLOGUE_RATE_LIMITS": "off"}
+        with DuologueServer(tmp_path, env=env) as server:
+            process = psutil.Process(server.pid)
+            async with api_of(server.url) as api:
+                pairs = [await api.friends() for _ in range(20)]
+                async with asyncio.timeout(120), asyncio.TaskGroup() as group:
+                    stop = asyncio.Event()
+                    writers = [
+                        group.create_task(pour(device, chat_id, stop))
+                        for *pair, chat_id in pairs
+                        for device in pair
+                    ]
+                    await asyncio.sleep(2)
+                    before = process.memory_info().rss
+                    with frozen(postgres):
+                        await asyncio.sleep(5)
+                        assert (await api.http.get("/healthz")).status_code == HTTPStatus.OK
+                        during = process.memory_info().rss
+                    await asyncio.sleep(1)
+                    stop.set()
+                after = process.memory_info().rss
+                assert max(during, after) - before < GROWTH
+                for number, (one, other, chat_id) in enumerate(pairs):
+                    acknowledged = [*writers[2 * number].result(), *writers[2 * number + 1].result()]
+                    assert sorted(await stored(one, chat_id)) == sorted(acknowledged)
+                    assert await stored(other, chat_id) == await stored(one, chat_id)
+                await recovers(*pairs[0])
+
+
+async def pour(device: Device, chat_id: str, stop: asyncio.Event) -> list[str]:
+    """Send without waiting for answers until told to stop; then wait for every answer."""
+    async with device.online() as socket:
+        count = 0
+
+        async def write() -> None:
+            nonlocal count
+            while not stop.is_set():
+                await socket.say(
+                    "send", chat_id=chat_id, text="x" * 500, client_id=f"{device.user_id}-{count}"
+                )
+                count += 1
+                await asyncio.sleep(0.01)
+
+        writing = asyncio.create_task(write())
+        acknowledged = []
+        while not writing.done() or len(acknowledged) < count:
+            frame = await socket.next()
+            if frame["op"] == "sent":
+                acknowledged.append(frame["client_id"])
+            assert frame["op"] != "error", frame
+        return acknowledged
