@@ -52,20 +52,23 @@ def frozen(server: PostgresServer) -> Iterator[None]:
 
 async def insist(socket: Socket, chat_id: str, client_ids: list[str]) -> list[Frame]:
     """Send each until it is acknowledged, waiting as long as one is told to; the refusals on the way."""
-    refusals = []
-    for client_id in client_ids:
-        await socket.say("send", chat_id=chat_id, text=client_id, client_id=client_id)
-    missing = set(client_ids)
+    refusals: list[Frame] = []
+    missing = list(client_ids)
     while missing:
-        frame = await socket.next()
-        if frame["op"] == "sent":
-            missing.discard(frame["client_id"])
-        elif frame["op"] == "error":
-            refusals.append(frame)
-            await asyncio.sleep(frame["retry_after"])
-            again = frame["client_id"]
-            await socket.say("send", chat_id=chat_id, text=again, client_id=again)
+        for client_id in missing:
+            await socket.say("send", chat_id=chat_id, text=client_id, client_id=client_id)
+        answers = [await answer_of(socket) for _ in missing]
+        refused = [frame for frame in answers if frame["op"] == "error"]
+        missing = [frame["client_id"] for frame in refused]
+        refusals += refused
+        await asyncio.sleep(max((frame["retry_after"] for frame in refused), default=0))
     return refusals
+
+
+async def answer_of(socket: Socket) -> Frame:
+    while (frame := await socket.next())["op"] not in {"sent", "error"}:
+        pass
+    return frame
 
 
 async def stored(device: Device, chat_id: str) -> list[str]:
@@ -189,7 +192,7 @@ async def pour(device: Device, chat_id: str, stop: asyncio.Event) -> list[str]:
                 await asyncio.sleep(0.01)
 
         writing = asyncio.create_task(write())
-        acknowledged = []
+        acknowledged: list[str] = []
         while not writing.done() or len(acknowledged) < count:
             frame = await socket.next()
             if frame["op"] == "sent":

@@ -63,10 +63,10 @@ class Stream:
         with self._news:
             return self._text
 
-    def wait(self, pattern: str) -> re.Match[str]:
+    def wait(self, pattern: str, within: float = PATIENCE) -> re.Match[str]:
         """The first match of a pattern, once it is there."""
         with self._news:
-            found = self._news.wait_for(lambda: re.search(pattern, self._text) or self._ended, PATIENCE)
+            found = self._news.wait_for(lambda: re.search(pattern, self._text) or self._ended, within)
             match = re.search(pattern, self._text)
             assert match, f"{pattern!r} hasn't come ({found=}), but {self._text!r}"
             return match
