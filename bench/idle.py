@@ -23,6 +23,8 @@ from tests.support.server import DuologueServer
 SPARE_FILES = 500
 AT_ONCE = 100
 SETTLE = 5.0
+HOLD = 30.0
+"""Seconds in which each socket is pinged at least once."""
 
 
 class Idler(WSListener):
@@ -35,7 +37,7 @@ class Idler(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         transport.send(WSMsgType.TEXT, f'{{"op":"hello","token":"{self.token}"}}'.encode())
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.TEXT and b'"caught_up"' in frame.get_payload_as_bytes():
             self.caught_up.set_result(None)
 
@@ -73,9 +75,9 @@ async def measure(server: DuologueServer, sockets: int) -> None:
     print(f"{after / 2**20:8.1f} MiB with {len(open_sockets)} idle sockets")
     print(f"{(after - before) / 2**10 / len(open_sockets):8.2f} KiB per socket")
     busy = node.cpu_times()
-    await asyncio.sleep(SETTLE * 2)
+    await asyncio.sleep(HOLD)
     rest = node.cpu_times()
-    print(f"{(sum(rest[:2]) - sum(busy[:2])) / SETTLE / 2 * 100:8.2f} % of a core to hold them")
+    print(f"{(sum(rest[:2]) - sum(busy[:2])) / HOLD * 100:8.2f} % of a core to hold them")
 
 
 def main() -> None:

@@ -130,6 +130,8 @@ class Node:
     def stop_waiting(self) -> None:
         """Let everybody go who waits for events: the server is about to stop."""
         self.services.events.stop()
+        if isinstance(self.provider, Simulator):
+            self.provider.stop_waiting()
 
     @contextlib.asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,11 +41,15 @@ def write_lock(database: Path) -> Iterator[None]:
 def frozen(server: PostgresServer) -> Iterator[None]:
     """PostgreSQL and all its processes stand still: nothing fails, nothing answers."""
     assert server.process
-    os.killpg(server.process.pid, signal.SIGSTOP)
+    postmaster = psutil.Process(server.process.pid)
+    processes = [postmaster, *postmaster.children(recursive=True)]
+    for process in processes:
+        process.suspend()
     try:
         yield
     finally:
-        os.killpg(server.process.pid, signal.SIGCONT)
+        for process in processes:
+            process.resume()
 
 
 async def insist(socket: Socket, chat_id: str, client_ids: list[str]) -> list[Frame]:
@@ -152,7 +154,7 @@ async def test_a_store_that_stands_still_holds_senders_up_in_bounded_memory_and_
         with DuologueServer(tmp_path, env=env) as server:
             process = psutil.Process(server.pid)
             async with api_of(server.url) as api:
-                pairs = [await api.friends() for _ in range(20)]
+                pairs = [await api.friends() for _ in range(10)]
                 async with asyncio.timeout(120), asyncio.TaskGroup() as group:
                     stop = asyncio.Event()
                     writers = [
@@ -189,7 +191,7 @@ async def pour(device: Device, chat_id: str, stop: asyncio.Event) -> list[str]:
                     "send", chat_id=chat_id, text="x" * 500, client_id=f"{device.user_id}-{count}"
                 )
                 count += 1
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.03)
 
         writing = asyncio.create_task(write())
         acknowledged: list[str] = []

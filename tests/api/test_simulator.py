@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.client import api_of, new_phone
@@ -196,3 +198,14 @@ async def test_nobody_but_the_simulator_can_sign_its_callbacks(api: SmsApi) -> N
         for headers in ({}, {"X-Simulator-Signature": "0" * 64}):
             answer = await api.http.post(f"/v1/sms/simulator/{kind}", content=b"{}", headers=headers)
             assert problem(answer) == (403, "bad_signature")
+
+
+async def test_a_waiting_handset_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    with DuologueServer(tmp_path, "--sign-in", "sms") as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            waiting = asyncio.create_task(http.get("/v1/sim/phones/+33612345678/messages?wait=30"))
+            await http.get("/v1/sim/phones")
+            started = time.monotonic()
+            assert await asyncio.to_thread(server.stop) == 0
+            assert time.monotonic() - started < 6
+            assert (await waiting).json() == {"items": []}

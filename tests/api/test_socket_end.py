@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from duologue.app import Node
+from duologue.storage.sqlite import SqliteDatabase
+from duologue.web import socket as socket_module
 from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of
+from tests.support.node import node_running
 from tests.support.server import DuologueServer
 from tests.support.websocket import TEXT, Peer, frame, upgrade_request
 
@@ -121,6 +125,47 @@ async def test_a_client_may_say_goodbye(api: Api) -> None:
     async with ana.online() as socket:
         await socket.connection.close(1000)
         assert await socket.closing() == (1000, "")
+
+
+@contextmanager
+def writer_held(node: Node) -> Iterator[None]:
+    """Meanwhile the store commits nothing."""
+    assert isinstance(node.db, SqliteDatabase)
+    with node.db._writer._wake:
+        yield
+
+
+async def test_what_is_in_flight_is_answered_before_the_socket_closes(tmp_path: Path) -> None:
+    async with node_running(tmp_path) as running, api_of(running.url) as api:
+        ana, _, chat_id = await api.friends()
+        async with ana.online() as socket:
+            with writer_held(running.node):
+                for number in range(5):
+                    await socket.say("send", chat_id=chat_id, text="in time", client_id=str(number))
+                await socket.settled()
+                stopping = asyncio.create_task(running.stop())
+                await asyncio.sleep(0.3)
+                assert not stopping.done()
+            assert await socket.closing() == (1001, "server going away")
+            assert socket.ops().count("sent") == 5
+            await stopping
+
+
+async def test_what_is_in_flight_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that stands still; the client will send again."""
+    monkeypatch.setattr(socket_module, "_LEAVE_WITHIN", 0.2)
+    async with node_running(tmp_path) as running, api_of(running.url) as api:
+        ana, _, chat_id = await api.friends()
+        async with ana.online() as socket:
+            with writer_held(running.node):
+                await socket.say("send", chat_id=chat_id, text="too late", client_id="c")
+                await socket.settled()
+                stopping = asyncio.create_task(running.stop())
+                assert await socket.closing() == (1001, "server going away")
+                assert "sent" not in socket.ops()
+            await stopping
 
 
 async def test_on_sigterm_what_is_in_flight_is_answered_and_sockets_close_with_1001(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import http.server
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from duologue.phone.handset import HELP, Handset
 from duologue.phone.network import Network, PhoneError, client, switch_on
 from duologue.phone.screen import code_in
 from duologue.protocol.simulator import ReceivedSms
+from tests.docs.pages import DOCS, blocks, section, table
 from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import (
     COMMAND,
@@ -37,6 +39,7 @@ from tests.support.handset import (
 from tests.support.process import environment
 from tests.support.server import DuologueServer
 
+PAGE = DOCS / "phones.md"
 SOON = 10.0
 """Seconds: long for a busy machine, short for a poll that is waiting for the wrong thing."""
 ORDERS: list[tuple[str, str, dict[str, Any]]] = [
@@ -152,6 +155,11 @@ def test_help_lists_every_command(server: DuologueServer) -> None:
             handset.err.wait(rf"{re.escape(usage)} +{re.escape(meaning)}\n")
 
 
+def test_the_documents_tell_every_command() -> None:
+    told = " ".join(row[0] for row in table(section(PAGE.read_text(), "In a terminal")))
+    assert set(re.findall(r"/\w+", told)) == {usage.split()[0] for usage in HELP if usage.startswith("/")}
+
+
 def test_it_survives_a_restart_and_stays_as_it_was_told_to_be(tmp_path: Path) -> None:
     phone = new_phone()
     with (
@@ -192,20 +200,44 @@ def test_it_goes_on_when_nothing_more_is_typed(server: DuologueServer) -> None:
         handset.out.wait(r"\d{6}")
 
 
-def test_it_ends_quietly_when_nobody_reads_it_any_more(server: DuologueServer) -> None:
+def test_the_documented_pipe_prints_a_code_and_ends(server: DuologueServer) -> None:
     phone = new_phone()
+    [pipe] = [block.text for block in blocks(PAGE.read_text()) if "|" in block.text]
     process = subprocess.Popen(
-        [*COMMAND, phone, "--url", server.url],
+        [
+            "sh",
+            "-c",
+            pipe.replace("duologue phone +33612345678", '"$@"'),
+            "sh",
+            *COMMAND,
+            phone,
+            "--url",
+            server.url,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         env=environment("DUOLOGUE_"),
     )
     with ended(process):
+        ask_for_code(server, phone)
+        out, _ = process.communicate(timeout=PATIENCE)
+        assert re.fullmatch(rb"\d{6}\n", out)
+
+
+def test_it_ends_quietly_when_nobody_reads_it_any_more(server: DuologueServer) -> None:
+    phone = new_phone()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [*COMMAND, phone, "--url", server.url],
+            stdin=subprocess.DEVNULL,
+            stdout=theirs.fileno(),
+            stderr=subprocess.PIPE,
+            env=environment("DUOLOGUE_"),
+        )
+    with ended(process):
         assert process.stderr
-        assert process.stdout
         assert b"is reachable" in process.stderr.readline()
-        process.stdout.close()
         ask_for_code(server, phone)
         assert (process.wait(PATIENCE), process.stderr.read()) == (0, b"")
 

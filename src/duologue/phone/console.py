@@ -7,6 +7,7 @@ import contextlib
 import os
 import readline
 import signal
+import stat
 import sys
 import termios
 import threading
@@ -85,10 +86,15 @@ def _edited(terminal: Terminal) -> Iterator[str]:
 
 
 def _told_to_stop() -> asyncio.Event:
-    """What SIGINT and SIGTERM set from now on, instead of ending the process in the middle of a line."""
+    """What SIGINT and SIGTERM set from now on, instead of ending the process in the middle of a line.
+
+    So does the end of whatever reads our pipe: `| grep -m1` needn't wait for the text after the one it wants.
+    """
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    if stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode):
+        loop.add_reader(sys.stdout.fileno(), stop.set)
     return stop
 
 

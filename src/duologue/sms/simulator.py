@@ -145,6 +145,7 @@ class Simulator:
         self._inbox_size = inbox_size
         self._max_handsets = max_handsets
         self._queue_size = queue_size
+        self._stopped = False
         self._handsets: OrderedDict[str, _Handset] = OrderedDict()
         self._accepted: OrderedDict[str, Accepted] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -223,13 +224,19 @@ class Simulator:
         handset.waiting += 1
         try:
             async with asyncio.timeout(wait):
-                while not any(sms.id > after for sms in handset.inbox):
+                while not (self._stopped or any(sms.id > after for sms in handset.inbox)):
                     await handset.news.wait()
         except TimeoutError:
             return []
         finally:
             handset.waiting -= 1
         return [sms for sms in handset.inbox if sms.id > after]
+
+    def stop_waiting(self) -> None:
+        """Let everybody go who waits for an inbox: the server is about to stop."""
+        self._stopped = True
+        for handset in self._handsets.values():
+            handset.news.set()
 
     def text(self, phone: str, to: str, text: str) -> str:
         """The handset sends `text` to the service number `to`; the id of its SMS. Raises `HandsetOffline`."""

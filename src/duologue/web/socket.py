@@ -30,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 _HELLO_WITHIN: Final = 10.0
 _DRAIN_WITHIN: Final = 30.0
+_LEAVE_WITHIN: Final = 5.0
 _CHOKE_AT: Final = MAX_OUTBOUND // 4
 _WHEN_REFUSED: Final = {
     "not_signed_in": 4001,
@@ -111,9 +112,11 @@ class Connection:
         self._intake.unchoke()
 
     def on_shutdown(self) -> None:
-        """Answer what is in flight, then say that the server goes away."""
+        """Answer what is in flight, if that doesn't take too long, then say that the server goes away."""
         self._leaving = True
         self._intake.stop()
+        self._timer.cancel()
+        self._timer = self._loop.call_later(_LEAVE_WITHIN, self._leave)
         self._leave_if_idle()
 
     def on_close(self, code: int) -> None:  # noqa: ARG002 - whatever the reason, the same is left to do
@@ -328,7 +331,10 @@ class Connection:
 
     def _leave_if_idle(self) -> None:
         if self._leaving and self._intake.idle:
-            self._end(1001, "server going away")
+            self._leave()
+
+    def _leave(self) -> None:
+        self._end(1001, "server going away")
 
 
 class Door:
