@@ -8,6 +8,8 @@ and started again. DUOLOGUE_CHAOS_SEED repeats a run; these lengthen it:
     DUOLOGUE_CHAOS_KILLS     how often the server is killed meanwhile (now and then it is stopped in good order)
     DUOLOGUE_CHAOS_CUTS      connections that are cut, a second
     DUOLOGUE_CHAOS_MESSAGES  messages written, a second
+
+A long run needs `-o faulthandler_timeout=0`, or it would be taken to hang.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from tests.acceptance.people import Person, check_pair, settle
 from tests.support.client import Api, api_of
 from tests.support.server import DuologueServer
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SEED = int(os.environ.get("DUOLOGUE_CHAOS_SEED") or random.randrange(10**6))
 PAIRS = int(os.environ.get("DUOLOGUE_CHAOS_PAIRS", "30"))

@@ -182,22 +182,12 @@ async def test_a_store_that_stands_still_holds_senders_up_in_bounded_memory_and_
 async def pour(device: Device, chat_id: str, stop: asyncio.Event) -> list[str]:
     """Send without waiting for answers until told to stop; then wait for every answer."""
     async with device.online() as socket:
-        count = 0
-
-        async def write() -> None:
-            nonlocal count
-            while not stop.is_set():
-                await socket.say(
-                    "send", chat_id=chat_id, text="x" * 500, client_id=f"{device.user_id}-{count}"
-                )
-                count += 1
-                await asyncio.sleep(0.03)
-
-        writing = asyncio.create_task(write())
-        acknowledged: list[str] = []
-        while not writing.done() or len(acknowledged) < count:
-            frame = await socket.next()
-            if frame["op"] == "sent":
-                acknowledged.append(frame["client_id"])
-            assert frame["op"] != "error", frame
-        return acknowledged
+        written = 0
+        while not stop.is_set():
+            client_id = f"{device.user_id}-{written}"
+            await socket.say("send", chat_id=chat_id, text="x" * 500, client_id=client_id)
+            written += 1
+            await asyncio.sleep(0.03)
+        answers = [await answer_of(socket) for _ in range(written)]
+        assert {answer["op"] for answer in answers} == {"sent"}
+        return [answer["client_id"] for answer in answers]

@@ -16,6 +16,8 @@ from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import SERVICE, USUAL, ask, ask_for_code, received_by_server, until
 from tests.support.server import DuologueServer
 
+pytestmark = pytest.mark.browser
+
 expect.set_options(timeout=PATIENCE * 1000)
 
 SOON = 10_000
