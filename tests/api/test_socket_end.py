@@ -127,6 +127,26 @@ async def test_a_client_may_say_goodbye(api: Api) -> None:
         assert await socket.closing() == (1000, "")
 
 
+@pytest.mark.parametrize("frame", [{"op": "hello"}, {"op": "send", "text": "a", "client_id": "a"}])
+async def test_a_fault_that_nobody_foresaw_closes_with_1011_instead_of_hanging(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, frame: dict[str, str]
+) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    async with node_running(tmp_path) as running, api_of(running.url) as api:
+        ana, ben, _ = await api.friends()
+        async with ana.knocking(**ana.authorization) as socket:
+            if frame["op"] == "hello":
+                monkeypatch.setattr(running.node.sessions, "authenticate", fails)
+                await socket.say(**frame)
+            else:
+                await socket.hello()
+                monkeypatch.setattr(running.node.desk.chats, "pair_to", fails)
+                await socket.say(**frame, to=ben.phone)
+            assert (await socket.closing())[0] == 1011
+
+
 @contextmanager
 def writer_held(node: Node) -> Iterator[None]:
     """Meanwhile the store commits nothing."""

@@ -118,10 +118,11 @@ async def test_repeats_in_flight_are_each_confirmed_and_stored_once(api: Api) ->
     """A client that lost patience sends again before the first is answered."""
     ana, _, chat_id = await api.friends()
     async with ana.online() as sender:
-        for number in range(50):
+        count = 300
+        for number in range(count):
             await sender.say("send", text="hello", client_id="c1", chat_id=chat_id, ref=str(number))
-        answers = [await sender.hear("sent") for _ in range(50)]
-    assert {answer["ref"] for answer in answers} == {str(number) for number in range(50)}
+        answers = [await sender.hear("sent") for _ in range(count)]
+    assert {answer["ref"] for answer in answers} == {str(number) for number in range(count)}
     assert [answer["replayed"] for answer in answers].count(False) == 1
     assert {answer["message"]["seq"] for answer in answers} == {1}
 

@@ -53,6 +53,13 @@ async def test_a_frame_is_handled_when_it_comes() -> None:
     assert ends.handled == [b"a", b"b"]
 
 
+async def test_each_read_has_a_slice_of_its_own() -> None:
+    ends = Both()
+    for _ in range(3):
+        ends.read(*numbered(module._SLICE))
+    assert len(ends.handled) == 3 * module._SLICE
+
+
 async def test_a_large_read_is_handled_a_slice_at_a_time_and_in_order() -> None:
     ends = Both()
     ends.read(*numbered(1_000))
@@ -176,9 +183,9 @@ async def test_what_waits_can_be_dropped() -> None:
 async def test_after_a_stop_nothing_is_read_or_handled() -> None:
     ends = Both()
     ends.read(*numbered(2 * module._SLICE))
-    ends.intake.launched(1)
+    ends.intake.launched(module._BYTES_IN_FLIGHT)
     ends.intake.stop()
-    ends.intake.settled(1)
+    ends.intake.settled(module._BYTES_IN_FLIGHT)
     await turns(5)
     assert len(ends.handled) == module._SLICE
     assert not ends.reading

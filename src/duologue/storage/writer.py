@@ -11,11 +11,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Final
 
 from duologue.errors import overloaded
 from duologue.model import Event
 from duologue.storage.database import Done, Listener
+
+
+_LINGER: Final = 0.001
 
 
 class Unit:
@@ -55,6 +58,7 @@ class Writer:
         self._queue: deque[Unit] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._last = 0
         self._idle = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -107,7 +111,10 @@ class Writer:
                 if not self._queue:
                     self._wake.wait()
                 self._idle = False
-        count = min(len(self._queue), self._batch_limit)
+            if len(self._queue) * 2 < self._last and not self._closing:
+                # Those who were just answered are about to write again: better one commit for all than two.
+                self._wake.wait(_LINGER)
+        count = self._last = min(len(self._queue), self._batch_limit)
         return [self._queue.popleft() for _ in range(count)]
 
     def _settle(self, batch: Sequence[Unit], events: Sequence[Event]) -> None:

@@ -1,0 +1,221 @@
+"""What an ack covers is delivered: now, or at the next ack if the store would not take it; and nothing else is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from duologue.clock import now_ms
+from duologue.core import receipts as module
+from duologue.core.chats import Chats
+from duologue.core.events import notice_of
+from duologue.core.receipts import Acks, Receipts
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError, overloaded
+from duologue.model import Pair, User
+from duologue.storage.database import Database, Operation
+from duologue.storage.events import log_head
+from duologue.storage.replay import event_page
+from tests.contract.store import PATIENCE, Store
+
+pytestmark = pytest.mark.anyio
+
+
+class MoodyDatabase:
+    """Passes everything on, but refuses marks when it is told to: at once, or once their turn has come."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self.full = self.failing = False
+        self.reads = 0
+
+    def append(self, operation: Operation, done: Callable[[Any], None]) -> None:
+        if self.full:
+            raise overloaded()
+        if self.failing:
+            asyncio.get_running_loop().call_soon(done, overloaded("The store refused the write"))
+        else:
+            self._db.append(operation, done)
+
+    async def read(self, *args: Any, **kwargs: Any) -> Any:
+        self.reads += 1
+        return await self._db.read(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+class Reader:
+    """A device of a user who has three chats, on one connection."""
+
+    def __init__(self, store: Store, db: MoodyDatabase, user: User, pairs: list[Pair]) -> None:
+        self.store, self.db, self.user, self.pairs = store, db, user, pairs
+        self.chats = Chats(cast(Database, db), now_ms, limited=False)
+        self.receipts = Receipts(cast(Database, db), self.chats)
+        self.errors: list[ApiError] = []
+        self.position = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connect(self, *, after: int = 0) -> None:
+        """Begin anew; what comes after that position is given to the device."""
+        head = await self.store.db.read(log_head, self.user.id)
+        self.acks = Acks(self.receipts, Caller(self.user.id, 1), after if head.acked < after else 0)
+        self.position = after
+        for pair in self.pairs:
+            await self.chats.pair(self.user.id, pair.chat_id)
+        await self.give()
+
+    async def give(self) -> int:
+        """What has happened since; the newest seq."""
+        for event in await self.store.db.read(event_page, self.user.id, self.position, 100_000):
+            self.acks.gave(notice_of(event))
+            self.position = event.seq
+        return self.position
+
+    def ack(self, seq: int) -> None:
+        self.acks.ack(seq, lambda work: self._tasks.add(asyncio.ensure_future(work)), self.errors.append)
+
+    async def delivered(self) -> list[int]:
+        """How far the user has got in each chat, once nothing is under way any more."""
+        async with asyncio.timeout(PATIENCE):
+            while self.acks._pending or self.acks._scanning:
+                await asyncio.sleep(0.005)
+        return [(await self.store.view(self.user.id, pair)).delivered for pair in self.pairs]
+
+
+@pytest.fixture
+async def reader(store: Store) -> Reader:
+    user = await store.user()
+    pairs = [await store.pair_of(user, await store.user()) for _ in range(3)]
+    reader = Reader(store, MoodyDatabase(store.db), user, pairs)
+    await reader.connect()
+    return reader
+
+
+async def hear(reader: Reader, chat: int, text: str) -> int:
+    """A message from the peer of that chat; the seq of its event."""
+    pair = reader.pairs[chat]
+    await reader.store.send(pair, 1 - pair.side_of(reader.user.id), text)
+    return await reader.give()
+
+
+async def test_an_ack_delivers_in_each_chat_what_it_covers_without_a_read(reader: Reader) -> None:
+    await hear(reader, 0, "1")
+    await hear(reader, 1, "1")
+    last = await hear(reader, 0, "2")
+    await hear(reader, 2, "1")
+    before = reader.db.reads
+    reader.ack(last)
+    assert await reader.delivered() == [2, 1, 0]
+    assert reader.db.reads == before
+    assert reader.errors == []
+
+
+@pytest.mark.parametrize("mood", ["full", "failing"])
+@pytest.mark.parametrize("flushed", [False, True])
+async def test_what_could_not_be_stored_is_delivered_by_the_next_ack(
+    reader: Reader, mood: str, *, flushed: bool
+) -> None:
+    """Also when a flush in between wrote down how far was acked."""
+    first = await hear(reader, 0, "1")
+    reader.ack(first)
+    assert await reader.delivered() == [1, 0, 0]
+    await hear(reader, 1, "1")
+    last = await hear(reader, 0, "2")
+    setattr(reader.db, mood, True)
+    reader.ack(last)
+    assert await reader.delivered() == [1, 0, 0]
+    assert {error.code for error in reader.errors} == {"overloaded"}
+    setattr(reader.db, mood, False)
+    if flushed:
+        await reader.receipts.flush()
+    later = await hear(reader, 2, "1")
+    reader.ack(later)
+    assert await reader.delivered() == [2, 1, 1]
+
+
+async def test_what_could_not_be_stored_is_delivered_on_the_next_connection(reader: Reader) -> None:
+    await hear(reader, 1, "1")
+    last = await hear(reader, 0, "1")
+    reader.db.failing = True
+    reader.ack(last)
+    await reader.delivered()
+    reader.db.failing = False
+    await reader.receipts.flush()
+    await reader.connect(after=last)
+    reader.ack(last)
+    assert await reader.delivered() == [1, 1, 0]
+
+
+async def test_a_look_at_the_log_that_fails_is_repeated_by_the_next_ack(reader: Reader) -> None:
+    for chat in range(3):
+        await hear(reader, chat, "1")
+    await reader.connect(after=await reader.give())
+    reader.db.full = True
+    reader.ack(reader.position)
+    assert await reader.delivered() == [0, 0, 0]
+    assert [error.code for error in reader.errors] == ["overloaded"]
+    reader.db.full = False
+    reader.ack(reader.position)
+    assert await reader.delivered() == [1, 1, 1]
+
+
+async def test_more_than_can_be_remembered_is_looked_up(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_GIVEN", 10)
+    seqs = [await hear(reader, number % 2, str(number)) for number in range(40)]
+    assert len(reader.acks._given or ()) <= 10
+    for covered in (1, 5, 12, 29, 33, 40):
+        reader.ack(seqs[covered - 1])
+        assert await reader.delivered() == [(covered + 1) // 2, covered // 2, 0]
+
+
+async def test_acks_during_a_look_at_the_log_are_covered_by_it(reader: Reader) -> None:
+    for number in range(30):
+        await hear(reader, number % 3, str(number))
+    await reader.connect(after=await reader.give())
+    for seq in range(1, reader.position + 1):
+        reader.ack(seq)
+    assert len(reader._tasks) == 1, "one look at a time"
+    assert await reader.delivered() == [10, 10, 10]
+    last, before = await hear(reader, 0, "new"), reader.db.reads
+    reader.ack(last)
+    assert await reader.delivered() == [11, 10, 10]
+    assert reader.db.reads == before, "from then on it is remembered again"
+    assert reader.errors == []
+
+
+async def test_a_chat_that_is_not_remembered_is_looked_up(reader: Reader) -> None:
+    """After a start nothing is remembered."""
+    last = await hear(reader, 0, "1")
+    reader.chats._pairs.clear()
+    reader.ack(last)
+    assert await reader.delivered() == [1, 0, 0]
+
+
+async def test_an_ack_is_written_down_by_the_flush_and_spares_the_next_connection_the_look(
+    reader: Reader,
+) -> None:
+    last = await hear(reader, 0, "1")
+    reader.ack(last)
+    await reader.delivered()
+    await reader.receipts.flush()
+    assert (await reader.store.db.read(log_head, reader.user.id)).acked == last
+    await reader.connect(after=last)
+    before = reader.db.reads
+    reader.ack(last)
+    assert await reader.delivered() == [1, 0, 0]
+    assert reader.db.reads == before
+
+
+async def test_a_late_ack_takes_nothing_back(reader: Reader) -> None:
+    seqs = [await hear(reader, 0, str(number)) for number in range(3)]
+    for seq in (seqs[2], seqs[0], 0):
+        reader.ack(seq)
+    assert await reader.delivered() == [3, 0, 0]
+    await reader.receipts.flush()
+    assert (await reader.store.db.read(log_head, reader.user.id)).acked == seqs[2]
