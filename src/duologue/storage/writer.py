@@ -17,7 +17,6 @@ from duologue.errors import overloaded
 from duologue.model import Event
 from duologue.storage.database import Done, Listener
 
-
 _LINGER: Final = 0.001
 
 
