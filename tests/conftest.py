@@ -66,3 +66,24 @@ def nats_url() -> Iterator[str]:
 def anyio_backend() -> tuple[str, dict[str, Any]]:
     """The loop that the server runs on: asyncio with uvloop."""
     return "asyncio", {"use_uvloop": True}
+
+
+SLOW = (
+    "tests/acceptance/",
+    "tests/machine/",
+    "tests/api/test_schemathesis.py",
+    "tests/contract/test_nodes.py",
+    "tests/contract/test_sms_providers.py",
+    "tests/contract/test_storage_outage.py",
+    "tests/contract/test_storage_processes.py",
+    "tests/unit/test_phone_command.py",
+    "tests/unit/test_sms_smpp.py",
+    "tests/unit/test_sms_smpp_link.py",
+)
+"""Whole parts that `make test` leaves to `make check`: they play days, crashes and networks."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
