@@ -140,7 +140,7 @@ async def test_a_deleted_user_leaves_its_messages_and_nothing_else(store: Store)
     assert (gone.phone, gone.display_name, gone.registered_at) == (None, "", None)
     assert await store.db.read(session_by_token, before.phone.encode()) is None
     assert await store.log_span(pair.low) == (0, 0)
-    for name in ("sessions", "members", "events", "logs"):
+    for name in ("sessions", "events", "logs"):
         assert {row[0] for row in store.table(name)} == {pair.high}
     chat = await store.view(pair.high, pair)
     assert chat.peer == gone

@@ -12,6 +12,7 @@ from duologue.core.sessions import Caller
 from duologue.errors import ApiError, RatePolicy
 from duologue.model import Chat, Pair
 from duologue.storage import chats as store
+from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Database, Tx
 from duologue.storage.quotas import Quota, QuotaExceeded, take
 
@@ -51,14 +52,21 @@ class Chats:
             self._pairs.popitem(last=False)
         return pair
 
-    async def pair_to(self, user_id: int, phone: str, field: str = "phone") -> Pair:
+    async def pair_to(
+        self, user_id: int, phone: str, field: str = "phone", *, reply_to: int | None = None
+    ) -> Pair:
         """The user's chat with whoever holds a number, made if need be.
 
-        Raises `ApiError` `invalid_phone`, `self_chat`, and `rate_limited` after too many new ones.
+        It isn't made for an answer (`reply_to`) to what can't be there yet. Raises `ApiError` `invalid_phone`,
+        `self_chat`, `seq_out_of_range` (of `reply_to`), and `rate_limited` after too many new ones.
         """
         number = parse_phone(phone, field)
         pair = await self._db.read(store.pair_by_phone, user_id, number)
-        if pair is None:
+        if pair is None and reply_to:
+            user = await self._db.read(user_by_id, user_id)
+            if user is None or user.phone != number:
+                raise ApiError("seq_out_of_range", errors={"reply_to": "there is no such chat yet"})
+        elif pair is None:
             pair = await self._create(user_id, number)
         if pair is None:
             raise ApiError("self_chat", errors={field: "is your own number"})

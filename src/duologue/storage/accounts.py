@@ -130,7 +130,7 @@ def update_user(
     """Change what is given; the user as it is then, or None if it was deleted meanwhile."""
     tx.lock_logs()
     before = user_by_id(tx, user_id)
-    if before is None:
+    if before is None or before.phone is None:
         return None
     tx.run(
         "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts WHERE id = :user_id",
@@ -147,7 +147,7 @@ def update_user(
 
 
 def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
-    """Forget a user: number, name, sessions, log and chat list. Its messages stay with those who got them.
+    """Forget a user: number, name, sessions and log. Its messages and marks stay with those who got them.
 
     Returns the sessions that ended. The number is free again, and whoever signs in with it next starts afresh.
     """
@@ -160,7 +160,7 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
         now=now,
     )
     tell_profile(tx, _reload(tx, user_id), now)
-    for table in ("sessions", "members", "events", "logs"):
+    for table in ("sessions", "events", "logs"):
         tx.run(f"DELETE FROM {table} WHERE user_id = :user_id", user_id=user_id)
     return ended
 

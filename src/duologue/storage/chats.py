@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from duologue.model import Chat, Kind, Pair, pair_id
-from duologue.storage.accounts import USER_COLUMNS, ensure_user, load_user
+from duologue.storage.accounts import USER_COLUMNS, ensure_user, load_user, user_by_id
 from duologue.storage.database import Tx
 from duologue.storage.events import NewEvent, append_events
 from duologue.storage.messages import COLUMNS, load
@@ -57,12 +57,13 @@ def pair_by_phone(tx: Tx, user_id: int, phone: str) -> Pair | None:
 def open_chat(tx: Tx, user_id: int, phone: str, now: int) -> Pair | None:
     """The user's chat with whoever holds this number, made if need be; both find it in their lists.
 
-    None if that is the user: a chat has two sides.
+    None if that is the user, since a chat has two sides, or if the user was deleted meanwhile.
     """
     tx.lock_logs()
-    peer = ensure_user(tx, phone, now)
-    if peer.id == user_id:
+    caller = user_by_id(tx, user_id)
+    if caller is None or caller.phone in (None, phone):
         return None
+    peer = ensure_user(tx, phone, now)
     low, high = min(user_id, peer.id), max(user_id, peer.id)
     found = find_pair(tx, low, high)
     if found:

@@ -93,7 +93,7 @@ async def _send_slowly(client: Client, frame: frames.Send) -> None:
             pair = await _pair(client, frame.chat_id)
         else:
             assert not isinstance(frame.to, UnsetType)
-            pair = await desk.chats.pair_to(caller.user_id, frame.to, "to")
+            pair = await desk.chats.pair_to(caller.user_id, frame.to, "to", reply_to=frame.reply_to)
         if frame.reply_to:
             await desk.messages.check_reply(caller, pair, frame.reply_to)
     except ApiError as error:

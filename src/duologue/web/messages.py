@@ -64,7 +64,7 @@ async def send_to_phone(
 ) -> Response[bodies.Message]:
     """Send to a phone number. Answered once the message is durable; safe to repeat with the same `client_id`."""
     client_id = _client_id(data.client_id, idempotency_key)
-    pair = await chats.pair_to(caller.user_id, data.to, "to")
+    pair = await chats.pair_to(caller.user_id, data.to, "to", reply_to=data.reply_to)
     return await _send(messages, caller, pair, data, client_id)
 
 
