@@ -23,7 +23,7 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from bench.engines import ENGINES, fresh_store
-from tests.support.server import DuologueServer
+from duologue.lab.server import DuologueServer
 
 _SENT, _EVENT = b'{"op":"sent"', b'{"op":"event"'
 _CREATED = b'"type":"message.created"'

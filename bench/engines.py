@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from duologue.lab.postgres import postgres_server
 from duologue.storage.engines import migrate
-from tests.support.postgres import postgres_server
 
 ENGINES = ("sqlite", "postgresql")
 

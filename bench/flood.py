@@ -26,8 +26,8 @@ from pathlib import Path
 
 import uvloop
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import Device, Socket, api_of
-from tests.support.server import DuologueServer
 
 CHUNK = 200
 ROUNDS = 3

@@ -18,7 +18,7 @@ import psutil
 import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from tests.support.server import DuologueServer
+from duologue.lab.server import DuologueServer
 
 SPARE_FILES = 500
 AT_ONCE = 100

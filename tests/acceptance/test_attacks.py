@@ -22,12 +22,12 @@ from duologue.clock import DAY, HOUR, MINUTE
 from duologue.core.secret import load_secret
 from duologue.core.sms_policy import ASKER_PER_NUMBER, STRANGERS_PER_NUMBER, parse_prices
 from duologue.errors import ApiError
+from duologue.lab.process import environment
+from duologue.lab.server import DuologueServer
 from duologue.storage.engines import migrate, sqlite_path
 from duologue.storage.verifications import MAX_ATTEMPTS, Verification
 from tests.contract.store import opened
 from tests.support.client import api_of, new_phone
-from tests.support.process import environment
-from tests.support.server import DuologueServer
 from tests.support.sign_in import (
     OWNER,
     STRANGER,

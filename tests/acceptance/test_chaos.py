@@ -22,9 +22,9 @@ from pathlib import Path
 
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.acceptance.people import Person, check_pair, settle
 from tests.support.client import Api, api_of
-from tests.support.server import DuologueServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

@@ -13,10 +13,10 @@ from time import monotonic
 import psutil
 import pytest
 
+from duologue.lab.postgres import PostgresServer, postgres_server
+from duologue.lab.server import DuologueServer
 from duologue.storage.engines import migrate
 from tests.support.client import Device, Frame, Socket, api_of
-from tests.support.postgres import PostgresServer, postgres_server
-from tests.support.server import DuologueServer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 

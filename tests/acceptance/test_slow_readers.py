@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import Api, Device, Socket, api_of
-from tests.support.server import DuologueServer
 from tests.support.websocket import CLOSE, TEXT, Peer, frame, upgrade_request
 
 pytestmark = pytest.mark.anyio

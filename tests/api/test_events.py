@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, api_of
 from tests.support.node import Running, node_running
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.support.server import DuologueServer
+from duologue.lab.server import DuologueServer
 
 JSON = b"Content-Type: application/json\r\n"
 IDS = [

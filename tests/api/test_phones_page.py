@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from duologue.lab.server import DuologueServer
 from duologue.web import phones
-from tests.support.server import DuologueServer
 
 STATIC = Path(phones.__file__).parent / "static" / "phones"
 POLICY = (

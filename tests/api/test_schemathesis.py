@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.process import environment
-from tests.support.server import DuologueServer
+from duologue.lab.process import environment
+from duologue.lab.server import DuologueServer
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 
 from duologue.clock import DAY, MINUTE, from_rfc3339, now_ms
+from duologue.lab.nats import nats_server
+from duologue.lab.postgres import Postgres
+from duologue.lab.server import DuologueServer
 from tests.support.client import Api, Device, api_of, new_phone
-from tests.support.nats import nats_server
-from tests.support.postgres import Postgres
-from tests.support.server import DuologueServer
 from tests.support.sign_in import SmsApi, elsewhere, problem
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import api_of, new_phone
-from tests.support.server import DuologueServer
 from tests.support.sign_in import SmsApi, bearer, elsewhere, problem, wrong
 
 pytestmark = pytest.mark.anyio

@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import api_of, new_phone
-from tests.support.server import DuologueServer
 from tests.support.sign_in import SmsApi, code_in, problem
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ import httpx
 import pytest
 from twilio.request_validator import RequestValidator
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import Api, api_of
-from tests.support.server import DuologueServer
 from tests.support.sign_in import problem
 
 pytestmark = pytest.mark.anyio

@@ -13,11 +13,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from duologue.app import Node
+from duologue.lab.server import DuologueServer
 from duologue.storage.sqlite import SqliteDatabase
 from duologue.web import socket as socket_module
 from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of
 from tests.support.node import node_running
-from tests.support.server import DuologueServer
 from tests.support.websocket import TEXT, Peer, frame, upgrade_request
 
 pytestmark = pytest.mark.anyio

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Socket, api_of
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

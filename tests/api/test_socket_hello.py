@@ -15,8 +15,8 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of, opened
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

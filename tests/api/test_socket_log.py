@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

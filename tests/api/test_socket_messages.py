@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, api_of, new_phone
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Frame, Socket, api_of, new_phone
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from duologue.lab.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Device, Frame, Socket, api_of
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

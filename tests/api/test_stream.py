@@ -14,10 +14,10 @@ import httpx
 import msgspec
 import pytest
 
+from duologue.lab.server import DuologueServer
 from duologue.web import events as web_events
 from tests.support.client import PATIENCE, Api, Device, Frame, api_of
 from tests.support.node import node_running
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

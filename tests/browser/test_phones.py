@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from duologue.lab.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import SERVICE, USUAL, ask, ask_for_code, received_by_server, until
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.browser
 

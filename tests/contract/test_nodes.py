@@ -11,9 +11,9 @@ from statistics import median
 
 import pytest
 
+from duologue.lab.nats import NatsServer, nats_server
+from duologue.lab.server import DuologueServer
 from tests.support.client import Api, Device, api_of
-from tests.support.nats import NatsServer, nats_server
-from tests.support.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

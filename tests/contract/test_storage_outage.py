@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from duologue.errors import ApiError
+from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.model import Pair
 from duologue.storage.accounts import user_by_id
 from duologue.storage.chats import open_chat
@@ -17,7 +18,6 @@ from duologue.storage.engines import migrate
 from tests.contract.store import PATIENCE, Store, contents, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 from tests.contract.wire import wire_to
-from tests.support.postgres import PostgresServer, postgres_server
 
 pytestmark = pytest.mark.anyio
 

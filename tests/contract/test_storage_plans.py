@@ -16,6 +16,7 @@ from typing import Any, Concatenate, ParamSpec
 import psycopg
 import pytest
 
+from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair
 from duologue.storage import accounts, chats, events, messages, receipts, replay
 from duologue.storage.database import Row, Tx
@@ -23,7 +24,6 @@ from duologue.storage.engines import migrate
 from duologue.storage.postgres import PostgresTx
 from duologue.storage.sqlite import SqliteTx
 from tests.contract.store import mark, opened, post
-from tests.support.postgres import Postgres
 
 P = ParamSpec("P")
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from duologue.errors import ApiError
+from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair, pair_id
 from duologue.storage import postgres_append
 from duologue.storage.accounts import delete_user, update_user
@@ -31,7 +32,6 @@ from duologue.storage.postgres import PostgresTx
 from duologue.storage.sqlite import SqliteTx, connect
 from tests.contract.store import TABLES, contents, mark, post
 from tests.contract.truth import assert_sound
-from tests.support.postgres import Postgres
 
 USERS = [23, 5, 42, 11]
 """Ids in no order, so that everybody is now the lower and now the higher side."""

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.process import temporary_folder
+from duologue.lab.process import temporary_folder
 
 _SOCKET = ".s.PGSQL.5432"
 

@@ -19,9 +19,9 @@ from duologue.clock import DAY
 from duologue.config import Settings
 from duologue.core.limits import published
 from duologue.errors import CODES
+from duologue.lab.server import DuologueServer
 from duologue.protocol import events, frames, render
 from tests.docs.pages import DOCS, blocks, prose, section, table
-from tests.support.server import DuologueServer
 
 PAGE = (DOCS / "protocol.md").read_text()
 ANA, BEN = "+33612345678", "+447700900123"

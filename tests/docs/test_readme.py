@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from duologue.lab.server import DuologueServer
 from tests.docs.pages import PAGES, README, ROOT, Block, blocks, section
-from tests.support.server import DuologueServer
 
 ADDRESS = "URL=http://127.0.0.1:8000\n"
 END_OF_BLOCK = "\x1e"

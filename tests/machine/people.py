@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import httpx
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from duologue.lab.server import DuologueServer
 from tests.machine.driver import (
     Api,
     Replica,
@@ -20,7 +21,6 @@ from tests.machine.driver import (
     message_view,
 )
 from tests.machine.model import Chat, Json, Model, Refused, User
-from tests.support.server import DuologueServer
 
 PEOPLE = 4
 

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
+from duologue.lab.server import DuologueServer
 from duologue.protocol.bodies import MAX_SEQ
 from tests.machine.driver import (
     Replica,
@@ -28,7 +29,6 @@ from tests.machine.driver import (
 )
 from tests.machine.model import Refused
 from tests.machine.people import PEOPLE, People
-from tests.support.server import DuologueServer
 
 SHORT = 25
 EXAMPLES = int(os.environ.get("DUOLOGUE_MACHINE_EXAMPLES", SHORT))

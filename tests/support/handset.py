@@ -20,9 +20,9 @@ from typing import IO, Any
 
 import httpx
 
+from duologue.lab.process import environment
+from duologue.lab.server import DuologueServer
 from tests.support.client import PATIENCE
-from tests.support.process import environment
-from tests.support.server import DuologueServer
 
 COMMAND = [sys.executable, "-m", "duologue.cli", "phone"]
 SERVICE = "+12025550100"

@@ -17,6 +17,8 @@ import anyio
 import httpx
 import pytest
 
+from duologue.lab.process import environment
+from duologue.lab.server import DuologueServer
 from duologue.phone import handset as handset_module
 from duologue.phone.handset import HELP, Handset
 from duologue.phone.network import Network, PhoneError, client, switch_on
@@ -36,8 +38,6 @@ from tests.support.handset import (
     switched_on,
     until,
 )
-from tests.support.process import environment
-from tests.support.server import DuologueServer
 
 PAGE = DOCS / "phones.md"
 SOON = 10.0

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.process import Command, Process, ServerError, delete_folder, environment, temporary_folder
+from duologue.lab.process import Command, Process, ServerError, delete_folder, environment, temporary_folder
 
 READY = re.compile("database system is ready to accept connections")
 INITDB = (

@@ -77,7 +77,10 @@ class Process:
         _tell_reaper("watch", self._child.pid)
         self._readers = [
             threading.Thread(
-                target=self._read, args=(stream, name == command.says, command.ready), daemon=True
+                target=self._read,
+                args=(stream, command.ready),
+                kwargs={"decides": name == command.says},
+                daemon=True,
             )
             for name, stream in (("stdout", self._child.stdout), ("stderr", self._child.stderr))
         ]
@@ -85,7 +88,7 @@ class Process:
             reader.start()
         self.ready = self._wait_until_ready(command)
 
-    def _read(self, stream: IO[str], decides: bool, ready: re.Pattern[str]) -> None:
+    def _read(self, stream: IO[str], ready: re.Pattern[str], *, decides: bool) -> None:
         with stream:
             for line in stream:
                 self._lines.append(line)

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.process import Command, Process, environment, hold_port
+from duologue.lab.process import Command, Process, environment, hold_port
 
 ADDRESS = re.compile(r"https?://[^\s/]+:(\d+)")
 

@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.process import Command, Process, environment, hold_port
+from duologue.lab.process import Command, Process, environment, hold_port
 
 # Said once it listens; who connects from then on is served.
 LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
