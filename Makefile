@@ -12,6 +12,9 @@ export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
 unexport UV_PYTHON VIRTUAL_ENV
 
+# Servers start in half the time when their bytecode may be kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Trust whom the machine trusts, where it says so: behind a company's proxy nothing else works.
 export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.* /etc/pki/tls/certs/*.*),true,false)
 

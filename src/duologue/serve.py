@@ -7,8 +7,8 @@ import socket
 import sys
 from types import FrameType
 
-import structlog
 import uvicorn
+from pythonjsonlogger.json import JsonFormatter
 
 from duologue import __version__
 from duologue.app import Node
@@ -17,28 +17,18 @@ from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
 
 _BACKLOG = 2048
 _SHUTDOWN_SECONDS = 8
+_READABLE = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
+_FIELDS = ["levelname", "name", "message"]
+_NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
 
 
 def configure_logging(level: str) -> None:
     """Everything to stderr: readable on a terminal, one JSON object a line elsewhere."""
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    renderer: structlog.typing.Processor = structlog.processors.JSONRenderer()
-    if sys.stderr.isatty():
-        renderer = structlog.dev.ConsoleRenderer()
-    else:
-        shared.append(structlog.processors.format_exc_info)
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
-        )
-    )
+    if sys.stderr.isatty():
+        handler.setFormatter(logging.Formatter(_READABLE, "%H:%M:%S"))
+    else:
+        handler.setFormatter(JsonFormatter(_FIELDS, timestamp="timestamp", rename_fields=_NAMES))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
-
-import structlog
 
 from duologue.sms.provider import (
     Accepted,
@@ -22,7 +21,7 @@ from duologue.sms.provider import (
     Unavailable,
 )
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 Parsed = TypeVar("Parsed")
 
 
@@ -72,8 +71,7 @@ class FailoverProvider:
             except Unavailable as unavailable:
                 failure, final = unavailable, unavailable.outcome_unknown and not sms.duplicate_ok
                 unknown = unknown or unavailable.outcome_unknown
-            told = str(failure)
-            log.warning("sms_not_accepted", provider=member.name, reference=sms.reference, reason=told)
+            _log.warning("%s did not take SMS %s: %s", member.name, sms.reference, failure)
             if final:
                 break
         raise _verdict(failure, unknown=unknown)

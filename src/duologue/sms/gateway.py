@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,6 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 
 import httpx
 import phonenumbers
-import structlog
 
 from duologue.sms.address import ProviderUrl
 from duologue.sms.gateway_spec import PRESETS, Source, Spec, load_spec
@@ -33,7 +33,7 @@ from duologue.sms.provider import (
 from duologue.sms.segments import measure
 from duologue.sms.signatures import check_hmac, check_jwt, check_token
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 # Credentials, payment, permission, time-out, throttling: the same SMS may pass later.
@@ -141,7 +141,7 @@ class Gateway:
             found = None
         if found is None:
             # It did accept: without an id only the receipts are lost, and sending again would be worse.
-            log.warning("gateway_gave_no_id", provider=self.name)
+            _log.warning("%s gave no id: there will be no receipt", self.name)
         return found
 
     def parse_status(self, request: Callback) -> list[Receipt]:

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import logging
 import random
 import secrets
 from collections import OrderedDict, deque
@@ -18,8 +19,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Any
-
-import structlog
 
 from duologue.clock import now_ms
 from duologue.sms.address import ProviderUrl
@@ -43,7 +42,7 @@ from duologue.sms.provider import (
 )
 from duologue.sms.segments import split
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 SIGNATURE = "x-simulator-signature"
 # The same numbers fail for the same reasons with Twilio's test credentials.
@@ -315,9 +314,7 @@ class Simulator:
             try:
                 await sink.callback(self.name, kind, request)
             except Exception as failure:  # noqa: BLE001 - whatever it is, a provider tries again
-                log.warning(
-                    "simulator_callback_failed", kind=kind, attempt=attempt, error=type(failure).__name__
-                )
+                _log.warning("the %s callback failed (attempt %d): %s", kind, attempt, type(failure).__name__)
                 await asyncio.sleep(0.1 * 2**attempt)
             else:
                 return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import math
 import random
 import secrets
@@ -18,8 +19,6 @@ from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, cast
-
-import structlog
 
 from duologue.sms.address import ProviderUrl
 from duologue.sms.provider import (
@@ -48,7 +47,7 @@ from duologue.sms.smpp_pdu import (
     validity,
 )
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 # Pauses between tries: from a quarter of a second, doubled up to half a minute.
 _FIRST_PAUSE, _MOST_DOUBLINGS = 0.25, 7
@@ -199,7 +198,7 @@ class Smpp(WithoutCallbacks):
             self._tried.set()
             failures = 0 if loop.time() - began > _STABLE_AFTER else min(failures + 1, _MOST_DOUBLINGS)
             pause = _FIRST_PAUSE * 2**failures * _jitter()
-            log.warning("smpp_down", provider=self.name, reason=self._trouble, retry_in=round(pause, 1))
+            _log.warning("%s is down, next try in %.1f s: %s", self.name, pause, self._trouble)
             await asyncio.sleep(pause)
 
     async def _one_connection(self) -> None:
@@ -218,7 +217,7 @@ class Smpp(WithoutCallbacks):
             self._deliveries.bound()
             self._link = link
             self._tried.set()
-            log.info("smpp_bound", provider=self.name)
+            _log.info("%s is bound", self.name)
             await serving
         finally:
             if self._link is not None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any
 
-import structlog
 from smpplib import consts
 
 from duologue.sms.smpp_pdu import HEADER, LONGEST_PDU, Malformed, Pdu, decode, encode, status_name
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 _INBOUND_QUEUE = 100
 _RESPONSE = 0x8000_0000
@@ -131,7 +131,7 @@ class Link:
                 head = await self._reader.readexactly(HEADER.size)
                 length, code, _, _ = HEADER.unpack(head)
                 if not HEADER.size <= length <= LONGEST_PDU:
-                    log.warning("smpp_bad_length", length=length)
+                    _log.warning("the carrier sent a PDU of %d bytes", length)
                     return
                 data = head + await self._reader.readexactly(length - HEADER.size)
                 self._heard = asyncio.get_running_loop().time()
@@ -171,7 +171,7 @@ class Link:
                 await self._deliver(pdu, data)
                 status = consts.SMPP_ESME_ROK
             except Exception as failure:  # noqa: BLE001 - not stored, so it must come again
-                log.warning("smpp_delivery_failed", error=type(failure).__name__)
+                _log.warning("an SMS could not be stored: %s", type(failure).__name__)
                 status = consts.SMPP_ESME_RX_T_APPN
             self._write("deliver_sm_resp", pdu.sequence, status=status)
 
