@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from duologue.model import Message
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, events, messages
-from duologue.storage.database import Tx
+from duologue.storage.database import Row, Tx
 from duologue.storage.events import insert_events
 from duologue.storage.messages import pack_client_id
-from duologue.storage.receipts import raise_mark
+from duologue.storage.receipts import raise_marks
 
 
 def append(tx: Tx, batch: Batch) -> Numbers:
@@ -21,42 +21,47 @@ def append(tx: Tx, batch: Batch) -> Numbers:
     Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there.
     """
     tx.lock_logs()
-    chats = [
-        _advance_chat(tx, chat_id, *moves)
-        for chat_id, moves in zip(batch.chat_ids, batch.chat_moves, strict=True)
-    ]
+    chats = _advance_chats(tx, batch)
     # Messages before marks: a mark may point at a message of its own batch.
     stored = messages(batch, chats)
     _insert_messages(tx, batch, stored)
     moved, out_of_range, moves = _raise_marks(tx, batch)
-    users = [
-        _advance_log(tx, batch, user, moved_by) if moved_by else 0 for user, moved_by in enumerate(moves)
-    ]
-    numbers = Numbers(chats, users, moved, out_of_range)
+    numbers = Numbers(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
     insert_events(tx, events(batch, numbers, stored))
     return numbers
 
 
-def _advance_chat(tx: Tx, chat_id: int, total: int, low: int, high: int) -> tuple[int, int, int]:
-    row = tx.one(
-        "UPDATE chats SET last_seq = last_seq + :total, low_count = low_count + :low,"
-        " high_count = high_count + :high WHERE id = :chat_id RETURNING last_seq, low_count, high_count",
-        chat_id=chat_id,
-        total=total,
-        low=low,
-        high=high,
-    )
-    if row is None:
+def _found(tx: Tx, sql: str, ids: Sequence[int]) -> list[Row]:
+    """The rows with these ids, in their order: `sql` ends where the list begins. Raises `NoSuchChat`."""
+    if not ids:
+        return []
+    rows = {row[0]: row for row in tx.all(f"{sql} ({', '.join(map(str, ids))})")}
+    if len(rows) < len(ids):
         raise NoSuchChat
-    return row[0] - total, row[1] - low, row[2] - high
+    return [rows[key] for key in ids]
+
+
+def _advance_chats(tx: Tx, batch: Batch) -> list[tuple[int, int, int]]:
+    """Move the chats' counters on; where they stood before."""
+    sql = "SELECT id, last_seq, low_count, high_count FROM chats WHERE id IN"
+    before = [(seq, low, high) for _, seq, low, high in _found(tx, sql, batch.chat_ids)]
+    tx.many(
+        "UPDATE chats SET last_seq = ?, low_count = ?, high_count = ? WHERE id = ?",
+        [
+            (seq + total, low + lows, high + highs, chat_id)
+            for chat_id, (seq, low, high), (total, lows, highs) in zip(
+                batch.chat_ids, before, batch.chat_moves, strict=True
+            )
+        ],
+    )
+    return before
 
 
 def _raise_marks(tx: Tx, batch: Batch) -> tuple[list[MovedMark], frozenset[int], list[int]]:
     """Move the marks; also tells which were out of range, and how far each log moves with their events."""
     moves = list(batch.user_moves)
     moved, out_of_range = [], set()
-    for index, mark in enumerate(batch.marks):
-        raised = raise_mark(tx, mark)
+    for index, raised in enumerate(raise_marks(tx, batch.marks)):
         if raised is None:
             out_of_range.add(index)
         elif raised.own_changed:
@@ -70,30 +75,19 @@ def _raise_marks(tx: Tx, batch: Batch) -> tuple[list[MovedMark], frozenset[int],
     return moved, frozenset(out_of_range), moves
 
 
-def _advance_log(tx: Tx, batch: Batch, user: int, moves: int) -> int:
-    """Move a user's log on; the seq it stood at before."""
-    user_id = batch.user_ids[user]
-    row = tx.one(
-        "UPDATE logs SET last_seq = last_seq + :moves WHERE user_id = :user_id RETURNING last_seq, top_chat",
-        user_id=user_id,
-        moves=moves,
-    )
-    if row is None:
-        raise NoSuchChat
-    base = row[0] - moves
-    raised = batch.raised(user, row[1])
-    for chat_id, offset in raised:
-        tx.run(
-            "UPDATE members SET activity = :activity WHERE user_id = :user_id AND chat_id = :chat_id",
-            activity=base + offset,
-            user_id=user_id,
-            chat_id=chat_id,
-        )
-    if raised:
-        tx.run(
-            "UPDATE logs SET top_chat = :top WHERE user_id = :user_id", user_id=user_id, top=batch.top(user)
-        )
-    return int(base)
+def _advance_logs(tx: Tx, batch: Batch, moves: Sequence[int]) -> list[int]:
+    """Move the users' logs on; the seqs they stood at before, 0 for those that stay where they are."""
+    users = [user for user, moved_by in enumerate(moves) if moved_by]
+    sql = "SELECT user_id, last_seq, top_chat FROM logs WHERE user_id IN"
+    rows = _found(tx, sql, [batch.user_ids[user] for user in users])
+    before, logs, activity = [0] * len(moves), [], []
+    for user, (user_id, seq, top) in zip(users, rows, strict=True):
+        before[user] = seq
+        logs.append((seq + moves[user], batch.top(user) or top, user_id))
+        activity += [(seq + offset, user_id, chat_id) for chat_id, offset in batch.raised(user, top)]
+    tx.many("UPDATE logs SET last_seq = ?, top_chat = ? WHERE user_id = ?", logs)
+    tx.many("UPDATE members SET activity = ? WHERE user_id = ? AND chat_id = ?", activity)
+    return before
 
 
 def _insert_messages(tx: Tx, batch: Batch, stored: Sequence[Message]) -> None:

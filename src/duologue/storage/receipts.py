@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from duologue.model import Kind, Pair
-from duologue.storage.database import Mark, Tx
+from duologue.storage.database import Mark, Row, Tx
 
 
 class RaisedMark(msgspec.Struct, frozen=True, gc=False):
@@ -18,48 +20,50 @@ class RaisedMark(msgspec.Struct, frozen=True, gc=False):
     peer_changed: bool
 
 
-def raise_mark(tx: Tx, mark: Mark) -> RaisedMark | None:
-    """Apply one mark; read implies delivered. None if it points beyond the chat's last message."""
-    row = tx.one(
-        "SELECT m.delivered, m.read, m.read_shown, c.last_seq, u.read_receipts, l.user_id"
-        " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.user_id"
-        " LEFT JOIN logs l ON l.user_id = m.peer_id"
-        " WHERE m.user_id = :owner AND m.chat_id = :chat_id",
-        owner=mark.owner,
-        chat_id=mark.chat_id,
+def raise_marks(tx: Tx, marks: Sequence[Mark]) -> list[RaisedMark | None]:
+    """Apply marks, at most one a member; read implies delivered. None for one beyond its chat's last message."""
+    found = _standings(tx, marks)
+    raised = [_raised(mark, found.get((mark.owner, mark.chat_id))) for mark in marks]
+    moved = [(mark, new) for mark, new in zip(marks, raised, strict=True) if new and new.own_changed]
+    tx.many(
+        "UPDATE members SET delivered = ?, read = ?, read_shown = ? WHERE user_id = ? AND chat_id = ?",
+        [(new.delivered, new.read, new.read_shown, mark.owner, mark.chat_id) for mark, new in moved],
     )
+    tx.many(
+        "UPDATE members SET read_count = (SELECT CASE ? WHEN 1 THEN low_count ELSE high_count END FROM messages"
+        " WHERE chat_id = ? AND seq = ?) WHERE user_id = ? AND chat_id = ?",
+        [
+            (mark.side, mark.chat_id, new.read, mark.owner, mark.chat_id)
+            for mark, new in moved
+            if new.read != found[mark.owner, mark.chat_id][1]
+        ],
+    )
+    return raised
+
+
+def _standings(tx: Tx, marks: Sequence[Mark]) -> dict[tuple[int, int], Row]:
+    if not marks:
+        return {}
+    rows = tx.all(
+        "SELECT m.user_id, m.chat_id, m.delivered, m.read, m.read_shown, c.last_seq, u.read_receipts, l.user_id"
+        " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.user_id"
+        " LEFT JOIN logs l ON l.user_id = m.peer_id WHERE (m.user_id, m.chat_id) IN (VALUES "
+        + ", ".join(f"({mark.owner}, {mark.chat_id})" for mark in marks)
+        + ")"
+    )
+    return {(row[0], row[1]): row[2:] for row in rows}
+
+
+def _raised(mark: Mark, row: Row | None) -> RaisedMark | None:
     if row is None or max(mark.delivered, mark.read) > row[3]:
         return None
     delivered = max(row[0], mark.delivered, mark.read)
     read = max(row[1], mark.read)
     read_shown = max(row[2], mark.read) if row[4] else row[2]
     own_changed = (delivered, read) != (row[0], row[1])
-    if own_changed:
-        _store(tx, mark, delivered, read, read_shown, read_moved=read != row[1])
     # A peer whose account is deleted has no log to tell it in.
     peer_changed = row[5] is not None and (delivered, read_shown) != (row[0], row[2])
     return RaisedMark(delivered, read, read_shown, own_changed, peer_changed)
-
-
-def _store(tx: Tx, mark: Mark, delivered: int, read: int, read_shown: int, *, read_moved: bool) -> None:
-    tx.run(
-        "UPDATE members SET delivered = :delivered, read = :read, read_shown = :read_shown"
-        " WHERE user_id = :owner AND chat_id = :chat_id",
-        delivered=delivered,
-        read=read,
-        read_shown=read_shown,
-        owner=mark.owner,
-        chat_id=mark.chat_id,
-    )
-    if read_moved:
-        peers = "low_count" if mark.side else "high_count"
-        tx.run(
-            f"UPDATE members SET read_count = (SELECT {peers} FROM messages"
-            " WHERE chat_id = :chat_id AND seq = :read) WHERE user_id = :owner AND chat_id = :chat_id",
-            read=read,
-            owner=mark.owner,
-            chat_id=mark.chat_id,
-        )
 
 
 def shown_marks(tx: Tx, pair: Pair) -> dict[int, tuple[int, int]]:

@@ -41,7 +41,8 @@ _PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
-    "PRAGMA wal_autocheckpoint = 4000",
+    # 64 MB of log: a page that is written again and again is copied into the file once in a while only.
+    "PRAGMA wal_autocheckpoint = 16000",
 )
 
 
