@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 import tomllib
 
+from prometheus_client import REGISTRY
+
+import duologue
 from duologue import cli
 from duologue.config import ENV_PREFIX, Settings
 from tests.docs.pages import DOCS, PAGES, ROOT, blocks, section, table
@@ -44,6 +49,16 @@ def test_commands_named_in_pages_exist() -> None:
     for page in PAGES:
         named = set(re.findall(r"(?:^|`|/)duologue ([a-z]+)", page.read_text(), re.MULTILINE))
         assert named - set(COMMANDS) == set(), page
+
+
+def test_the_metrics_told_are_those_there_are() -> None:
+    for module in pkgutil.walk_packages(duologue.__path__, "duologue."):
+        if module.name != "duologue.cli":
+            importlib.import_module(module.name)
+    ours = {family.name for family in REGISTRY.collect() if family.name.startswith("duologue_")}
+    rows = table(section((DOCS / "operations.md").read_text(), "Metrics"))
+    told = {name.removesuffix("_total") for row in rows for name in re.findall(r"`(duologue_\w+)`", row[0])}
+    assert told == ours
 
 
 def test_log_lines_told_are_written() -> None:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Final
 
 import msgspec
+from prometheus_client import Counter
 
 from duologue.core.sessions import Caller, Sessions
 from duologue.errors import ApiError
-from duologue.model import Event
+from duologue.model import Event, Kind
 from duologue.protocol import render
 from duologue.realtime.bus import Bus, Notice
 from duologue.realtime.hub import Hub, Waiter
 from duologue.storage import events as store
 from duologue.storage.database import Database, Tx
 from duologue.storage.replay import event_page
+
+_MESSAGES: Final = Counter("duologue_messages_total", "Messages stored.")
 
 
 def notice_of(event: Event) -> Notice:
@@ -32,6 +36,7 @@ class Publisher:
         self._hub = hub
 
     def committed(self, events: Sequence[Event]) -> None:
+        _MESSAGES.inc(sum(event.kind == Kind.MESSAGE_CREATED and event.b for event in events))
         notices = [notice_of(event) for event in events if self._bus.wants(event.user_id)]
         if notices:
             self._bus.publish(notices)

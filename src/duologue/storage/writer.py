@@ -13,11 +13,22 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
+from prometheus_client import Gauge, Histogram
+
 from duologue.errors import overloaded
 from duologue.model import Event
 from duologue.storage.database import Done, Listener
 
 _LINGER: Final = 0.001
+_BATCHES: Final = Histogram(
+    "duologue_batch_operations", "Writes in a commit.", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+)
+_COMMITS: Final = Histogram(
+    "duologue_commit_seconds",
+    "Seconds that a commit took.",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 5),
+)
+_QUEUE: Final = Gauge("duologue_queue_operations", "Writes that waited when the last batch was taken.")
 
 
 class Unit:
@@ -93,7 +104,8 @@ class Writer:
 
     def _try(self, batch: Sequence[Unit]) -> Sequence[Event]:
         try:
-            return self._commit(batch)
+            with _COMMITS.time():
+                return self._commit(batch)
         except Exception as fault:  # noqa: BLE001 - the thread must outlive any batch
             for unit in batch:
                 unit.result = fault
@@ -113,7 +125,9 @@ class Writer:
             if len(self._queue) * 2 < self._last and not self._closing:
                 # Those who were just answered are about to write again: better one commit for all than two.
                 self._wake.wait(_LINGER)
+        _QUEUE.set(len(self._queue))
         count = self._last = min(len(self._queue), self._batch_limit)
+        _BATCHES.observe(count)
         return [self._queue.popleft() for _ in range(count)]
 
     def _settle(self, batch: Sequence[Unit], events: Sequence[Event]) -> None:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Collection
 from typing import Final, Protocol
 
+from prometheus_client import Gauge
+
 from duologue.core.accounts import Accounts
 from duologue.core.chats import Chats
 from duologue.core.messages import Messages
@@ -15,6 +17,8 @@ from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
+
+_SOCKETS: Final = Gauge("duologue_sockets", "Open sockets.")
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +64,7 @@ class Desk:
         self.origins = origins
         self.limited = limited
         self.connections: set[Living] = set()
+        _SOCKETS.set_function(self.connections.__len__)
 
     async def keep_alive(self) -> None:
         """The background loop: a client is pinged every 25 seconds, and given up after 35 of silence."""
