@@ -20,6 +20,7 @@ from duologue.core.accounts import Accounts
 from duologue.core.chats import Chats
 from duologue.core.messages import Messages
 from duologue.core.sessions import Caller, Sessions
+from duologue.core.traces import Traces
 from duologue.model import Event, Kind
 from duologue.storage.engines import make_database
 
@@ -44,7 +45,8 @@ async def measure(url: str, senders: int, seconds: float, text: str) -> str:
     db = make_database(url, now_ms)
     await db.open(batches)
     sessions, chats = Sessions(db, now_ms, idle_after=90 * DAY), Chats(db, now_ms, limited=False)
-    accounts, messages = Accounts(db, now_ms, sessions, chats), Messages(db, chats)
+    accounts = Accounts(db, now_ms, sessions, chats)
+    messages = Messages(db, now_ms, chats, Traces(db, now_ms, kept=True))
     callers, pairs = [], []
     for number in range(senders):
         signed = await accounts.sign_in(f"+3361{number:07d}", "", "127.0.0.1")

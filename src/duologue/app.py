@@ -8,6 +8,7 @@ import hashlib
 import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from litestar import Litestar
@@ -27,21 +28,26 @@ from duologue.core.receipts import Receipts
 from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import load_secret
 from duologue.core.sessions import Sessions
-from duologue.core.sms_callbacks import SmsCallbacks
-from duologue.core.sms_policy import MILLION, SmsPolicy, parse_countries, parse_prices
+from duologue.core.sms_policy import SmsPolicy, parse_countries, parse_prices
+from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
 from duologue.errors import overloaded
+from duologue.model import Relay
 from duologue.protocol.bodies import ServerInfo
 from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
+from duologue.sms_parts import SmsParts, daily_budget, relay_rule
 from duologue.storage.accounts import user_by_id
 from duologue.storage.engines import make_database, prepare
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
 from duologue.web.socket import Connection, Door
 from duologue.web.transport import http_with_websocket
+
+_FLUSH: Final = 20.0
+_FLUSH_TRACES: Final = 3.0
 
 
 class Node:
@@ -51,14 +57,17 @@ class Node:
         self.settings = settings
         self._retention = settings.event_retention_days * DAY
         self._idle_after = settings.session_idle_days * DAY
-        self.db = make_database(settings.store_url, now_ms)
+        self.provider = open_provider(settings.provider_url) if settings.provider_url else None
+        rule = relay_rule(settings) if self.provider else None
+        self.db = make_database(settings.store_url, now_ms, rule)
         self.hub = Hub()
         self.bus: Bus = _nats_bus(settings.bus_url) if settings.bus_url else LocalBus()
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
         chats = Chats(self.db, now_ms, limited=settings.rate_limits == "on")
-        messages = Messages(self.db, chats)
-        self.receipts = Receipts(self.db, chats)
-        accounts = Accounts(self.db, now_ms, self.sessions, chats)
+        self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0)
+        messages = Messages(self.db, now_ms, chats, self.traces)
+        self.receipts = Receipts(self.db, now_ms, chats, self.traces)
+        accounts = Accounts(self.db, now_ms, self.sessions, chats, rule.default if rule else Relay.OFF)
         self.desk = Desk(
             self.db,
             self.hub,
@@ -71,34 +80,45 @@ class Node:
             origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
             limited=settings.rate_limits == "on",
         )
-        self.provider = open_provider(settings.provider_url) if settings.provider_url else None
-        self.sms_callbacks = SmsCallbacks(self.provider) if self.provider else None
+        self.sms = (
+            SmsParts(settings, self.db, now_ms, self.provider, rule) if self.provider and rule else None
+        )
         self.services = Services(
             sessions=self.sessions,
             accounts=accounts,
             chats=chats,
             messages=messages,
             receipts=self.receipts,
-            events=Events(self.db, self.hub, self.sessions),
-            info=ServerInfo("duologue", __version__, settings.sign_in, published(self._retention), []),
+            traces=self.traces,
+            events=Events(self.db, self.hub, self.sessions, self.traces),
+            info=ServerInfo(
+                "duologue", __version__, settings.sign_in, published(self._retention), self._features()
+            ),
             check_ready=self.check_ready,
             verifications=self._verifications(),
-            sms_callbacks=self.sms_callbacks,
+            sms_callbacks=self.sms.callbacks if self.sms else None,
             simulator=self.provider if isinstance(self.provider, Simulator) else None,
             trusted_proxies=parse_networks(settings.trusted_proxies),
             public_url=settings.public_url.rstrip("/"),
         )
 
+    def _features(self) -> list[str]:
+        """What this server does that another may not."""
+        offered = {
+            "relay": self.sms is not None,
+            "sms_replies": self.provider is not None and self.provider.capabilities.inbound,
+            "traces": self.settings.trace_days > 0,
+        }
+        return [name for name, there in offered.items() if there]
+
     def _verifications(self) -> Verifications | None:
         """The rules for codes, if signing in takes one. Raises `ValueError` for settings that make no sense."""
         settings = self.settings
         simulated = isinstance(self.provider, Simulator)
-        # Simulated texts cost nothing.
-        budget = 0 if simulated else round(settings.sms_daily_budget * MILLION)
         policy = SmsPolicy(
             allowed=parse_countries(settings.sms_countries),
             denied=parse_countries(settings.sms_denied_countries),
-            daily_budget=budget,
+            daily_budget=daily_budget(settings, self.provider),
             prices=parse_prices(settings.sms_prices),
             trust_local=simulated,
         )
@@ -138,13 +158,17 @@ class Node:
         """Everything started, and stopped in the reverse order."""
         await self.bus.start(self.hub)
         await self.db.open(Publisher(self.bus, self.hub))
-        if self.provider and self.sms_callbacks:
-            await self.provider.start(self.sms_callbacks)
+        if self.provider and self.sms:
+            await self.provider.start(self.sms.callbacks)
         loops = [
             asyncio.create_task(trim_forever(self.db, now_ms, self._retention)),
-            asyncio.create_task(tidy_forever(self.db, now_ms, self._idle_after)),
-            asyncio.create_task(flush_forever(self._flush_sessions, self.receipts.flush)),
+            asyncio.create_task(
+                tidy_forever(self.db, now_ms, self._idle_after, max(1, self.settings.trace_days) * DAY)
+            ),
+            asyncio.create_task(flush_forever(_FLUSH, self._flush_sessions, self.receipts.flush)),
+            asyncio.create_task(flush_forever(_FLUSH_TRACES, self.traces.flush)),
             asyncio.create_task(self.desk.keep_alive()),
+            *(asyncio.create_task(loop) for loop in (self.sms.loops() if self.sms else ())),
         ]
         try:
             yield
@@ -152,9 +176,11 @@ class Node:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            if self.sms:
+                await self.sms.replies.close()
             if self.provider:
                 await self.provider.aclose()
-            await flush_once(self._flush_sessions, self.receipts.flush)
+            await flush_once(self._flush_sessions, self.receipts.flush, self.traces.flush)
             await self.db.close()
             await self.bus.close()
 

@@ -112,9 +112,51 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0,
             le=1e9,
-            description="What codes may cost in a day, in the currency of the prices; 0: no limit.",
+            description="What SMS may cost in a day, in the currency of the prices, of which messages may use 80 %;"
+            " 0: no limit.",
         ),
     ] = 20.0
+    sms_numbers: Annotated[
+        str,
+        Meta(
+            description="Service numbers, comma-separated, that messages come from and answers go to: with more of"
+            " them more chats keep one of their own on a phone. Empty: the provider's own sender."
+        ),
+    ] = ""
+    relay: Annotated[
+        Literal["off", "offline", "always"],
+        Meta(
+            description="When messages to users who chose nothing go on to their phone by SMS. `offline`: when no"
+            " device has acknowledged them in time."
+        ),
+    ] = "offline"
+    relay_delay: Annotated[
+        int,
+        Meta(ge=0, le=86400, description="Seconds that devices have to acknowledge a message before that."),
+    ] = 30
+    relay_unregistered: Annotated[
+        Literal["off", "invited", "everyone"],
+        Meta(
+            description="Whether messages go by SMS to numbers that nobody has signed in with. `invited`: one in a"
+            " chat, and more once it was answered."
+        ),
+    ] = "off"
+    relay_quiet_hours: Annotated[
+        str,
+        Meta(
+            description="When no phone is disturbed, in its own time: `22:00-08:00`. Messages wait. Empty: never."
+        ),
+    ] = ""
+    relay_sender_budget: Annotated[
+        float,
+        Meta(ge=0, le=1e9, description="What one sender's messages may cost in a day as SMS; 0: no limit."),
+    ] = 1.0
+    relay_valid_hours: Annotated[
+        int, Meta(ge=1, le=168, description="After so many hours a message is not sent by SMS any more.")
+    ] = 24
+    trace_days: Annotated[
+        int, Meta(ge=0, le=90, description="How long it can be told where a message was when; 0: not at all.")
+    ] = 3
     allowed_origins: Annotated[
         str,
         Meta(

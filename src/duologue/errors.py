@@ -64,6 +64,9 @@ CODES: Final[dict[str, ErrorCode]] = {
         "Pages of that origin may not open a socket here",
         "Serve the page from this server, or have the operator add its origin to `allowed_origins`.",
     ),
+    "not_sender": ErrorCode(
+        HTTPStatus.FORBIDDEN, "Only the sender may do this with a message", "Ask for one of your own."
+    ),
     "not_found": ErrorCode(
         HTTPStatus.NOT_FOUND,
         "There is no such thing, or it is not yours",

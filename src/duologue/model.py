@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -54,12 +54,24 @@ class Kind(IntEnum):
     SESSION_ENDED = 7
 
 
+class Relay(IntEnum):
+    """When messages to a user go on to its phone by SMS, as stored. Append only."""
+
+    OFF = 0
+    OFFLINE = 1
+    """When no device has acknowledged them in time."""
+    ALWAYS = 2
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A row as it was read. Never changed; times are epoch milliseconds."""
 
 
 class User(Record, frozen=True):
-    """Somebody known by a phone number; `registered_at` is None until its owner has signed in."""
+    """Somebody known by a phone number; `registered_at` is None until its owner has signed in.
+
+    `sms_relay` is None for whoever chose nothing: then the server's default holds.
+    """
 
     id: int
     phone: str | None
@@ -67,6 +79,7 @@ class User(Record, frozen=True):
     registered_at: int | None
     read_receipts: bool
     created_at: int
+    sms_relay: Relay | None = None
 
 
 class Session(Record, frozen=True):
@@ -108,6 +121,7 @@ class Message(Record, frozen=True):
     text: str
     reply_to: int
     sent_at: int
+    by_sms: bool = False
 
 
 class Chat(Record, frozen=True):
@@ -156,3 +170,24 @@ class Event(Record, frozen=True):
     b: int
     at: int
     body: Message | Receipt | Chat | User | Session
+
+
+HopName = Literal[
+    "accepted",
+    "committed",
+    "pushed",
+    "acknowledged",
+    "sms_due",
+    "sms_sent",
+    "sms_receipt",
+    "sms_cancelled",
+    "sms_failed",
+]
+
+
+class Step(Record, frozen=True):
+    """One hop of a message, and when (epoch ms); `detail` says which, or why."""
+
+    hop: HopName
+    at: int
+    detail: str = ""

@@ -14,6 +14,7 @@ from duologue.core.chats import Chats
 from duologue.core.events import notice_of
 from duologue.core.receipts import Acks, Receipts
 from duologue.core.sessions import Caller
+from duologue.core.traces import Traces
 from duologue.errors import ApiError, overloaded
 from duologue.model import Pair, User
 from duologue.storage.database import Database, Operation
@@ -54,7 +55,9 @@ class Reader:
     def __init__(self, store: Store, db: MoodyDatabase, user: User, pairs: list[Pair]) -> None:
         self.store, self.db, self.user, self.pairs = store, db, user, pairs
         self.chats = Chats(cast(Database, db), now_ms, limited=False)
-        self.receipts = Receipts(cast(Database, db), self.chats)
+        self.receipts = Receipts(
+            cast(Database, db), now_ms, self.chats, Traces(cast(Database, db), now_ms, kept=True)
+        )
         self.errors: list[ApiError] = []
         self.position = 0
         self._tasks: set[asyncio.Task[None]] = set()

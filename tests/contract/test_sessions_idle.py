@@ -201,11 +201,11 @@ async def test_nothing_is_kept_of_codes_and_allowances_that_are_over(store: Stor
         await store.db.write(begin, new_phone(), "::1", [], clock())
     await store.db.write(add, "old", 1, HOUR, clock())
     await store.db.write(add, "new", 1, DAY, clock())
-    assert await sweep_round(store.db, clock) == 0
+    assert await sweep_round(store.db, clock, DAY) == 0
     clock.pass_by(2 * HOUR)
-    assert await sweep_round(store.db, clock) == 4
+    assert await sweep_round(store.db, clock, DAY) == 4
     clock.pass_by(DAY)
-    assert await sweep_round(store.db, clock) == 1
+    assert await sweep_round(store.db, clock, DAY) == 1
 
 
 async def test_a_token_is_stored_as_its_hash_alone(store: Store, clock: Clock) -> None:

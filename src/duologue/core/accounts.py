@@ -12,7 +12,7 @@ from duologue.core.chats import MAX_ACTIVITY, Chats
 from duologue.core.phones import parse_phone
 from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
-from duologue.model import Chat, Message, Session, User
+from duologue.model import Chat, Message, Relay, Session, User
 from duologue.storage import accounts as store
 from duologue.storage import chats as chat_store
 from duologue.storage import messages as message_store
@@ -33,7 +33,10 @@ class SignedIn(msgspec.Struct, frozen=True, gc=False):
 class Accounts:
     """The rules for a user's own account."""
 
-    def __init__(self, db: Database, clock: Clock, sessions: Sessions, chats: Chats) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, sessions: Sessions, chats: Chats, relay_default: Relay = Relay.OFF
+    ) -> None:
+        self.relay_default = relay_default
         self._db = db
         self._clock = clock
         self._sessions = sessions
@@ -52,11 +55,23 @@ class Accounts:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
         return _present(await self._db.read(store.user_by_id, caller.user_id))
 
-    async def update(self, caller: Caller, display_name: str | None, *, read_receipts: bool | None) -> User:
+    async def update(
+        self,
+        caller: Caller,
+        display_name: str | None,
+        *,
+        read_receipts: bool | None = None,
+        sms_relay: Relay | None = None,
+    ) -> User:
         """Change what is given. Peers hear of a new name."""
         return _present(
             await self._db.write(
-                store.update_user, caller.user_id, display_name, self._clock(), read_receipts=read_receipts
+                store.update_user,
+                caller.user_id,
+                display_name,
+                self._clock(),
+                read_receipts=read_receipts,
+                sms_relay=sms_relay,
             )
         )
 

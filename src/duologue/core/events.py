@@ -11,6 +11,7 @@ import msgspec
 from prometheus_client import Counter
 
 from duologue.core.sessions import Caller, Sessions
+from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Event, Kind
 from duologue.protocol import render
@@ -56,10 +57,11 @@ class EventPage(msgspec.Struct, frozen=True, gc=False):
 class Events:
     """The rules for reading one's own log."""
 
-    def __init__(self, db: Database, hub: Hub, sessions: Sessions) -> None:
+    def __init__(self, db: Database, hub: Hub, sessions: Sessions, traces: Traces) -> None:
         self._db = db
         self._hub = hub
         self._sessions = sessions
+        self._traces = traces
         self._waiters: set[Waiter] = set()
         self._stopped = False
 
@@ -83,7 +85,9 @@ class Events:
             async with aclosing(self.follow(caller, after, limit, wait)) as pages:
                 async for page in pages:
                     return page
-        return await self._db.read(_read, caller.user_id, after, limit)
+        page = await self._db.read(_read, caller.user_id, after, limit)
+        self._traces.pushed(page.items)
+        return page
 
     async def follow(
         self, caller: Caller, after: int, limit: int, wait: float
@@ -99,6 +103,7 @@ class Events:
         try:
             while not self._stopped:
                 page = await self._next(waiter, caller, after, limit, wait)
+                self._traces.pushed(page.items)
                 yield page
                 after = page.next
         finally:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 from duologue.errors import ApiError
 
 _log = logging.getLogger(__name__)
 
-_EVERY: Final = 20.0
-
 Flush = Callable[[], Awaitable[None]]
 
 
-async def flush_forever(*flushes: Flush) -> None:
-    """The background loop."""
+async def flush_forever(every: float, *flushes: Flush) -> None:
+    """The background loop: `every` is in seconds."""
     while True:
-        await asyncio.sleep(_EVERY)
+        await asyncio.sleep(every)
         await flush_once(*flushes)
 
 

@@ -9,8 +9,10 @@ from typing import Final
 
 import msgspec
 
+from duologue.clock import Clock
 from duologue.core.chats import Chats
 from duologue.core.sessions import Caller
+from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Message, Pair
 from duologue.storage import chats as chat_store
@@ -18,6 +20,7 @@ from duologue.storage import messages as store
 from duologue.storage import receipts as receipt_store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Post, Posted, Tx, settle
+from duologue.storage.traces import Hop
 
 _log = logging.getLogger(__name__)
 
@@ -46,9 +49,11 @@ def explain(outcome: Exception) -> ApiError:
 class Messages:
     """The rules for messages."""
 
-    def __init__(self, db: Database, chats: Chats) -> None:
+    def __init__(self, db: Database, clock: Clock, chats: Chats, traces: Traces) -> None:
         self._db = db
+        self._clock = clock
         self._chats = chats
+        self._traces = traces
 
     async def send(
         self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None
@@ -76,7 +81,15 @@ class Messages:
         What one caller submits is stored in the order of the calls. Raises `ApiError` `overloaded`.
         """
         side = pair.side_of(caller.user_id)
-        self._db.append(Post(pair.chat_id, pair.low, pair.high, side, client_id, text, reply_to or 0), done)
+        post = Post(pair.chat_id, pair.low, pair.high, side, client_id, text, reply_to or 0)
+        self._db.append(post, partial(self._settled, done, self._clock()))
+
+    def _settled(self, done: Done, accepted_at: int, outcome: Posted | Exception) -> None:
+        if isinstance(outcome, Posted) and not outcome.replayed:
+            message = outcome.message
+            self._traces.note(message.chat_id, message.seq, Hop.ACCEPTED, accepted_at)
+            self._traces.note(message.chat_id, message.seq, Hop.COMMITTED, self._clock())
+        done(outcome)
 
     async def marks(self, caller: Caller, pair: Pair) -> tuple[int, int]:
         """How far the peer has got and, as far as it shows, read."""

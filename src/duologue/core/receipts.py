@@ -8,9 +8,11 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
+from duologue.clock import Clock
 from duologue.core.chats import Chats
 from duologue.core.messages import explain
 from duologue.core.sessions import Caller
+from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Kind, Pair
 from duologue.realtime.bus import Notice
@@ -18,6 +20,7 @@ from duologue.storage import events as event_store
 from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
+from duologue.storage.traces import Hop
 
 _ACK_STEP: Final = 1000
 _GIVEN: Final = 500
@@ -34,9 +37,11 @@ def mark_of(pair: Pair, user_id: int, *, delivered: int = 0, read: int = 0) -> M
 class Receipts:
     """The rules for marks: they only rise, so repeats and late arrivals are harmless."""
 
-    def __init__(self, db: Database, chats: Chats) -> None:
+    def __init__(self, db: Database, clock: Clock, chats: Chats, traces: Traces) -> None:
         self._db = db
+        self._clock = clock
         self._chats = chats
+        self._traces = traces
         self._acked: dict[int, int] = {}
 
     async def mark(self, mark: Mark) -> None:
@@ -50,7 +55,17 @@ class Receipts:
 
     def submit(self, mark: Mark, done: Done) -> None:
         """Queue a mark; `done` gets a `Marked` or an exception. Raises `ApiError` `overloaded`."""
-        self._db.append(mark, done)
+        self._db.append(mark, partial(self._settled, mark, done))
+
+    def _settled(self, mark: Mark, done: Done, outcome: Marked | Exception) -> None:
+        if isinstance(outcome, Marked) and outcome.changed:
+            seq = max(mark.delivered, mark.read)
+            self._traces.note(mark.chat_id, seq, Hop.ACKNOWLEDGED, self._clock())
+        done(outcome)
+
+    def pushed(self, notice: Notice) -> None:
+        """A device was given this event for the first time on its connection."""
+        self._traces.pushed((notice,))
 
     async def ack(self, caller: Caller, seq: int) -> None:
         """A device has everything up to `seq` of the caller's log: what that covers is delivered.
@@ -112,6 +127,8 @@ class Acks:
         """The device was given this event."""
         if notice.kind != Kind.MESSAGE_CREATED or notice.b:
             return
+        if notice.seq > self._unknown:
+            self._receipts.pushed(notice)
         if self._given is None:
             self._given = deque()
         elif len(self._given) >= _GIVEN:

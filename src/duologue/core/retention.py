@@ -11,7 +11,9 @@ from duologue.errors import ApiError
 from duologue.storage.accounts import end_sessions, idle_sessions
 from duologue.storage.database import Database
 from duologue.storage.events import trim_logs
+from duologue.storage.outbox import purge as purge_outbox
 from duologue.storage.quotas import purge_quotas
+from duologue.storage.traces import purge_traces
 from duologue.storage.verifications import purge_verifications
 
 _log = logging.getLogger(__name__)
@@ -58,22 +60,27 @@ async def expire_round(db: Database, clock: Clock, idle_after: int) -> int:
     return ended
 
 
-async def sweep_round(db: Database, clock: Clock) -> int:
-    """Forget verifications and quotas whose time is over; how many went."""
+async def sweep_round(db: Database, clock: Clock, traced_for: int) -> int:
+    """Forget verifications and quotas whose time is over, and traces older than `traced_for` (ms); how many went."""
     swept = 0
-    for purge in (purge_verifications, purge_quotas):
-        while gone := await db.write(purge, clock()):
+    for purge, age in (
+        (purge_verifications, 0),
+        (purge_quotas, 0),
+        (purge_traces, traced_for),
+        (purge_outbox, traced_for),
+    ):
+        while gone := await db.write(purge, clock() - age):
             swept += gone
             await asyncio.sleep(_BETWEEN_STEPS)
     return swept
 
 
-async def tidy_forever(db: Database, clock: Clock, idle_after: int) -> None:
-    """The background loop for what ends by itself: sessions left idle, codes, allowances. Hourly."""
+async def tidy_forever(db: Database, clock: Clock, idle_after: int, traced_for: int) -> None:
+    """The background loop for what ends by itself: sessions left idle, codes, allowances, traces. Hourly."""
     while True:
         try:
             ended = await expire_round(db, clock, idle_after)
-            await sweep_round(db, clock)
+            await sweep_round(db, clock, traced_for)
         except ApiError as fault:
             _log.warning("tidying waits: %s", fault)
         else:

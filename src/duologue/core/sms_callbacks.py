@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from prometheus_client import Counter
 
+from duologue.clock import Clock
+from duologue.core.replies import Replies
 from duologue.errors import ApiError
 from duologue.sms.failover import find
 from duologue.sms.provider import (
@@ -19,6 +21,8 @@ from duologue.sms.provider import (
     Provider,
     Receipt,
 )
+from duologue.storage import outbox
+from duologue.storage.database import Database, Tx
 
 _log = logging.getLogger(__name__)
 
@@ -31,8 +35,14 @@ _INBOUND: Final = Counter("duologue_sms_inbound_total", "Texts from handsets.", 
 class SmsCallbacks:
     """The `Sink` of every provider, and the door for those that call back over HTTP."""
 
-    def __init__(self, provider: Provider) -> None:
+    def __init__(
+        self, provider: Provider, db: Database, clock: Clock, replies: Replies, wake: Callable[[], None]
+    ) -> None:
         self._provider = provider
+        self._db = db
+        self._clock = clock
+        self._replies = replies
+        self._wake = wake
 
     async def accept(self, name: str, kind: CallbackKind, request: Callback) -> None:
         """A callback by HTTP.
@@ -60,7 +70,9 @@ class SmsCallbacks:
             await self.inbound(provider, source.parse_inbound(request))
 
     async def receipts(self, provider: str, receipts: Sequence[Receipt]) -> None:
-        """Count what the network says. Codes are not followed one by one: what matters is who redeems them."""
+        """Note what the network says. Codes are not followed one by one: what matters is who redeems them."""
+        await self._db.write(_record, provider, receipts, self._clock())
+        self._wake()
         for receipt in receipts:
             _RECEIPTS.labels(provider, receipt.state).inc()
             if receipt.state in ("undelivered", "failed"):
@@ -69,5 +81,23 @@ class SmsCallbacks:
                 )
 
     async def inbound(self, provider: str, messages: Sequence[InboundSms]) -> None:
-        """Nobody is written to by SMS yet, so an answer has no chat to land in. It is counted, never logged."""
-        _INBOUND.labels(provider).inc(len(messages))
+        """Take what phones wrote; never logged."""
+        for sms in messages:
+            await self._replies.take(provider, sms)
+            _INBOUND.labels(provider).inc()
+
+
+def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int) -> None:
+    for receipt in receipts:
+        known = outbox.record_receipt(
+            tx,
+            provider,
+            receipt.provider_id,
+            receipt.state,
+            receipt.part or 0,
+            receipt.event or "",
+            receipt.code or "",
+            now,
+        )
+        if known is not None:
+            outbox.fold(tx, known, now)

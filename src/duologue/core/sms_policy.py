@@ -25,7 +25,8 @@ ACQUAINTANCES_PER_NUMBER: Final = 12
 """Codes a day to one number, for networks that it has signed in from: strangers can't use them up."""
 _ADDRESS: Final = "address-"
 _NUMBER_BLOCK: Final = 4
-_BUDGET: Final = "sms-budget"
+BUDGET: Final = "sms-budget"
+"""The key of the day's money, which codes and the relay share."""
 _EVERYWHERE: Final = "001"
 _DEAREST: Final = 1_000
 _UNLIMITED: Final = 2**62
@@ -94,7 +95,7 @@ class SmsPolicy(msgspec.Struct, frozen=True):
             allowances.append(Quota(f"number-asker:{phone} {block}", ASKER_PER_NUMBER, DAY))
             allowances.append(Quota(f"number-day:{phone}", STRANGERS_PER_NUMBER, DAY))
         if self.daily_budget:
-            allowances.append(Quota(_BUDGET, self.daily_budget, DAY, cost))
+            allowances.append(Quota(BUDGET, self.daily_budget, DAY, cost))
         return allowances
 
 
@@ -148,7 +149,7 @@ def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
 
 def is_budget(quota: Quota) -> bool:
     """Whether it is the money that ran out."""
-    return quota.key == _BUDGET
+    return quota.key == BUDGET
 
 
 def is_given_back(quota: Quota, *, surely_not_sent: bool) -> bool:

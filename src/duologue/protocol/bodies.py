@@ -141,6 +141,12 @@ class StartVerification(Request):
     phone: Phone
 
 
+SmsRelay = Annotated[
+    Literal["off", "offline", "always"],
+    Meta(description="When messages go on to one's phone by SMS. `offline`: if no device has them in time."),
+]
+
+
 class UpdateMe(Request):
     """What to change of one's own profile and preferences; what is left out stays."""
 
@@ -148,6 +154,7 @@ class UpdateMe(Request):
     read_receipts: Annotated[bool, Meta(description="Whether peers see what one has read.")] | UnsetType = (
         UNSET
     )
+    sms_relay: SmsRelay | UnsetType = UNSET
 
 
 class OpenChat(Request):
@@ -192,6 +199,35 @@ class SendToPhone(Request):
     reply_to: Annotated[Seq | None, Meta(description="The seq of the message that this one answers.")] = None
 
 
+class Step(Body, frozen=True):
+    """One hop of a message."""
+
+    hop: Annotated[
+        Literal[
+            "accepted",
+            "committed",
+            "pushed",
+            "acknowledged",
+            "sms_due",
+            "sms_sent",
+            "sms_receipt",
+            "sms_cancelled",
+            "sms_failed",
+        ],
+        Meta(
+            description="`pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone."
+        ),
+    ]
+    at: Time
+    detail: Annotated[str, Meta(description="Which, or why; empty where there is nothing to add.")]
+
+
+class Trace(Body, frozen=True):
+    """Where a message has been, in the order of time."""
+
+    items: list[Step]
+
+
 class MoveMark(Request):
     """Everything up to this seq is read, or delivered."""
 
@@ -221,6 +257,7 @@ class Me(Body, frozen=True):
     display_name: DisplayName
     registered: Annotated[bool, Meta(description="Always true of oneself.")]
     read_receipts: Annotated[bool, Meta(description="Whether peers see what one has read.")]
+    sms_relay: SmsRelay
     created_at: Time
 
 

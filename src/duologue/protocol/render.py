@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
 
 from duologue import model
 from duologue.clock import rfc3339
-from duologue.model import Kind, encode_id
+from duologue.model import Kind, Relay, encode_id
 from duologue.protocol import bodies
 
 EVENT_TYPES: Final = {
@@ -58,7 +59,7 @@ def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
         reply_to=record.reply_to or None,
         reactions=[],
         status=status,
-        via="app",
+        via="sms" if record.by_sms else "app",
     )
 
 
@@ -67,14 +68,22 @@ def profile(user: model.User) -> bodies.Profile:
     return bodies.Profile(user_id(user.id), user.phone, user.display_name, user.registered_at is not None)
 
 
-def me(user: model.User) -> bodies.Me:
-    """One's own profile."""
+_RELAYS: Final[dict[Relay, bodies.SmsRelay]] = {
+    Relay.OFF: "off",
+    Relay.OFFLINE: "offline",
+    Relay.ALWAYS: "always",
+}
+
+
+def me(user: model.User, relay_default: Relay) -> bodies.Me:
+    """One's own profile; `relay_default` holds for whoever chose nothing."""
     return bodies.Me(
         id=user_id(user.id),
         phone=user.phone,
         display_name=user.display_name,
         registered=user.registered_at is not None,
         read_receipts=user.read_receipts,
+        sms_relay=_RELAYS[relay_default if user.sms_relay is None else user.sms_relay],
         created_at=rfc3339(user.created_at),
     )
 
@@ -110,6 +119,11 @@ def chat(record: model.Chat) -> bodies.Chat:
         blocked=False,
         updated_at=rfc3339(last.sent_at if last else record.created_at),
     )
+
+
+def trace(steps: Sequence[model.Step]) -> bodies.Trace:
+    """Where a message has been."""
+    return bodies.Trace([bodies.Step(step.hop, rfc3339(step.at), step.detail) for step in steps])
 
 
 def event(record: model.Event) -> bytes:

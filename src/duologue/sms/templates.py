@@ -47,7 +47,7 @@ def code_text(code: str, *, app: str, to: str, language: str | None = None, doma
     else (WICG "Origin-bound one-time codes delivered via SMS"). Raises `ValueError` for a domain with a port,
     a path or a capital letter: such a line would bind to nothing.
     """
-    text = _TEXTS[_choose(language, to)].format(app=app, code=code)
+    text = _TEXTS[language_of(to, language)].format(app=app, code=code)
     if domain is None:
         return text
     if not _HOST.fullmatch(domain):
@@ -55,7 +55,8 @@ def code_text(code: str, *, app: str, to: str, language: str | None = None, doma
     return f"{text}\n@{domain} #{code}"
 
 
-def _choose(language: str | None, to: str) -> str:
+def language_of(to: str, language: str | None = None) -> str:
+    """The one of our languages to write to a phone in: the one asked for, or that of its country, or English."""
     asked = (language or "").replace("_", "-").split("-")[0].lower()
     if asked in _TEXTS:
         return asked

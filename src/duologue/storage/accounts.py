@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from duologue.model import Kind, Session, User, new_id
+from duologue.model import Kind, Relay, Session, User, new_id
 from duologue.storage.database import Tx, UniqueViolation
 from duologue.storage.events import NewEvent, append_events
 
-USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at"
+USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay"
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
 PEERS_TOLD: Final = 1_000
 """How many of a user's chats, most recently active first, hear of a change to its profile."""
@@ -21,8 +21,9 @@ _ALWAYS: Final = 2**62
 
 def load_user(row: Sequence[Any]) -> User:
     """A user from its `USER_COLUMNS`."""
-    user_id, phone, display_name, registered_at, read_receipts, created_at = row
-    return User(user_id, phone, display_name, registered_at, bool(read_receipts), created_at)
+    user_id, phone, display_name, registered_at, read_receipts, created_at, chosen = row
+    relay = None if chosen is None else Relay(chosen)
+    return User(user_id, phone, display_name, registered_at, bool(read_receipts), created_at, relay)
 
 
 def user_by_phone(tx: Tx, phone: str) -> User | None:
@@ -125,7 +126,13 @@ def tell_profile(tx: Tx, user: User, now: int) -> None:
 
 
 def update_user(
-    tx: Tx, user_id: int, display_name: str | None, now: int, *, read_receipts: bool | None
+    tx: Tx,
+    user_id: int,
+    display_name: str | None,
+    now: int,
+    *,
+    read_receipts: bool | None = None,
+    sms_relay: Relay | None = None,
 ) -> User | None:
     """Change what is given; the user as it is then, or None if it was deleted meanwhile."""
     tx.lock_logs()
@@ -133,10 +140,12 @@ def update_user(
     if before is None or before.phone is None:
         return None
     tx.run(
-        "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts WHERE id = :user_id",
+        "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts, sms_relay = :sms_relay"
+        " WHERE id = :user_id",
         user_id=user_id,
         display_name=before.display_name if display_name is None else display_name,
         read_receipts=before.read_receipts if read_receipts is None else read_receipts,
+        sms_relay=before.sms_relay if sms_relay is None else sms_relay,
     )
     user = _reload(tx, user_id)
     if user.display_name != before.display_name:
@@ -154,13 +163,14 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
     tx.lock_logs()
     ended = [row[0] for row in tx.all("SELECT id FROM sessions WHERE user_id = :user_id", user_id=user_id)]
     tx.run(
-        "UPDATE users SET phone = NULL, display_name = '', registered_at = NULL, deleted_at = :now"
+        "UPDATE users SET phone = NULL, display_name = '', registered_at = NULL, sms_relay = NULL,"
+        " deleted_at = :now"
         " WHERE id = :user_id",
         user_id=user_id,
         now=now,
     )
     tell_profile(tx, _reload(tx, user_id), now)
-    for table in ("sessions", "events", "logs"):
+    for table in ("sessions", "events", "logs", "relay_alarms", "sms_pairs"):
         tx.run(f"DELETE FROM {table} WHERE user_id = :user_id", user_id=user_id)
     return ended
 

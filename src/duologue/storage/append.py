@@ -9,14 +9,15 @@ from collections.abc import Sequence
 
 from duologue.model import Message
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, events, messages
-from duologue.storage.database import Row, Tx
+from duologue.storage.database import RelayRule, Row, Tx
 from duologue.storage.events import insert_events
 from duologue.storage.messages import pack_client_id
 from duologue.storage.receipts import raise_marks
+from duologue.storage.relay import raise_alarms
 
 
-def append(tx: Tx, batch: Batch) -> Numbers:
-    """Store a batch.
+def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Numbers:
+    """Store a batch, with the alarms of the `relay` if there is one.
 
     Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there.
     """
@@ -28,6 +29,8 @@ def append(tx: Tx, batch: Batch) -> Numbers:
     moved, out_of_range, moves = _raise_marks(tx, batch)
     numbers = Numbers(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
     insert_events(tx, events(batch, numbers, stored))
+    if relay:
+        raise_alarms(tx, batch, chats, relay)
     return numbers
 
 
@@ -103,7 +106,7 @@ def _insert_messages(tx: Tx, batch: Batch, stored: Sequence[Message]) -> None:
                 message.high_count,
                 message.reply_to,
                 message.sent_at,
-                pack_client_id(message.client_id),
+                pack_client_id(post.client_id, by_sms=post.by_sms),
                 message.text,
             )
             for post, message in zip(batch.posts, stored, strict=True)

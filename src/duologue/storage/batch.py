@@ -73,6 +73,15 @@ class Batch:
             self.tops.append({})
         return index
 
+    def firsts(self) -> list[tuple[int, int, int]]:
+        """For each recipient in each chat its first message of the batch: user, chat, and seq within the batch."""
+        firsts: dict[tuple[int, int], int] = {}
+        for post, chat, low, high, counts in zip(
+            self.posts, self.chat_of, self.low_of, self.high_of, self.counts, strict=True
+        ):
+            firsts.setdefault((low if post.side else high, chat), counts[0])
+        return [(user, chat, seq) for (user, chat), seq in firsts.items()]
+
     def raised(self, user: int, top_before: int) -> list[tuple[int, int]]:
         """The chats that this batch moves in a user's list, each with its event's offset.
 
@@ -127,6 +136,7 @@ def messages(batch: Batch, chats: Sequence[tuple[int, int, int]]) -> list[Messag
                 post.text,
                 post.reply_to,
                 batch.now,
+                post.by_sms,
             )
         )
     return stored

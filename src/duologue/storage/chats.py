@@ -140,9 +140,9 @@ def _load(row: Sequence[Any]) -> Chat:
     return Chat(
         id=chat_id,
         user_id=user_id,
-        peer=load_user(row[18:24]),
+        peer=load_user(row[18:25]),
         last_seq=last_seq,
-        last_message=load(pair, row[24:]) if row[24] is not None else None,
+        last_message=load(pair, row[25:]) if row[25] is not None else None,
         unread=(high_count if user_id == low else low_count) - read_count,
         delivered=delivered,
         read=read,

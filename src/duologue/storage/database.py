@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from duologue.model import Event, Message
+from duologue.model import Event, Message, Relay
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,6 +58,17 @@ class Tx(Protocol):
         ...
 
 
+class RelayRule(msgspec.Struct, frozen=True, gc=False):
+    """When messages are to be looked at for the relay: `delay` is in milliseconds.
+
+    `default` is for users who chose nothing, `unregistered` for numbers that nobody has signed in with.
+    """
+
+    default: Relay
+    unregistered: Relay
+    delay: int
+
+
 class Post(msgspec.Struct, frozen=True, gc=False):
     """A message to be appended to a chat by one of its sides (0: `low`, 1: `high`)."""
 
@@ -68,6 +79,7 @@ class Post(msgspec.Struct, frozen=True, gc=False):
     client_id: str
     text: str
     reply_to: int
+    by_sms: bool = False
 
 
 class Posted(msgspec.Struct, frozen=True, gc=False):

@@ -9,7 +9,7 @@ from typing import Final
 
 from duologue.clock import Clock
 from duologue.storage import sqlite
-from duologue.storage.database import Database
+from duologue.storage.database import Database, RelayRule
 from duologue.storage.migrate import Migration
 
 _SQLITE: Final = "sqlite:///"
@@ -26,12 +26,12 @@ def is_database_url(url: str) -> bool:
     return url.startswith((_SQLITE, *_POSTGRES))
 
 
-def make_database(url: str, clock: Clock) -> Database:
-    """The store behind a URL, not yet opened."""
+def make_database(url: str, clock: Clock, relay: RelayRule | None = None) -> Database:
+    """The store behind a URL, not yet opened. With a `relay` rule, messages raise its alarms."""
     path = sqlite_path(url)
-    database: Database = (
-        sqlite.SqliteDatabase(path, clock) if path else _postgres().PostgresDatabase(url, clock)
-    )
+    if path:
+        return sqlite.SqliteDatabase(path, clock, relay)
+    database: Database = _postgres().PostgresDatabase(url, clock, relay)
     return database
 
 

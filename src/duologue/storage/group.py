@@ -35,11 +35,12 @@ class Group:
 
     def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
         """The outcome of each operation, in order. Raises `Unavailable`."""
-        posts: dict[tuple[int, int, str], list[int]] = {}
+        posts: dict[tuple[int, int, str, bool], list[int]] = {}
         marks: dict[tuple[int, int], list[int]] = {}
         for index, operation in enumerate(operations):
             if isinstance(operation, Post):
-                posts.setdefault((operation.chat_id, operation.side, operation.client_id), []).append(index)
+                key = (operation.chat_id, operation.side, operation.client_id, operation.by_sms)
+                posts.setdefault(key, []).append(index)
             else:
                 marks.setdefault((operation.chat_id, operation.side), []).append(index)
         firsts = [operations[indexes[0]] for indexes in posts.values()]

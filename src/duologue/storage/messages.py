@@ -11,13 +11,18 @@ from duologue.model import Message, Pair
 from duologue.storage.database import Post, Tx
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_UUID_MARK, _TEXT_MARK = b"\x01", b"\x00"
+_TEXT_MARK, _UUID_MARK, _SMS_MARK = b"\x00", b"\x01", b"\x02"
 
 COLUMNS = "seq, side, low_count, high_count, client_id, text, reply_to, sent_at"
 
 
-def pack_client_id(client_id: str) -> bytes:
-    """The stored form: a canonical UUID takes 17 bytes instead of 36, in the row and in its index."""
+def pack_client_id(client_id: str, *, by_sms: bool) -> bytes:
+    """The stored form: a canonical UUID takes 17 bytes instead of 36, in the row and in its index.
+
+    What came in by SMS is told by its mark, so no client can take such a key for its own.
+    """
+    if by_sms:
+        return _SMS_MARK + client_id.encode()
     if _CANONICAL_UUID.fullmatch(client_id):
         return _UUID_MARK + bytes.fromhex(client_id.replace("-", ""))
     return _TEXT_MARK + client_id.encode()
@@ -31,10 +36,11 @@ def unpack_client_id(packed: bytes) -> str:
 
 def load(pair: Pair, row: Sequence[Any]) -> Message:
     """A message from its `COLUMNS`."""
-    seq, side, low_count, high_count, client_id, text, reply_to, sent_at = row
+    seq, side, low_count, high_count, packed, text, reply_to, sent_at = row
     sender = pair.high if side else pair.low
+    client_id, by_sms = unpack_client_id(packed), packed[:1] == _SMS_MARK
     return Message(
-        pair.chat_id, seq, sender, low_count, high_count, unpack_client_id(client_id), text, reply_to, sent_at
+        pair.chat_id, seq, sender, low_count, high_count, client_id, text, reply_to, sent_at, by_sms
     )
 
 
@@ -44,7 +50,7 @@ def find_post(tx: Tx, post: Post) -> Message | None:
         f"SELECT {COLUMNS} FROM messages WHERE chat_id = :chat_id AND side = :side AND client_id = :client_id",
         chat_id=post.chat_id,
         side=post.side,
-        client_id=pack_client_id(post.client_id),
+        client_id=pack_client_id(post.client_id, by_sms=post.by_sms),
     )
     return load(Pair(post.chat_id, post.low, post.high), row) if row else None
 

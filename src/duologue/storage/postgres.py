@@ -18,7 +18,7 @@ from duologue.clock import Clock
 from duologue.errors import overloaded
 from duologue.model import Event, Message
 from duologue.storage.batch import Batch, Numbers
-from duologue.storage.database import Done, Listener, Operation, Post, Row, Tx, UniqueViolation
+from duologue.storage.database import Done, Listener, Operation, Post, RelayRule, Row, Tx, UniqueViolation
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
@@ -145,9 +145,10 @@ def _persist(link: Link, work: Callable[[psycopg.Connection[Any]], T], lost: Cal
 class PostgresDatabase:
     """`Database` on PostgreSQL; any number of nodes share one."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
+    def __init__(self, url: str, clock: Clock, relay: RelayRule | None = None) -> None:
         self._url = url
         self._clock = clock
+        self._relay = relay
         self._closing = threading.Event()
         self._link = Link(url, self._closing)
         self._order = threading.Lock()
@@ -239,7 +240,7 @@ class PostgresDatabase:
 
     def _store(self, batch: Batch) -> Numbers:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
-        return _persist(self._link, partial(append, batch=batch), self._doubt)
+        return _persist(self._link, partial(append, batch=batch, relay=self._relay), self._doubt)
 
     def _find(self, post: Post) -> Message | None:
         return _persist(self._link, lambda connection: find_post(PostgresTx(connection), post), self._doubt)

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.errors import UniqueViolation as PgUniqueViolation
 
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers
-from duologue.storage.database import UniqueViolation
+from duologue.storage.database import RelayRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
 
 _CALL: Final = (
@@ -19,19 +19,20 @@ _CALL: Final = (
     " %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::bytea[], %s::text[],"
     " %s::int[], %s::int[], %s::int[], %s::int[],"
     " %s::int[], %s::bigint[], %s::int[], %s::bool[],"
-    " %s::int[], %s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[])"
+    " %s::int[], %s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[],"
+    " %s::int[], %s::int[], %s::int[], %s::int, %s::int, %s::bigint)"
 )
 _NO_SUCH_CHAT: Final = "DU001"
 
 
-def append(connection: psycopg.Connection[Any], batch: Batch) -> Numbers:
-    """Store a batch as one statement, which is one transaction.
+def append(connection: psycopg.Connection[Any], batch: Batch, relay: RelayRule | None = None) -> Numbers:
+    """Store a batch as one statement, which is one transaction, with the alarms of the `relay` if there is one.
 
     Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
     it isn't there, and `psycopg.Error`; nothing is stored then.
     """
     try:
-        row = connection.execute(_CALL, _parameters(batch), prepare=True).fetchone()
+        row = connection.execute(_CALL, _parameters(batch, relay), prepare=True).fetchone()
     except PgUniqueViolation as fault:
         raise UniqueViolation from fault
     except psycopg.Error as fault:
@@ -42,13 +43,15 @@ def append(connection: psycopg.Connection[Any], batch: Batch) -> Numbers:
     return _numbers(row)
 
 
-def _parameters(batch: Batch) -> list[Any]:
+def _parameters(batch: Batch, relay: RelayRule | None) -> list[Any]:
     tops = [
         (user + 1, chat_id, offset, len(chats) == 1)
         for user, chats in enumerate(batch.tops)
         for chat_id, offset in chats.items()
     ]
     posts, marks = batch.posts, batch.marks
+    alarms = batch.firsts() if relay else []
+    rule = (relay.default, relay.unregistered, relay.delay) if relay else (0, 0, 0)
     return [
         batch.now,
         _array(batch.chat_ids),
@@ -60,7 +63,7 @@ def _parameters(batch: Batch) -> list[Any]:
         *(_array(counts[column] for counts in batch.counts) for column in range(3)),
         _array(post.side for post in posts),
         _array(post.reply_to for post in posts),
-        [pack_client_id(post.client_id) for post in posts],
+        [pack_client_id(post.client_id, by_sms=post.by_sms) for post in posts],
         [post.text for post in posts],
         _array(index + 1 for index in batch.low_of),
         _array(offset[0] for offset in batch.offsets),
@@ -73,6 +76,10 @@ def _parameters(batch: Batch) -> list[Any]:
         _array(mark.side for mark in marks),
         _array(mark.delivered for mark in marks),
         _array(mark.read for mark in marks),
+        _array(user + 1 for user, _, _ in alarms),
+        _array(chat + 1 for _, chat, _ in alarms),
+        _array(seq for _, _, seq in alarms),
+        *map(int, rule),
     ]
 
 

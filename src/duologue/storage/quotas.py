@@ -39,6 +39,17 @@ def take(tx: Tx, quotas: Sequence[Quota], now: int) -> None:
             raise QuotaExceeded(quota, ends_at)
 
 
+def try_take(tx: Tx, quotas: Sequence[Quota], now: int) -> Quota | None:
+    """Use all of these; or none, and say which one stands in the way."""
+    taken = []
+    for quota in sorted(quotas, key=lambda quota: quota.key):
+        taken.append(quota)
+        if add(tx, quota.key, quota.cost, quota.window, now)[0] > quota.limit:
+            give_back(tx, taken, now)
+            return quota
+    return None
+
+
 def add(tx: Tx, key: str, cost: int, window: int, now: int) -> tuple[int, int]:
     """Count a use, in a new window if the last one is over; what is used in it then, and when it ends."""
     row = tx.one(

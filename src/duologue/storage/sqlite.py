@@ -17,7 +17,7 @@ from duologue.errors import overloaded
 from duologue.model import Event
 from duologue.storage.append import append
 from duologue.storage.batch import Batch, Numbers
-from duologue.storage.database import Done, Listener, Operation, Row, Tx, UniqueViolation, settle
+from duologue.storage.database import Done, Listener, Operation, RelayRule, Row, Tx, UniqueViolation, settle
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, pending
@@ -123,9 +123,10 @@ def _explained(fault: sqlite3.IntegrityError) -> Exception:
 class SqliteDatabase:
     """`Database` in one file. Several processes may open it; SQLite's lock orders their writers."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
+    def __init__(self, path: Path, clock: Clock, relay: RelayRule | None = None) -> None:
         self._path = path
         self._clock = clock
+        self._relay = relay
         self._writer = Writer(
             "sqlite-writer",
             self._commit,
@@ -178,7 +179,7 @@ class SqliteDatabase:
         return events
 
     def _apply(self, tx: SqliteTx, units: Sequence[Unit]) -> list[Event]:
-        group = Group(partial(_store, tx), partial(find_post, tx), self._clock)
+        group = Group(partial(_store, tx, self._relay), partial(find_post, tx), self._clock)
         posted = [unit for unit in units if isinstance(unit.work, Operation)]
         for unit, outcome in zip(posted, group.commit([unit.work for unit in posted]), strict=True):
             unit.result = outcome
@@ -188,10 +189,10 @@ class SqliteDatabase:
         return group.events + tx.emitted
 
 
-def _store(tx: SqliteTx, batch: Batch) -> Numbers:
+def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Numbers:
     try:
         with tx.savepoint():
-            return append(tx, batch)
+            return append(tx, batch, relay)
     except sqlite3.OperationalError as fault:
         raise Unavailable from fault
 

@@ -18,7 +18,7 @@ from duologue.core.accounts import Accounts, SignedIn
 from duologue.core.sessions import Caller, Sessions
 from duologue.core.verifications import SENDS, Verifications
 from duologue.errors import ApiError
-from duologue.model import decode_id, encode_id
+from duologue.model import Relay, decode_id, encode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
 from duologue.web.problems import rate_limit
@@ -94,7 +94,7 @@ async def sign_in(
     return bodies.SignedIn(
         token=signed.token,
         session=render.session(signed.session, signed.session.id),
-        user=render.me(signed.user),
+        user=render.me(signed.user, accounts.relay_default),
         new_user=signed.new_user,
     )
 
@@ -148,7 +148,7 @@ async def end_other_sessions(caller: NamedDependency[Caller], sessions: NamedDep
 @get("/v1/me", tags=["Account"], responses=errors())
 async def get_me(caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]) -> bodies.Me:
     """Get one's own profile and preferences."""
-    return render.me(await accounts.me(caller))
+    return render.me(await accounts.me(caller), accounts.relay_default)
 
 
 @patch("/v1/me", tags=["Account"], responses=errors(body=True))
@@ -161,7 +161,9 @@ async def update_me(
     """
     name = None if data.display_name is UNSET else data.display_name
     receipts = None if data.read_receipts is UNSET else data.read_receipts
-    return render.me(await accounts.update(caller, name, read_receipts=receipts))
+    relay = None if data.sms_relay is UNSET else Relay[data.sms_relay.upper()]
+    user = await accounts.update(caller, name, read_receipts=receipts, sms_relay=relay)
+    return render.me(user, accounts.relay_default)
 
 
 @delete("/v1/me", tags=["Account"], responses=errors())
@@ -183,7 +185,7 @@ async def export_me(
     user = await accounts.me(caller)
     live = await sessions.live(caller.user_id)
     head = {
-        "user": render.me(user),
+        "user": render.me(user, accounts.relay_default),
         "sessions": [render.session(session, caller.session_id) for session in live],
     }
     return Stream(_export(msgspec.json.encode(head), caller, accounts), media_type="application/json")

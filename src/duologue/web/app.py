@@ -21,6 +21,7 @@ from duologue.core.messages import Messages
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications
 from duologue.protocol.bodies import ServerInfo
 from duologue.sms.simulator import Simulator
@@ -36,6 +37,7 @@ from duologue.web import (
     receipts,
     server,
     simulator,
+    traces,
 )
 from duologue.web.problems import HEADERS, handle
 from duologue.web.request import (
@@ -53,6 +55,7 @@ _HANDLERS: Final[list[Any]] = [
     *chats.HANDLERS,
     *messages.HANDLERS,
     *receipts.HANDLERS,
+    *traces.HANDLERS,
     *events.HANDLERS,
     *callbacks.HANDLERS,
     *simulator.HANDLERS,
@@ -72,6 +75,7 @@ class Services(msgspec.Struct, frozen=True):
     chats: Chats
     messages: Messages
     receipts: Receipts
+    traces: Traces
     events: Events
     info: ServerInfo
     check_ready: Callable[[], Awaitable[None]]
@@ -86,7 +90,7 @@ def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The ASGI application over these services."""
     dependencies = {
         name: _given(getattr(services, name))
-        for name in ("sessions", "accounts", "chats", "messages", "receipts", "events")
+        for name in ("sessions", "accounts", "chats", "messages", "receipts", "traces", "events")
     }
     dependencies["caller"] = Provide(provide_caller, sync_to_thread=False)
     dependencies["address"] = Provide(provide_address, sync_to_thread=False)

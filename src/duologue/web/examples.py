@@ -21,6 +21,7 @@ _ANA: Final = bodies.Me(
     display_name="Ana",
     registered=True,
     read_receipts=True,
+    sms_relay="offline",
     created_at="2026-11-02T18:04:11.870Z",
 )
 _BEN: Final = bodies.Profile(

@@ -307,7 +307,7 @@ class Connection:
         desk.presence.arrive(caller.user_id, self)
         self.say(
             frames.Ready(
-                user=render.me(user),
+                user=render.me(user, self.desk.accounts.relay_default),
                 session_id=render.session_id(caller.session_id),
                 latest=head.last_seq,
                 heartbeat=HEARTBEAT,

@@ -16,6 +16,8 @@ CREATE FUNCTION duologue_append(
     top_of INTEGER[], top_chats BIGINT[], top_offsets INTEGER[], top_single BOOLEAN[],
     mark_owner_of INTEGER[], mark_peer_of INTEGER[], mark_chats BIGINT[], mark_sides INTEGER[],
     mark_delivered INTEGER[], mark_read INTEGER[],
+    alarm_of INTEGER[], alarm_chat_of INTEGER[], alarm_seqs INTEGER[],
+    relay_default INTEGER, relay_unregistered INTEGER, relay_delay BIGINT,
     OUT chat_seqs INTEGER[], OUT chat_low_counts INTEGER[], OUT chat_high_counts INTEGER[],
     OUT user_seqs INTEGER[],
     OUT mark_states INTEGER[], OUT marks_delivered INTEGER[], OUT marks_read INTEGER[],
@@ -132,6 +134,21 @@ BEGIN
         FROM unnest(top_of, top_chats, top_offsets, top_single) i (u, chat, o, single)
         WHERE m.user_id = user_ids[i.u] AND m.chat_id = i.chat
             AND NOT (i.single AND tops_before[i.u] = i.chat);
+    END IF;
+
+    IF cardinality(alarm_of) > 0 THEN
+        INSERT INTO relay_alarms (user_id, chat_id, due_at, seq)
+        SELECT w.id, chat_ids[w.c], now_ms + CASE WHEN w.policy = 2 THEN 0 ELSE relay_delay END,
+            chat_seqs[w.c] + w.s
+        FROM (
+            SELECT u.id, i.c, i.s,
+                CASE WHEN u.registered_at IS NULL THEN relay_unregistered
+                     ELSE coalesce(u.sms_relay, relay_default) END AS policy
+            FROM unnest(alarm_of, alarm_chat_of, alarm_seqs) i (u, c, s)
+            JOIN users u ON u.id = user_ids[i.u] AND u.phone IS NOT NULL
+        ) w
+        WHERE w.policy > 0
+        ON CONFLICT (user_id, chat_id) DO NOTHING;
     END IF;
 
     IF cardinality(mark_chats) > 0 THEN

@@ -1,0 +1,261 @@
+"""The relay: what no device acknowledged in time goes on to its recipient's phone by SMS.
+
+A background loop on every node. Each round looks at the alarms that are due, leases what is in the outbox, hands it
+to the provider, and writes down what came of that. Whatever dies in between is taken up again once its lease is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import msgspec
+from prometheus_client import Counter
+
+from duologue.clock import HOUR, MINUTE, SECOND, Clock
+from duologue.core.receipts import mark_of
+from duologue.core.relay_policy import RelayPolicy, spent_reason
+from duologue.errors import ApiError
+from duologue.model import Pair, Relay, User, encode_id
+from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
+from duologue.storage import outbox, pairs, quotas, relay
+from duologue.storage.accounts import user_by_id
+from duologue.storage.batch import NoSuchChat, OutOfRange
+from duologue.storage.chats import pair_of
+from duologue.storage.database import Database, Marked, RelayRule, Tx, settle
+from duologue.storage.messages import page_after
+from duologue.storage.outbox import Outgoing, State
+from duologue.storage.pairs import Line
+from duologue.storage.quotas import Quota
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_OUTCOMES: Final = Counter("duologue_relay_total", "Relayed messages, by what became of them.", ["outcome"])
+_PAUSE: Final = 0.5
+"""Seconds between looks at the outbox."""
+_TROUBLE: Final = 5.0
+_LEASE: Final = 2 * MINUTE
+"""Longer than any provider takes: an SMS under way mustn't be taken up by another node."""
+_AT_ONCE: Final = 32
+_FIRST_RETRY: Final = 5 * SECOND
+_LONGEST_RETRY: Final = 10 * MINUTE
+_UNKNOWN_RETRY: Final = MINUTE
+"""At the least, before an SMS that may have been sent is sent again: time for its receipt, or for an ack."""
+_GRACE: Final = 5.0
+"""Seconds that what is being sent gets at the end: a provider that isn't heard out may be asked twice."""
+
+
+class Text(msgspec.Struct, frozen=True):
+    """An SMS that is to be sent now, and what was taken for it."""
+
+    row: Outgoing
+    sms: OutgoingSms
+    line: Line
+    taken: list[Quota]
+
+
+class Round(msgspec.Struct, frozen=True):
+    """What one look at the outbox gave: texts to send, and arrivals whose sender is to be told."""
+
+    texts: list[Text]
+    arrived: list[tuple[Outgoing, Pair, int]]
+
+
+class RelayLoop:
+    """Sees to alarms and outbox, on behalf of all nodes together."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        provider: Provider,
+        rule: RelayRule,
+        policy: RelayPolicy,
+        *,
+        valid_for: int = 24 * HOUR,
+        callback_base: str | None = None,
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._provider = provider
+        self._rule = rule
+        self._policy = policy
+        self._valid_for = valid_for
+        self._callback_base = callback_base
+        self._woken = asyncio.Event()
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """There may be something to do already."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """The background loop. Cancelled, it lets what is being sent come to its end, within bounds."""
+        try:
+            while True:
+                try:
+                    await self.round()
+                except ApiError as fault:
+                    _log.warning("the relay waits: %s", fault)
+                    await asyncio.sleep(_TROUBLE)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE):
+                        await self._woken.wait()
+        finally:
+            if self._sending:
+                await asyncio.wait(self._sending, timeout=_GRACE)
+
+    async def round(self) -> None:
+        """Do all there is to do now. Raises `ApiError` `overloaded`."""
+        self._woken.clear()
+        now = self._clock()
+        alarms, open_rows = await self._db.read(relay.anything_due, now)
+        while alarms:
+            seen = await self._db.write(relay.answer_alarms, self._rule, self._valid_for, self._clock())
+            alarms, open_rows = seen > 0, True
+        while open_rows and (room := _AT_ONCE - len(self._sending)) > 0:
+            found = await self._db.write(self._take, self._clock(), room)
+            for row, pair, seq in found.arrived:
+                await self._tell_arrival(row, pair, seq)
+            for text in found.texts:
+                self._spawn(self._send(text))
+            open_rows = bool(found.texts or found.arrived)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        # What stands behind it in its chat may go now.
+        task.add_done_callback(lambda _: self.wake())
+
+    # Under the lease: decide about each row.
+
+    def _take(self, tx: Tx, now: int, limit: int) -> Round:
+        texts, arrived = [], []
+        for row in outbox.lease(tx, now, now + _LEASE, limit):
+            pair = pair_of(tx, row.user_id, row.chat_id)
+            if pair and row.state is State.ARRIVED:
+                arrived.append((row, pair, outbox.arrived_up_to(tx, row)))
+            elif pair and (text := self._decide(tx, row, pair, now)):
+                texts.append(text)
+        return Round(texts, arrived)
+
+    def _decide(self, tx: Tx, row: Outgoing, pair: Pair, now: int) -> Text | None:
+        """The text to send, or None once the row is put off or ended."""
+        user, sender = user_by_id(tx, row.user_id), user_by_id(tx, pair.peer_of(row.user_id))
+        assert user is not None
+        assert sender is not None
+        if reason := self._objection(tx, row, pair, user):
+            outbox.end(tx, row, State.CANCELLED, reason, now)
+            return None
+        if now >= row.expires_at:
+            outbox.end(tx, row, State.DEAD, "expired", now)
+            return None
+        assert user.phone is not None
+        if (until := self._policy.quiet_until(user.phone, now)) is not None:
+            outbox.put_off(tx, row, until, "quiet_hours")
+            return None
+        line = pairs.line_of(tx, user.id, row.chat_id, self._policy.lines, now)
+        [message] = page_after(tx, pair, row.seq - 1, 1)
+        text = self._policy.text(sender, user, message.text, line)
+        taken = self._policy.quotas(sender.id, user.phone, text)
+        if over := quotas.try_take(tx, taken, now):
+            outbox.end(tx, row, State.DEAD, spent_reason(over), now)
+            return None
+        sms = OutgoingSms(
+            to=user.phone,
+            text=text,
+            reference=encode_id("rly", row.id),
+            sender=line.service or None,
+            valid_for=max(60, (row.expires_at - now) / SECOND),
+            callback_base=self._callback_base,
+        )
+        return Text(row, sms, line, taken)
+
+    def _objection(self, tx: Tx, row: Outgoing, pair: Pair, user: User) -> str | None:
+        """Why this message is not, or no longer, to go to this user's phone."""
+        wish = relay.policy_of(user, self._rule)
+        if user.phone is None:
+            return "account_deleted"
+        if wish is Relay.OFF:
+            return "switched_off"
+        if wish is not Relay.ALWAYS and relay.delivered_to(tx, user.id, row.chat_id) >= row.seq:
+            return "acknowledged"
+        if pairs.opted_out(tx, user.phone):
+            return "opted_out"
+        if self._policy.invite_once and user.registered_at is None and relay.is_unanswered(tx, row, pair):
+            return "not_answered_yet"
+        return None
+
+    # Outside of any transaction: the provider.
+
+    async def _send(self, text: Text) -> None:
+        try:
+            accepted = await self._provider.send(text.sms)
+        except SmsError as fault:
+            await self._settle(self._not_sent, text, fault)
+        except Exception as fault:  # noqa: BLE001 - whatever it is, the SMS may have gone
+            _log.error("the SMS provider failed", exc_info=fault)
+            failed = Unavailable("the provider failed", outcome_unknown=True)
+            await self._settle(self._not_sent, text, failed)
+        else:
+            await self._settle(_sent, text, accepted)
+
+    async def _settle(self, work: Callable[[Tx, Text, T, int], str], text: Text, result: T) -> None:
+        """Write down what came of it, for as long as that takes: whoever forgets it sends it again."""
+        while True:
+            try:
+                outcome = await self._db.write(work, text, result, self._clock())
+            except ApiError as fault:
+                _log.warning("the relay can't write down what it sent: %s", fault)
+                await asyncio.sleep(_TROUBLE)
+            else:
+                _OUTCOMES.labels(outcome).inc()
+                return
+
+    def _not_sent(self, tx: Tx, text: Text, fault: SmsError, now: int) -> str:
+        row, reason = text.row, fault.code or fault.reason
+        unknown = isinstance(fault, Unavailable) and fault.outcome_unknown
+        if not unknown:
+            quotas.give_back(tx, text.taken, now)
+        if isinstance(fault, Rejected):
+            if fault.cause == "opted_out":
+                pairs.opt_out(tx, text.sms.to, now)
+            outbox.end(tx, row, State.DEAD, f"{fault.cause}: {reason}", now)
+            return "rejected"
+        assert isinstance(fault, Unavailable)
+        wait = min(_FIRST_RETRY * 2 ** min(row.attempts - 1, 10), _LONGEST_RETRY)
+        wait = max(wait, round((fault.retry_after or 0) * SECOND))
+        if unknown and not self._provider.capabilities.idempotent:
+            wait = max(wait, _UNKNOWN_RETRY)
+        at = now + round(wait * random.uniform(1, 1.25))  # noqa: S311 - jitter
+        if at >= row.expires_at:
+            outbox.end(tx, row, State.DEAD, f"expired: {reason}", now)
+            return "expired"
+        outbox.put_off(tx, row, at, reason)
+        return "put_off"
+
+    async def _tell_arrival(self, row: Outgoing, pair: Pair, seq: int) -> None:
+        """Move the recipient's delivered mark, as an ack of its device would."""
+        if seq:
+            future: asyncio.Future[Marked] = asyncio.get_running_loop().create_future()
+            self._db.append(mark_of(pair, row.user_id, delivered=seq), partial(settle, future))
+            with contextlib.suppress(OutOfRange, NoSuchChat):
+                await future
+        await self._db.write(outbox.marked, row)
+        _OUTCOMES.labels("delivered").inc()
+
+
+def _sent(tx: Tx, text: Text, accepted: Accepted, now: int) -> str:
+    pairs.introduced(tx, text.row.user_id, text.line.service, text.row.chat_id)
+    outbox.sent(
+        tx, text.row, accepted.provider, accepted.provider_ids, accepted.parts, accepted.receipts, now
+    )
+    return "sent"

@@ -1,0 +1,114 @@
+"""Traces: where a message is, and how it got there.
+
+Nodes note hops in memory and write them down every few seconds, some chats to a row: a trace is for finding out, not
+for proof, and what a node noted just before it was killed is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from duologue.clock import Clock
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError
+from duologue.model import HopName, Kind, Pair, Step
+from duologue.realtime.bus import Notice
+from duologue.storage import outbox, traces
+from duologue.storage.database import Database, Tx
+from duologue.storage.messages import page_after
+from duologue.storage.outbox import Outgoing, State
+from duologue.storage.relay import delivered_to
+from duologue.storage.traces import Hop, Note
+
+_MOST: Final = 50_000
+"""Notes in memory at once; beyond that hops go unnoted until they are written down."""
+
+
+class Traces:
+    """Notes hops, and tells them to the sender."""
+
+    def __init__(self, db: Database, clock: Clock, *, kept: bool) -> None:
+        self._db = db
+        self._clock = clock
+        self._kept = kept
+        self._notes: dict[int, list[Note]] = {}
+        self._count = 0
+
+    def pushed(self, notices: Sequence[Notice]) -> None:
+        """A device was given these events."""
+        now = self._clock()
+        for notice in notices:
+            if notice.kind == Kind.MESSAGE_CREATED and not notice.b:
+                self.note(notice.ref, notice.a, Hop.PUSHED, now)
+
+    def note(self, chat_id: int, seq: int, hop: Hop, at: int) -> None:
+        """A message has got so far."""
+        if not self._kept or self._count >= _MOST:
+            return
+        self._count += 1
+        notes = self._notes.get(chat_id)
+        if notes is None:
+            self._notes[chat_id] = [(seq, int(hop), at)]
+        else:
+            notes.append((seq, int(hop), at))
+
+    async def flush(self) -> None:
+        """Write the notes down. Raises `ApiError` `overloaded`."""
+        notes, self._notes, self._count = self._notes, {}, 0
+        if notes:
+            await self._db.write(traces.store_notes, notes, self._clock())
+
+    async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:
+        """Every known hop of one of the caller's messages, in the order of time.
+
+        Raises `ApiError` `not_found`, and `not_sender` for a message of the peer's.
+        """
+        await self.flush()
+        return await self._db.read(_trace, caller.user_id, pair, seq)
+
+
+def _trace(tx: Tx, user_id: int, pair: Pair, seq: int) -> list[Step]:
+    found = page_after(tx, pair, seq - 1, 1)
+    if not found or found[0].seq != seq:
+        raise ApiError("not_found", "There is no such message.")
+    [message] = found
+    if message.sender_id != user_id:
+        raise ApiError("not_sender")
+    noted = traces.notes_of(tx, pair.chat_id, seq)
+    noted.setdefault(Hop.COMMITTED, message.sent_at)
+    steps = [Step(_NAMES[hop], at) for hop, at in noted.items()]
+    row = outbox.find(tx, pair.chat_id, seq)
+    if row:
+        acknowledged = delivered_to(tx, pair.peer_of(user_id), pair.chat_id) >= seq
+        steps += _relayed(tx, row, acknowledged=acknowledged)
+    return sorted(steps, key=lambda step: step.at)
+
+
+_NAMES: Final[dict[Hop, HopName]] = {
+    Hop.ACCEPTED: "accepted",
+    Hop.COMMITTED: "committed",
+    Hop.PUSHED: "pushed",
+    Hop.ACKNOWLEDGED: "acknowledged",
+}
+
+
+def _relayed(tx: Tx, row: Outgoing, *, acknowledged: bool) -> list[Step]:
+    steps = [Step("sms_due", row.created_at)]
+    if row.sent_at is not None:
+        parts = f"{row.parts} part{'s' if row.parts > 1 else ''}"
+        steps.append(Step("sms_sent", row.sent_at, f"{row.provider}, {parts}"))
+    for at, state, part, code in outbox.receipts_of(tx, row.id):
+        detail = " ".join(filter(None, (state, f"part {part}" if part else "", f"({code})" if code else "")))
+        steps.append(Step("sms_receipt", at, detail))
+    ended = row.ended_at or row.next_at
+    if row.state is State.CANCELLED:
+        steps.append(Step("sms_cancelled", ended, row.reason))
+    elif row.state is State.QUEUED and acknowledged:
+        # It will never be sent: whoever leases it looks at the mark first.
+        steps.append(Step("sms_cancelled", row.created_at, "acknowledged"))
+    elif row.state in (State.FAILED, State.DEAD):
+        steps.append(Step("sms_failed", ended, row.reason))
+    elif row.state is State.QUEUED and row.reason:
+        steps.append(Step("sms_due", row.next_at, row.reason))
+    return steps

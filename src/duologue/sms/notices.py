@@ -1,0 +1,122 @@
+"""What the service itself says to phones: who writes, how to stop it, and what became of a word sent to it."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from duologue.sms.templates import language_of
+
+Notice = Literal["hint", "stopped", "started", "help", "unknown"]
+
+# Only letters of the GSM alphabet where the language allows it: see `templates`.
+_TEXTS: Final[dict[str, dict[Notice, str]]] = {
+    "ar": {
+        "hint": "للإيقاف أرسل STOP",
+        "stopped": "{app}: لن تصلك رسائل أخرى. للعودة أرسل START.",
+        "started": "{app}: ستصلك الرسائل من جديد. للإيقاف أرسل STOP.",
+        "help": "{app}: رسائل من أشخاص يكتبون إليك. أجب للرد. للإيقاف أرسل STOP.",
+        "unknown": "{app}: لم تصل رسالتك إلى أحد. أجب فقط على رسالة وصلتك من هذا الرقم.",
+    },
+    "de": {
+        "hint": "Abbestellen: STOP",
+        "stopped": "{app}: Sie erhalten keine SMS mehr. Mit START geht es weiter.",
+        "started": "{app}: Sie erhalten wieder SMS. Abbestellen: STOP.",
+        "help": "{app}: SMS von Personen, die Ihnen schreiben. Antworten Sie einfach. Abbestellen: STOP.",
+        "unknown": "{app}: Ihre SMS hat niemanden erreicht. Antworten Sie auf eine SMS, die Sie von hier erhielten.",
+    },
+    "en": {
+        "hint": "Reply STOP for no more texts",
+        "stopped": "{app}: you will get no more texts. Reply START to get them again.",
+        "started": "{app}: you will get texts again. Reply STOP for no more.",
+        "help": "{app}: texts from people who write to you. Just reply to answer them. Reply STOP for no more texts.",
+        "unknown": "{app}: your text reached nobody. Reply to a text that you got from this number.",
+    },
+    "es": {
+        "hint": "Para no recibir SMS: STOP",
+        "stopped": "{app}: ya no recibe SMS. Responda START para recibirlos de nuevo.",
+        "started": "{app}: recibe SMS de nuevo. Para no recibir SMS: STOP.",
+        "help": "{app}: SMS de personas que le escriben. Responda al SMS. Para no recibir SMS: STOP.",
+        "unknown": "{app}: nadie recibe este SMS. Responda a un SMS que le vino de este remitente.",
+    },
+    "fr": {
+        "hint": "STOP pour ne plus en recevoir",
+        "stopped": "{app} : vous ne recevrez plus de SMS. Envoyez START pour en recevoir de nouveau.",
+        "started": "{app} : vous recevrez de nouveau les SMS. STOP pour ne plus en recevoir.",
+        "help": "{app} : SMS de personnes qui vous écrivent ; répondez-leur ici. STOP pour ne plus en recevoir.",
+        "unknown": "{app} : votre SMS n'a atteint personne. Répondez à un SMS venu de ce numéro.",
+    },
+    "it": {
+        "hint": "STOP per non riceverne altri",
+        "stopped": "{app}: non riceverà altri SMS. Risponda START per riceverli di nuovo.",
+        "started": "{app}: riceverà di nuovo gli SMS. STOP per non riceverne altri.",
+        "help": "{app}: SMS di persone che le scrivono. Basta rispondere. STOP per non riceverne altri.",
+        "unknown": "{app}: il suo SMS non ha raggiunto nessuno. Risponda a un SMS arrivato da questo numero.",
+    },
+    "nl": {
+        "hint": "Geen sms meer: STOP",
+        "stopped": "{app}: u krijgt geen sms meer. Antwoord START om ze weer te krijgen.",
+        "started": "{app}: u krijgt weer sms. Geen sms meer: STOP.",
+        "help": "{app}: sms van mensen die u schrijven. Antwoord gewoon. Geen sms meer: STOP.",
+        "unknown": "{app}: uw sms heeft niemand bereikt. Antwoord op een sms die u van dit nummer kreeg.",
+    },
+    "pl": {
+        "hint": "Koniec SMS: STOP",
+        "stopped": "{app}: nie dostaniesz kolejnych SMS. Wznowienie: START.",
+        "started": "{app}: SMS zostaly wznowione. Koniec SMS: STOP.",
+        "help": "{app}: SMS od osob, ktore do Ciebie pisza. Po prostu odpowiedz. Koniec SMS: STOP.",
+        "unknown": "{app}: tego SMS nikt nie dostal. Odpowiedz na SMS z tego numeru.",
+    },
+    "pt": {
+        "hint": "Para parar responda STOP",
+        "stopped": "{app}: fim dos SMS. Responda START para voltar a receber.",
+        "started": "{app}: vai receber SMS de novo. Para parar responda STOP.",
+        "help": "{app}: SMS de pessoas que lhe escrevem. Basta responder. Para parar responda STOP.",
+        "unknown": "{app}: o seu SMS ficou sem destino. Responda a um SMS que veio deste remetente.",
+    },
+    "tr": {
+        "hint": "Durdurmak icin STOP",
+        "stopped": "{app}: artik SMS almayacaksiniz. Yeniden almak icin START yazin.",
+        "started": "{app}: yeniden SMS alacaksiniz. Durdurmak icin STOP yazin.",
+        "help": "{app}: size yazan kisilerden SMS. Yanit verin, yeter. Durdurmak icin STOP yazin.",
+        "unknown": "{app}: SMS'iniz kimseye ulasmadi. Bu numaradan gelen bir SMS'e yanit verin.",
+    },
+}
+
+_STOP: Final = """
+stop stopall unsubscribe cancel end quit optout opt-out revoke
+arret arrêt desabonner désabonner
+stopp abmelden ende
+baja alto parar cancelar sair
+ferma basta
+durdur iptal
+stopt afmelden
+koniec rezygnuje rezygnuję
+стоп отписка
+إيقاف الغاء إلغاء توقف
+停止 退订 停
+"""
+_START: Final = (
+    "start unstop resume subscribe reprendre weiter alta iniciar avvia basla başla старт استئناف بدء 开始"
+)
+_HELP: Final = "help info aide hilfe ayuda ajuda aiuto hulp pomoc yardim yardım помощь справка مساعدة 帮助"
+
+Wish = Literal["stop", "start", "help"]
+_WORDS: Final[dict[str, Wish]] = {
+    **dict.fromkeys(_HELP.split(), "help"),
+    **dict.fromkeys(_START.split(), "start"),
+    **dict.fromkeys(_STOP.split(), "stop"),
+}
+
+
+def notice(kind: Notice, to: str, app: str, language: str | None = None) -> str:
+    """What to tell the phone `to` (E.164), in `language` or in that of its country."""
+    return _TEXTS[language_of(to, language)][kind].format(app=app)
+
+
+def wish_of(text: str) -> Wish | None:
+    """What a text asks of the service if it is one of its words, in any of the common languages, and nothing else.
+
+    The words are those that carriers honour (CTIA Messaging Principles) and their common translations.
+    """
+    word = text.strip().strip(".!\"'«»“”").strip().casefold()
+    return _WORDS.get(word)

@@ -1,0 +1,72 @@
+"""Part of the wiring: from settings to the relay, its policy, and those who hear from phones."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from duologue.clock import HOUR, SECOND, Clock
+from duologue.config import Settings
+from duologue.core.relay import RelayLoop
+from duologue.core.relay_policy import RelayPolicy, parse_numbers, parse_quiet_hours
+from duologue.core.replies import Replies
+from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.core.sms_policy import MILLION, parse_prices
+from duologue.model import Relay
+from duologue.sms.provider import Provider
+from duologue.sms.simulator import Simulator
+from duologue.storage.database import Database, RelayRule
+
+_SIMULATED_NUMBERS: Final = [f"+1202555{number:04d}" for number in range(101, 111)]
+"""As many as a developer will try at once; the numbers are set aside for fiction."""
+
+
+class SmsParts:
+    """All that a node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
+
+    def __init__(
+        self, settings: Settings, db: Database, clock: Clock, provider: Provider, rule: RelayRule
+    ) -> None:
+        policy = _policy(settings, provider)
+        base = f"{settings.public_url.rstrip('/')}/v1/sms" if settings.public_url else None
+        self.relay = RelayLoop(
+            db,
+            clock,
+            provider,
+            rule,
+            policy,
+            valid_for=settings.relay_valid_hours * HOUR,
+            callback_base=base,
+        )
+        self.replies = Replies(db, clock, provider, policy)
+        self.callbacks = SmsCallbacks(provider, db, clock, self.replies, self.relay.wake)
+
+    def loops(self) -> list[Coroutine[Any, Any, None]]:
+        """The background loops."""
+        return [self.relay.run(), self.replies.run()]
+
+
+def relay_rule(settings: Settings) -> RelayRule:
+    """When messages are looked at for the relay."""
+    unregistered = Relay.OFF if settings.relay_unregistered == "off" else Relay.ALWAYS
+    return RelayRule(Relay[settings.relay.upper()], unregistered, settings.relay_delay * SECOND)
+
+
+def daily_budget(settings: Settings, provider: Provider | None) -> int:
+    """What SMS may cost in a day, in millionths. Simulated ones cost nothing."""
+    return 0 if isinstance(provider, Simulator) else round(settings.sms_daily_budget * MILLION)
+
+
+def _policy(settings: Settings, provider: Provider) -> RelayPolicy:
+    simulated = isinstance(provider, Simulator)
+    numbers = parse_numbers(settings.sms_numbers)
+    return RelayPolicy(
+        app=settings.sms_app_name,
+        language=settings.sms_language or None,
+        services=numbers or (_SIMULATED_NUMBERS if simulated else []),
+        quiet=parse_quiet_hours(settings.relay_quiet_hours),
+        prices=parse_prices(settings.sms_prices),
+        daily_budget=daily_budget(settings, provider),
+        sender_budget=0 if simulated else round(settings.relay_sender_budget * MILLION),
+        invite_once=settings.relay_unregistered == "invited",
+    )

@@ -1,0 +1,303 @@
+"""The outbox: each message that goes on by SMS, from its lease to the last receipt.
+
+A row is leased by one node at a time; `attempts` tells the leases apart, so that a node whose lease has run out
+can't settle what another has taken over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+
+from duologue.model import new_id
+from duologue.storage.database import Tx
+
+_COLUMNS: Final = (
+    "id, chat_id, user_id, created_at, next_at, expires_at, sent_at, ended_at, seq, state, attempts, parts,"
+    " provider, reason"
+)
+_STATE: Final = 9
+_STEP: Final = 500
+
+
+class State(IntEnum):
+    """Where a relayed message is, as stored. Append only; the first three are open."""
+
+    QUEUED = 0
+    LEASED = 1
+    ARRIVED = 2
+    """On the phone; its sender's mark is still to be moved."""
+    SENT = 3
+    DELIVERED = 4
+    FAILED = 5
+    CANCELLED = 6
+    DEAD = 7
+
+
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
+    """One row of the outbox. Times are epoch milliseconds; `reason` says why it ended as it did."""
+
+    id: int
+    chat_id: int
+    user_id: int
+    created_at: int
+    next_at: int
+    expires_at: int
+    sent_at: int | None
+    ended_at: int | None
+    seq: int
+    state: State
+    attempts: int
+    parts: int
+    provider: str
+    reason: str
+
+
+def _load(row: Sequence[Any]) -> Outgoing:
+    values = list(row)
+    values[_STATE] = State(values[_STATE])
+    return Outgoing(*values)
+
+
+def enqueue(tx: Tx, chat_id: int, seq: int, user_id: int, now: int, expires_at: int) -> None:
+    """Have a message go to its recipient's phone, once."""
+    tx.run(
+        "INSERT INTO sms_outbox (id, chat_id, user_id, created_at, next_at, expires_at, seq)"
+        " VALUES (:id, :chat_id, :user_id, :now, :now, :expires_at, :seq)"
+        " ON CONFLICT (chat_id, seq) DO NOTHING",
+        id=new_id(),
+        chat_id=chat_id,
+        user_id=user_id,
+        now=now,
+        expires_at=expires_at,
+        seq=seq,
+    )
+
+
+def lease(tx: Tx, now: int, until: int, limit: int) -> list[Outgoing]:
+    """Take the next few rows that somebody must see to, in the order of each chat; nobody else gets them meanwhile.
+
+    What a node had leased when it died comes again after `until`.
+    """
+    rows = tx.all(
+        # Said twice: on PostgreSQL another node may have leased a row since it was looked up.
+        "UPDATE sms_outbox SET state = CASE WHEN state = 2 THEN 2 ELSE 1 END, next_at = :until,"
+        " attempts = attempts + 1 WHERE state <= 2 AND next_at <= :now AND id IN ("
+        "SELECT o.id FROM sms_outbox o WHERE o.state <= 2 AND o.next_at <= :now AND NOT EXISTS ("
+        "SELECT 1 FROM sms_outbox e WHERE e.chat_id = o.chat_id AND e.seq < o.seq AND e.state <= 1"
+        " AND e.user_id = o.user_id) ORDER BY o.next_at LIMIT :limit)"
+        f" RETURNING {_COLUMNS}",
+        now=now,
+        until=until,
+        limit=limit,
+    )
+    return sorted(map(_load, rows), key=lambda row: (row.chat_id, row.seq))
+
+
+def put_off(tx: Tx, row: Outgoing, at: int, reason: str) -> bool:
+    """Try again at `at`, because of `reason`; whether the lease was still ours."""
+    return _move(tx, row, State.QUEUED, next_at=at, reason=reason)
+
+
+def end(tx: Tx, row: Outgoing, state: State, reason: str, now: int) -> bool:
+    """Cancelled or dead, because of `reason`; whether the lease was still ours."""
+    return _move(tx, row, state, next_at=now, reason=reason, ended_at=now)
+
+
+def _move(
+    tx: Tx, row: Outgoing, state: State, *, next_at: int, reason: str, ended_at: int | None = None
+) -> bool:
+    moved = tx.run(
+        "UPDATE sms_outbox SET state = :state, next_at = :next_at, reason = :reason, ended_at = :ended_at"
+        " WHERE id = :id AND attempts = :attempts AND state <= 2",
+        state=int(state),
+        next_at=next_at,
+        reason=reason,
+        ended_at=ended_at,
+        id=row.id,
+        attempts=row.attempts,
+    )
+    return moved > 0
+
+
+def sent(
+    tx: Tx, row: Outgoing, provider: str, provider_ids: Sequence[str], parts: int, receipts: int, now: int
+) -> None:
+    """A provider took it, and will report under these ids, `receipts` times each. What it reported already counts.
+
+    True even if the lease had run out by then: what was sent can't be taken back.
+    """
+    tx.run(
+        "UPDATE sms_outbox SET state = 3, sent_at = :now, provider = :provider, parts = :parts, reason = ''"
+        " WHERE id = :id AND (state <= 1 OR state = 7)",
+        now=now,
+        provider=provider,
+        parts=parts,
+        id=row.id,
+    )
+    for provider_id in provider_ids:
+        tx.run(
+            "INSERT INTO sms_ids (provider, provider_id, outbox_id, receipts)"
+            " VALUES (:provider, :provider_id, :id, :receipts) ON CONFLICT (provider, provider_id) DO NOTHING",
+            provider=provider,
+            provider_id=provider_id,
+            id=row.id,
+            receipts=receipts,
+        )
+    fold(tx, row.id, now)
+
+
+def record_receipt(
+    tx: Tx, provider: str, provider_id: str, state: str, part: int, event: str, code: str, now: int
+) -> int | None:
+    """Note what a provider reported, once; the outbox row that it is about, if that is known yet."""
+    tx.run(
+        "INSERT INTO sms_receipts (provider, provider_id, state, part, event, code, at)"
+        " VALUES (:provider, :provider_id, :state, :part, :event, :code, :now)"
+        " ON CONFLICT (provider, provider_id, state, part, event) DO NOTHING",
+        provider=provider,
+        provider_id=provider_id,
+        state=state,
+        part=part,
+        event=event,
+        code=code,
+        now=now,
+    )
+    row = tx.one(
+        "SELECT outbox_id FROM sms_ids WHERE provider = :provider AND provider_id = :provider_id",
+        provider=provider,
+        provider_id=provider_id,
+    )
+    return row[0] if row else None
+
+
+def fold(tx: Tx, outbox_id: int, now: int) -> None:
+    """What all receipts of an SMS together say: delivered once every part is, failed once any is and no copy came.
+
+    Delivered stands against a failure that comes later, and a delivery against an earlier failure.
+    """
+    rows = tx.all(
+        "SELECT i.provider_id, i.receipts, r.state, r.code FROM sms_ids i LEFT JOIN sms_receipts r"
+        " ON r.provider = i.provider AND r.provider_id = i.provider_id WHERE i.outbox_id = :id",
+        id=outbox_id,
+    )
+    missing = {provider_id: receipts for provider_id, receipts, _, _ in rows}
+    for provider_id, _, state, _ in rows:
+        missing[provider_id] -= state == "delivered"
+    failures = [code or state for _, _, state, code in rows if state in ("undelivered", "failed")]
+    if missing and all(count <= 0 for count in missing.values()):
+        tx.run(
+            "UPDATE sms_outbox SET state = 2, next_at = :now, ended_at = :now, reason = ''"
+            " WHERE id = :id AND state IN (3, 5)",
+            now=now,
+            id=outbox_id,
+        )
+    elif failures:
+        tx.run(
+            "UPDATE sms_outbox SET state = 5, ended_at = :now, reason = :reason WHERE id = :id AND state = 3",
+            now=now,
+            reason=failures[0],
+            id=outbox_id,
+        )
+
+
+def arrived_up_to(tx: Tx, row: Outgoing) -> int:
+    """Up to which seq everything from the peer is on the recipient's phone or devices: its mark may rise to there.
+
+    A message that failed, or never was relayed, holds the mark back: it would claim that one too.
+    """
+    mine = tx.one(
+        "SELECT m.delivered, CASE WHEN c.low_user = :user_id THEN 0 ELSE 1 END FROM members m"
+        " JOIN chats c ON c.id = m.chat_id WHERE m.user_id = :user_id AND m.chat_id = :chat_id",
+        user_id=row.user_id,
+        chat_id=row.chat_id,
+    )
+    if mine is None:
+        return 0
+    reached, side = mine
+    rows = tx.all(
+        "SELECT x.seq, o.state FROM messages x LEFT JOIN sms_outbox o ON o.chat_id = x.chat_id AND o.seq = x.seq"
+        " WHERE x.chat_id = :chat_id AND x.seq > :delivered AND x.side <> :side ORDER BY x.seq LIMIT :step",
+        chat_id=row.chat_id,
+        delivered=reached,
+        side=side,
+        step=_STEP,
+    )
+    for seq, state in rows:
+        if state not in (State.ARRIVED, State.DELIVERED):
+            break
+        reached = seq
+    return int(reached)
+
+
+def marked(tx: Tx, row: Outgoing) -> None:
+    """The sender's mark has been moved as far as it may."""
+    tx.run("UPDATE sms_outbox SET state = 4 WHERE id = :id AND state = 2", id=row.id)
+
+
+def cancel_for(tx: Tx, user_id: int, reason: str, now: int) -> int:
+    """Cancel what waits to go to a user's phone; how many. What is leased is past recall."""
+    return tx.run(
+        "UPDATE sms_outbox SET state = 6, reason = :reason, ended_at = :now WHERE user_id = :user_id AND state = 0",
+        reason=reason,
+        now=now,
+        user_id=user_id,
+    )
+
+
+def find(tx: Tx, chat_id: int, seq: int) -> Outgoing | None:
+    """The relay of a message, if there is one."""
+    row = tx.one(
+        f"SELECT {_COLUMNS} FROM sms_outbox WHERE chat_id = :chat_id AND seq = :seq", chat_id=chat_id, seq=seq
+    )
+    return _load(row) if row else None
+
+
+def receipts_of(tx: Tx, outbox_id: int) -> list[tuple[int, str, int, str]]:
+    """Each receipt of an SMS: time, state, part and code, in the order of their coming."""
+    rows = tx.all(
+        "SELECT r.at, r.state, r.part, r.code FROM sms_ids i JOIN sms_receipts r"
+        " ON r.provider = i.provider AND r.provider_id = i.provider_id WHERE i.outbox_id = :id"
+        " ORDER BY r.at, r.part",
+        id=outbox_id,
+    )
+    return [(at, state, part, code) for at, state, part, code in rows]
+
+
+def counts(tx: Tx) -> dict[State, int]:
+    """How many rows are in each state."""
+    rows = tx.all("SELECT state, count(*) FROM sms_outbox GROUP BY state")
+    return {State(state): count for state, count in rows}
+
+
+def latest(tx: Tx, states: Sequence[State], limit: int) -> list[Outgoing]:
+    """The newest rows in these states."""
+    listed = ", ".join(str(int(state)) for state in states)
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM sms_outbox WHERE state IN ({listed}) ORDER BY created_at DESC LIMIT :limit",
+        limit=limit,
+    )
+    return [_load(row) for row in rows]
+
+
+def purge(tx: Tx, before: int) -> int:
+    """Forget what ended before then, a step at a time; how many rows went."""
+    rows = tx.all(
+        "SELECT id FROM sms_outbox WHERE created_at < :before AND state > 2 ORDER BY created_at LIMIT :step",
+        before=before,
+        step=_STEP,
+    )
+    if rows:
+        listed = ", ".join(str(row[0]) for row in rows)
+        tx.run(f"DELETE FROM sms_ids WHERE outbox_id IN ({listed})")
+        tx.run(f"DELETE FROM sms_outbox WHERE id IN ({listed})")
+    return len(rows) + tx.run(
+        "DELETE FROM sms_receipts WHERE (provider, provider_id, state, part, event) IN"
+        " (SELECT provider, provider_id, state, part, event FROM sms_receipts WHERE at < :before"
+        " ORDER BY at LIMIT :step)",
+        before=before,
+        step=_STEP,
+    )

@@ -1,0 +1,155 @@
+"""The relay's alarms: which messages are to be looked at, and when, in case no device acknowledges them.
+
+An alarm is made in the transaction of the message that it is about, and stays until everything from that message
+on has been looked at. What a device acknowledged in time never gets a row in the outbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from duologue.model import Pair, Relay, User
+from duologue.storage.accounts import USER_COLUMNS, load_user
+from duologue.storage.batch import Batch
+from duologue.storage.database import RelayRule, Tx
+from duologue.storage.outbox import Outgoing, enqueue
+
+_ALARMS: Final = 100
+_MESSAGES: Final = 20
+_PEER: Final = ", ".join(f"u.{name}" for name in USER_COLUMNS.split(", "))
+
+
+def raise_alarms(tx: Tx, batch: Batch, before: Sequence[tuple[int, int, int]], rule: RelayRule) -> None:
+    """Have the batch's messages looked at in time, for those users who want them relayed.
+
+    `before` are the chats' counters before the batch. An older alarm of the same chat covers them already.
+    """
+    tx.many(
+        "INSERT INTO relay_alarms (user_id, chat_id, due_at, seq)"
+        " SELECT id, ?, ? + CASE WHEN policy = 2 THEN 0 ELSE ? END, ? FROM"
+        " (SELECT id, CASE WHEN registered_at IS NULL THEN ? ELSE coalesce(sms_relay, ?) END AS policy"
+        " FROM users WHERE id = ? AND phone IS NOT NULL) wish"
+        " WHERE policy > 0 ON CONFLICT (user_id, chat_id) DO NOTHING",
+        [
+            (
+                batch.chat_ids[chat],
+                batch.now,
+                rule.delay,
+                before[chat][0] + seq,
+                int(rule.unregistered),
+                int(rule.default),
+                batch.user_ids[user],
+            )
+            for user, chat, seq in batch.firsts()
+        ],
+    )
+
+
+def policy_of(user: User, rule: RelayRule) -> Relay:
+    """What the rule makes of a user's choice."""
+    if user.phone is None:
+        return Relay.OFF
+    if user.registered_at is None:
+        return rule.unregistered
+    return rule.default if user.sms_relay is None else user.sms_relay
+
+
+class _Alarm(msgspec.Struct, frozen=True, gc=False):
+    user: User
+    chat_id: int
+    seq: int
+    side: int
+    delivered: int
+
+
+def answer_alarms(tx: Tx, rule: RelayRule, valid_for: int, now: int) -> int:
+    """Look at what the next few due alarms are about, and queue what nobody acknowledged; how many alarms.
+
+    A message that isn't due yet keeps its alarm. `valid_for` (ms) is how long an SMS is worth sending.
+    """
+    # An alarm must not go while a message that relies on it is being stored.
+    tx.lock_logs()
+    rows = tx.all(
+        f"SELECT a.chat_id, a.seq, c.low_user, m.delivered, {_PEER} FROM relay_alarms a"
+        " JOIN chats c ON c.id = a.chat_id JOIN users u ON u.id = a.user_id"
+        " JOIN members m ON m.user_id = a.user_id AND m.chat_id = a.chat_id"
+        " WHERE a.due_at <= :now ORDER BY a.due_at LIMIT :most",
+        now=now,
+        most=_ALARMS,
+    )
+    for chat_id, seq, low, delivered, *columns in rows:
+        user = load_user(columns)
+        _answer(tx, _Alarm(user, chat_id, seq, int(user.id != low), delivered), rule, valid_for, now)
+    return len(rows)
+
+
+def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) -> None:
+    policy = policy_of(alarm.user, rule)
+    waiting = [] if policy is Relay.OFF else _unacknowledged(tx, alarm, policy)
+    delay = 0 if policy is Relay.ALWAYS else rule.delay
+    due = [(seq, sent_at) for seq, sent_at in waiting if sent_at + delay <= now]
+    for seq, sent_at in due:
+        enqueue(tx, alarm.chat_id, seq, alarm.user.id, now, sent_at + valid_for)
+    later = waiting[len(due)] if len(due) < len(waiting) else None
+    if later is None and len(waiting) == _MESSAGES:
+        later = (waiting[-1][0] + 1, now - delay)
+    if later is None:
+        tx.run(
+            "DELETE FROM relay_alarms WHERE user_id = :user_id AND chat_id = :chat_id",
+            user_id=alarm.user.id,
+            chat_id=alarm.chat_id,
+        )
+    else:
+        tx.run(
+            "UPDATE relay_alarms SET seq = :seq, due_at = :due_at WHERE user_id = :user_id AND chat_id = :chat_id",
+            seq=later[0],
+            due_at=later[1] + delay,
+            user_id=alarm.user.id,
+            chat_id=alarm.chat_id,
+        )
+
+
+def _unacknowledged(tx: Tx, alarm: _Alarm, policy: Relay) -> list[tuple[int, int]]:
+    """The next messages that the alarm is about, as (seq, sent_at)."""
+    rows = tx.all(
+        "SELECT seq, sent_at FROM messages WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side"
+        " ORDER BY seq LIMIT :most",
+        chat_id=alarm.chat_id,
+        seq=alarm.seq if policy is Relay.ALWAYS else max(alarm.seq, alarm.delivered + 1),
+        side=alarm.side,
+        most=_MESSAGES,
+    )
+    return [(seq, sent_at) for seq, sent_at in rows]
+
+
+def anything_due(tx: Tx, now: int) -> tuple[bool, bool]:
+    """Whether an alarm is due, and whether somebody must see to the outbox."""
+    alarm = tx.one("SELECT 1 FROM relay_alarms WHERE due_at <= :now LIMIT 1", now=now)
+    row = tx.one("SELECT 1 FROM sms_outbox WHERE state <= 2 AND next_at <= :now LIMIT 1", now=now)
+    return alarm is not None, row is not None
+
+
+def delivered_to(tx: Tx, user_id: int, chat_id: int) -> int:
+    """Up to which seq a user's devices or phone have a chat."""
+    row = tx.one(
+        "SELECT delivered FROM members WHERE user_id = :user_id AND chat_id = :chat_id",
+        user_id=user_id,
+        chat_id=chat_id,
+    )
+    return row[0] if row else 0
+
+
+def is_unanswered(tx: Tx, outgoing: Outgoing, pair: Pair) -> bool:
+    """Whether the recipient has had a text in this chat, and has never written in it."""
+    written = tx.one("SELECT low_count, high_count FROM chats WHERE id = :chat_id", chat_id=pair.chat_id)
+    if written is None or written[pair.side_of(outgoing.user_id)]:
+        return False
+    earlier = tx.one(
+        "SELECT 1 FROM sms_outbox WHERE chat_id = :chat_id AND seq < :seq AND state IN (1, 2, 3, 4, 5) LIMIT 1",
+        chat_id=pair.chat_id,
+        seq=outgoing.seq,
+    )
+    return earlier is not None
