@@ -44,6 +44,11 @@ Phone = Annotated[
         extra_json_schema={"format": "e164"},
     ),
 ]
+ReadReceipts = Annotated[bool, Meta(description="Whether peers see what one has read.")]
+SmsRelay = Annotated[
+    Literal["off", "offline", "always"],
+    Meta(description="When messages go on to one's phone by SMS. `offline`: if no device has them in time."),
+]
 Text = Annotated[
     str,
     Meta(
@@ -141,19 +146,11 @@ class StartVerification(Request):
     phone: Phone
 
 
-SmsRelay = Annotated[
-    Literal["off", "offline", "always"],
-    Meta(description="When messages go on to one's phone by SMS. `offline`: if no device has them in time."),
-]
-
-
 class UpdateMe(Request):
     """What to change of one's own profile and preferences; what is left out stays."""
 
     display_name: DisplayName | UnsetType = UNSET
-    read_receipts: Annotated[bool, Meta(description="Whether peers see what one has read.")] | UnsetType = (
-        UNSET
-    )
+    read_receipts: ReadReceipts | UnsetType = UNSET
     sms_relay: SmsRelay | UnsetType = UNSET
 
 
@@ -199,35 +196,6 @@ class SendToPhone(Request):
     reply_to: Annotated[Seq | None, Meta(description="The seq of the message that this one answers.")] = None
 
 
-class Step(Body, frozen=True):
-    """One hop of a message."""
-
-    hop: Annotated[
-        Literal[
-            "accepted",
-            "committed",
-            "pushed",
-            "acknowledged",
-            "sms_due",
-            "sms_sent",
-            "sms_receipt",
-            "sms_cancelled",
-            "sms_failed",
-        ],
-        Meta(
-            description="`pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone."
-        ),
-    ]
-    at: Time
-    detail: Annotated[str, Meta(description="Which, or why; empty where there is nothing to add.")]
-
-
-class Trace(Body, frozen=True):
-    """Where a message has been, in the order of time."""
-
-    items: list[Step]
-
-
 class MoveMark(Request):
     """Everything up to this seq is read, or delivered."""
 
@@ -256,7 +224,7 @@ class Me(Body, frozen=True):
     phone: Phone | None
     display_name: DisplayName
     registered: Annotated[bool, Meta(description="Always true of oneself.")]
-    read_receipts: Annotated[bool, Meta(description="Whether peers see what one has read.")]
+    read_receipts: ReadReceipts
     sms_relay: SmsRelay
     created_at: Time
 

@@ -11,6 +11,7 @@ from duologue import model
 from duologue.clock import rfc3339
 from duologue.model import Kind, Relay, encode_id
 from duologue.protocol import bodies
+from duologue.protocol.trace import Step, Trace
 
 EVENT_TYPES: Final = {
     Kind.MESSAGE_CREATED: "message.created",
@@ -121,9 +122,9 @@ def chat(record: model.Chat) -> bodies.Chat:
     )
 
 
-def trace(steps: Sequence[model.Step]) -> bodies.Trace:
+def trace(steps: Sequence[model.Step]) -> Trace:
     """Where a message has been."""
-    return bodies.Trace([bodies.Step(step.hop, rfc3339(step.at), step.detail) for step in steps])
+    return Trace([Step(step.hop, rfc3339(step.at), step.detail) for step in steps])
 
 
 def event(record: model.Event) -> bytes:

@@ -10,6 +10,7 @@ from duologue import __version__
 from duologue.clock import DAY
 from duologue.core.limits import published
 from duologue.protocol import bodies, events, simulator
+from duologue.protocol.trace import Step, Trace
 
 _CLIENT_ID: Final = "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"
 _TEXT: Final = "Are you at the station already?"
@@ -50,6 +51,15 @@ _MESSAGE: Final = bodies.Message(
     status="sent",
     via="app",
 )
+_TRACE: Final = Trace(
+    [
+        Step("accepted", "2026-11-23T09:30:00.119Z", ""),
+        Step("committed", "2026-11-23T09:30:00.123Z", ""),
+        Step("sms_due", "2026-11-23T09:30:30.204Z", ""),
+        Step("sms_sent", "2026-11-23T09:30:30.391Z", "twilio, 1 part"),
+        Step("sms_receipt", "2026-11-23T09:30:33.820Z", "delivered"),
+    ]
+)
 _CHAT: Final = bodies.Chat(
     id=_MESSAGE.chat_id,
     peer=_BEN,
@@ -77,7 +87,7 @@ _SERVER: Final = bodies.ServerInfo(
     version=__version__,
     sign_in="open",
     limits=published(90 * DAY),
-    features=[],
+    features=["relay", "sms_replies", "traces"],
 )
 
 EXAMPLES: Final[dict[Any, Any]] = {
@@ -109,6 +119,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     bodies.SendToChat: bodies.SendToChat(text=_TEXT, client_id=_CLIENT_ID),
     bodies.Message: _MESSAGE,
     bodies.MessagePage: bodies.MessagePage(items=[_MESSAGE], has_more_before=True, has_more_after=False),
+    Trace: _TRACE,
     bodies.MoveMark: bodies.MoveMark(seq=42),
     bodies.AckEvents: bodies.AckEvents(seq=125),
     events.EventPage: _EVENT_PAGE,

@@ -1,0 +1,38 @@
+"""What tells where a message has been."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from duologue.protocol.bodies import Body, Time
+
+
+class Step(Body, frozen=True):
+    """One hop of a message."""
+
+    hop: Annotated[
+        Literal[
+            "accepted",
+            "committed",
+            "pushed",
+            "acknowledged",
+            "sms_due",
+            "sms_sent",
+            "sms_receipt",
+            "sms_cancelled",
+            "sms_failed",
+        ],
+        Meta(
+            description="`pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone."
+        ),
+    ]
+    at: Time
+    detail: Annotated[str, Meta(description="Which, or why; empty where there is nothing to add.")]
+
+
+class Trace(Body, frozen=True):
+    """Where a message has been, in the order of time."""
+
+    items: list[Step]
