@@ -51,23 +51,25 @@ _FLUSH_TRACES: Final = 3.0
 
 
 class Node:
-    """One running server: its parts, made from settings and nothing else."""
+    """One running server: its parts, made from settings. Workers of one host are given a `bus` of their own."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, bus: Bus | None = None) -> None:
         self.settings = settings
+        self.draining = False
         self._retention = settings.event_retention_days * DAY
         self._idle_after = settings.session_idle_days * DAY
         self.provider = open_provider(settings.provider_url) if settings.provider_url else None
         rule = relay_rule(settings) if self.provider else None
         self.db = make_database(settings.store_url, now_ms, rule)
         self.hub = Hub()
-        self.bus: Bus = _nats_bus(settings.bus_url) if settings.bus_url else LocalBus()
+        self.bus = bus or (_nats_bus(settings.bus_url) if settings.bus_url else LocalBus())
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
         chats = Chats(self.db, now_ms, limited=settings.rate_limits == "on")
-        self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0)
+        self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0, rule=rule)
         messages = Messages(self.db, now_ms, chats, self.traces)
         self.receipts = Receipts(self.db, now_ms, chats, self.traces)
         accounts = Accounts(self.db, now_ms, self.sessions, chats, rule.default if rule else Relay.OFF)
+        self.presence = Presence(self.db, self.hub, self.bus, now_ms)
         self.desk = Desk(
             self.db,
             self.hub,
@@ -76,7 +78,7 @@ class Node:
             chats,
             messages,
             self.receipts,
-            Presence(self.db, self.hub, self.bus, now_ms),
+            self.presence,
             origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
             limited=settings.rate_limits == "on",
         )
@@ -135,7 +137,9 @@ class Node:
         prepare(self.settings.store_url)
 
     async def check_ready(self) -> None:
-        """Raises `ApiError` `overloaded` when the store doesn't answer, or the bus is cut off."""
+        """Raises `ApiError` `overloaded`: the store doesn't answer, the bus is cut off, or the node is leaving."""
+        if self.draining:
+            raise overloaded("This node is about to stop")
         await self.db.read(user_by_id, 0)
         if not self.bus.connected():
             raise overloaded("The bus can't be reached")
@@ -146,6 +150,11 @@ class Node:
             if isinstance(connection, Connection) and connection.caller:
                 self.sessions.saw(connection.caller)
         await self.sessions.flush()
+
+    def drain(self, seconds: float) -> None:
+        """The node will stop after so many seconds: it isn't ready any more, and sends its sockets elsewhere."""
+        self.draining = True
+        self.desk.drain(seconds)
 
     def stop_waiting(self) -> None:
         """Let everybody go who waits for events: the server is about to stop."""
@@ -168,6 +177,7 @@ class Node:
             asyncio.create_task(flush_forever(_FLUSH, self._flush_sessions, self.receipts.flush)),
             asyncio.create_task(flush_forever(_FLUSH_TRACES, self.traces.flush)),
             asyncio.create_task(self.desk.keep_alive()),
+            asyncio.create_task(self.presence.call_rolls()),
             *(asyncio.create_task(loop) for loop in (self.sms.loops() if self.sms else ())),
         ]
         try:

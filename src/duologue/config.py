@@ -32,6 +32,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Annotated[int, Meta(ge=0, le=65535, description="The port to listen on; 0 takes any free one.")] = (
         8000
     )
+    workers: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=64,
+            description="Processes that share the port, one a core. More than one need PostgreSQL.",
+        ),
+    ] = 1
+    drain_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=300,
+            description="How long a node that is told to stop goes on serving while it says that it isn't ready, a load"
+            " balancer's time to notice.",
+        ),
+    ] = 0
     data_dir: Annotated[str, Meta(description="Where the embedded database lives.")] = "./data"
     database_url: Annotated[
         str,
@@ -193,7 +210,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """How SMS are sent; empty when they aren't: nobody needs one, and the simulator mustn't be public."""
         if self.sms_url or not is_loopback(self.host):
             return self.sms_url or ("simulator://" if self.sign_in == "sms" else "")
-        return "simulator://"
+        # Unasked, only where there is one process: each would have a phone network of its own.
+        return "simulator://" if self.workers == 1 else ""
 
 
 def load(flags: Mapping[str, Any], env: Mapping[str, str]) -> Settings:
@@ -238,16 +256,8 @@ def _check(settings: Settings) -> None:
         raise ConfigError(
             "database_url must start with postgresql:// or sqlite:///; leave it empty for SQLite."
         )
-    if settings.bus_url and not settings.bus_url.startswith(("nats://", "tls://")):
-        raise ConfigError("bus_url must start with nats:// or tls://; leave it empty for a single node.")
-    if settings.bus_url and settings.store_url.startswith("sqlite:"):
-        raise ConfigError("Several nodes need one PostgreSQL: set database_url, or leave bus_url empty.")
-    if settings.bus_url and settings.sign_in == "sms" and not settings.secret:
-        raise ConfigError("Several nodes need one secret: set it on each to the same `openssl rand -hex 32`.")
-    if settings.secret and len(settings.secret) < _SECRET_LENGTH:
-        raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
-    if settings.secret and len(set(settings.secret)) < _SECRET_VARIETY:
-        raise ConfigError("secret is no secret: give 32 random characters (`openssl rand -hex 32`).")
+    _check_nodes(settings)
+    _check_secret(settings)
     if settings.public_url and not _is_http_url(settings.public_url):
         raise ConfigError(
             "public_url must be the server's address as clients see it, e.g. https://chat.example."
@@ -259,6 +269,28 @@ def _check(settings: Settings) -> None:
             f"The phone simulator would show every code to anybody who reaches {settings.public_url}."
             " Set sms_url to a real provider, or add --allow-simulated-phones for a demonstration."
         )
+
+
+def _check_nodes(settings: Settings) -> None:
+    if settings.bus_url and not settings.bus_url.startswith(("nats://", "tls://")):
+        raise ConfigError("bus_url must start with nats:// or tls://; leave it empty for a single node.")
+    if settings.bus_url and settings.store_url.startswith("sqlite:"):
+        raise ConfigError("Several nodes need one PostgreSQL: set database_url, or leave bus_url empty.")
+    if settings.bus_url and settings.sign_in == "sms" and not settings.secret:
+        raise ConfigError("Several nodes need one secret: set it on each to the same `openssl rand -hex 32`.")
+    if settings.workers > 1 and settings.store_url.startswith("sqlite:"):
+        raise ConfigError("Several workers need PostgreSQL: SQLite has one writer. Set database_url.")
+    if settings.workers > 1 and settings.simulated:
+        raise ConfigError(
+            "Simulated phones live in one process: set workers to 1, or sms_url to a real provider."
+        )
+
+
+def _check_secret(settings: Settings) -> None:
+    if settings.secret and len(settings.secret) < _SECRET_LENGTH:
+        raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
+    if settings.secret and len(set(settings.secret)) < _SECRET_VARIETY:
+        raise ConfigError("secret is no secret: give 32 random characters (`openssl rand -hex 32`).")
 
 
 def _check_public(settings: Settings) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -13,7 +17,12 @@ from pythonjsonlogger.json import JsonFormatter
 from duologue import __version__
 from duologue.app import Node
 from duologue.config import ConfigError, Settings
+from duologue.crew import Crew
+from duologue.realtime.siblings import SiblingBus
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
+
+Ready = Callable[[socket.socket], None]
+"""Called once the server takes connections on this socket."""
 
 _BACKLOG = 2048
 _SHUTDOWN_SECONDS = 8
@@ -34,49 +43,82 @@ def configure_logging(level: str) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does, and wakes waiting clients before it stops."""
+    """Says where it listens once it does; drains, and wakes waiting clients, before it stops."""
 
-    def __init__(self, config: uvicorn.Config, node: Node) -> None:
+    def __init__(self, config: uvicorn.Config, node: Node, ready: Ready) -> None:
         super().__init__(config)
         self._node = node
+        self._ready = ready
+        self._stop_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a handler's signature
         """Stop on the first signal, at once on a second; uvicorn would raise it again and spoil the exit code."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
+        self.force_exit = self._stop_at is not None
+        self._stop_at = self._stop_at or time.monotonic()
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._stop_at is not None and not self.should_exit:
+            drain = self._node.settings.drain_seconds
+            if drain and not self._node.draining:
+                self._node.drain(drain)
+            self.should_exit = self.force_exit or time.monotonic() >= self._stop_at + drain
+        return await super().on_tick(counter)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
-            host, port = sockets[0].getsockname()[:2]
-            name = f"[{host}]" if ":" in host else host
-            print(f"Duologue {__version__} is ready at http://{name}:{port} - docs at /docs", flush=True)  # noqa: T201 - what it is for
+            self._ready(sockets[0])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._node.stop_waiting()
         await super().shutdown(sockets)
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `OSError`, for instance when the port is taken."""
+def announce(listener: socket.socket) -> None:
+    """Print the one line that says where the server is."""
+    host, port = listener.getsockname()[:2]
+    name = f"[{host}]" if ":" in host else host
+    print(f"Duologue {__version__} is ready at http://{name}:{port} - docs at /docs", flush=True)  # noqa: T201 - what it is for
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A listening socket; a `shared` port may have several. Raises `OSError`, for instance when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.bind((host, port))
     listener.listen(_BACKLOG)
     listener.setblocking(False)  # noqa: FBT003 - the library's signature
     return listener
 
 
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that holds a port for several that will share it. Raises `OSError` when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    holder.bind((host, port))
+    return holder
+
+
 def serve(settings: Settings) -> bool:
-    """Run a node until a signal ends it; whether it started."""
+    """Run a node, or as many workers as are asked for, until a signal ends it; whether it started."""
     configure_logging(settings.log_level)
     try:
         node = Node(settings)
         node.prepare()
     except (ValueError, PermissionError, SchemaTooOld, SchemaTooNew) as fault:
         raise ConfigError(str(fault)) from fault
-    listener = listen(settings.host, settings.port)
+    if settings.workers > 1:
+        return run_workers(settings)
+    return run_node(node, listen(settings.host, settings.port), announce)
+
+
+def run_node(node: Node, listener: socket.socket, ready: Ready) -> bool:
+    """Run one node until a signal ends it; whether it started."""
     config = uvicorn.Config(
         node.asgi(),
         loop="uvloop",
@@ -89,6 +131,24 @@ def serve(settings: Settings) -> bool:
         proxy_headers=False,
         timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )
-    server = _Server(config, node)
+    server = _Server(config, node, ready)
     server.run(sockets=[listener])
     return server.started
+
+
+def run_workers(settings: Settings) -> bool:
+    """Run the workers of one host; whether they started."""
+    with tempfile.TemporaryDirectory(prefix="duologue-") as folder:
+
+        def run(index: int, port: int, ready: Ready) -> bool:
+            bus = None if settings.bus_url else SiblingBus(Path(folder), index, settings.workers)
+            node = Node(settings, bus)
+            return run_node(node, listen(settings.host, port, shared=True), ready)
+
+        # Holds the port while workers come and go; it takes no connection itself.
+        with reserve(settings.host, settings.port) as reserved:
+            port = reserved.getsockname()[1]
+            crew = Crew(
+                settings.workers, lambda index, ready: run(index, port, ready), settings.drain_seconds
+            )
+            return crew.run(lambda: announce(reserved))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from duologue.realtime.bus import Notice, Signal
+from duologue.realtime.bus import Frame, Notice, Roll, Whereabouts
 from duologue.realtime.hub import Hub, Waiter
 
 ANA, BEN = 1, 2
@@ -95,20 +95,20 @@ def test_a_signal_for_the_user_goes_to_all_its_devices() -> None:
     hub.arrive(ANA, phone)
     hub.arrive(ANA, tablet)
     hub.arrive(BEN, stranger)
-    hub.signal(Signal(ANA, to_watchers=False, frame=b"typing"))
+    hub.signal(Frame(ANA, b"typing"))
     assert (phone.frames, tablet.frames, stranger.frames) == ([b"typing"], [b"typing"], [])
 
 
-def test_a_signal_for_the_watchers_goes_to_them_alone() -> None:
+def test_a_word_for_the_watchers_goes_to_them_alone() -> None:
     hub, own, watcher, other = Hub(), Device(), Device(), Device()
     hub.arrive(ANA, own)
     hub.watch(ANA, watcher)
     hub.watch(BEN, other)
-    hub.signal(Signal(ANA, to_watchers=True, frame=b"presence"))
+    hub.tell_watchers(ANA, b"presence")
     assert (own.frames, watcher.frames, other.frames) == ([], [b"presence"], [])
     hub.unwatch(ANA, watcher)
     hub.unwatch(ANA, watcher)
-    hub.signal(Signal(ANA, to_watchers=True, frame=b"presence"))
+    hub.tell_watchers(ANA, b"presence")
     assert watcher.frames == [b"presence"]
 
 
@@ -151,3 +151,12 @@ async def test_a_waiter_remembers_news_that_came_before_it_waited() -> None:
     waiter = Waiter()
     waiter.offer(notice(ANA, 1))
     assert await waiter.wait(0)
+
+
+def test_who_is_where_is_heard_by_the_one_who_keeps_count() -> None:
+    hub, heard = Hub(), list[Whereabouts | Roll]()
+    hub.on_presence = heard.append
+    said = Whereabouts(1, [ANA], online=True, at=1)
+    hub.signal(said)
+    hub.signal(Roll([ANA]))
+    assert heard == [said, Roll([ANA])]

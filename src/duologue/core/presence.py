@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from duologue.clock import MINUTE, Clock, rfc3339
+from duologue.clock import MINUTE, SECOND, Clock, rfc3339
 from duologue.core.sessions import Caller
-from duologue.model import Pair
+from duologue.model import Pair, new_id
 from duologue.protocol import frames, render
-from duologue.realtime.bus import Bus, Signal
+from duologue.realtime.bus import Bus, Frame, Roll, Whereabouts
 from duologue.realtime.hub import Hub, Listener
 from duologue.storage import chats as chat_store
 from duologue.storage.database import Database
@@ -18,55 +20,131 @@ from duologue.storage.database import Database
 _encode = msgspec.json.Encoder().encode
 
 
+_EVERY: Final = 30.0
+"""Seconds between the rolls that a node calls of its own users."""
+_FORGOTTEN_AFTER: Final = 75 * SECOND
+"""A node that was killed says nothing: after so long its users are taken to have gone."""
+_ROLL: Final = 5_000
+_ANSWER: Final = 0.2
+"""Seconds that other nodes have to say where somebody is."""
+
+
 class Presence:
-    """The rules for who learns what of whom while it happens."""
+    """The rules for who learns what of whom while it happens.
+
+    A user is online while some node has a device of it. Each node says who comes and goes, answers when it is asked
+    for a user, and repeats from time to time whom it has; what is not repeated is forgotten. Only users who are
+    watched here are kept in mind.
+    """
 
     def __init__(self, db: Database, hub: Hub, bus: Bus, clock: Clock) -> None:
         self._db = db
         self._hub = hub
         self._bus = bus
         self._clock = clock
+        self._node = new_id()
+        self._elsewhere: dict[int, dict[int, int]] = {}
+        self._told: dict[int, bool] = {}
+        hub.on_presence = self._hear
 
     def arrive(self, user_id: int, device: Listener) -> None:
         """A device connects."""
         if self._hub.arrive(user_id, device):
-            self._tell(user_id, online=True)
+            self._say([user_id], online=True)
 
     def leave(self, user_id: int, device: Listener) -> None:
         """A device has gone."""
         if self._hub.leave(user_id, device):
-            self._tell(user_id, online=False)
+            self._say([user_id], online=False)
 
-    def _tell(self, user_id: int, *, online: bool) -> None:
-        frame = _presence(user_id, online=online, last_seen_at=self._clock())
-        self._bus.publish_signal(Signal(user_id, to_watchers=True, frame=frame))
+    def _say(self, user_ids: list[int], *, online: bool) -> None:
+        self._bus.publish_signal(Whereabouts(self._node, user_ids, online, self._clock()))
+
+    def _hear(self, said: Whereabouts | Roll) -> None:
+        if isinstance(said, Roll):
+            if here := [user_id for user_id in said.user_ids if self._hub.devices(user_id)]:
+                self._say(here, online=True)
+            return
+        for user_id in said.user_ids:
+            if not self._hub.is_watched(user_id):
+                continue
+            nodes = self._elsewhere.setdefault(user_id, {})
+            if said.node != self._node and said.online:
+                nodes[said.node] = self._clock() + _FORGOTTEN_AFTER
+            else:
+                nodes.pop(said.node, None)
+            self._settle(user_id, said.at)
+
+    def _settle(self, user_id: int, at: int) -> None:
+        """Tell the watchers if the user has come or gone, all nodes together."""
+        online = self._is_online(user_id)
+        if self._told.get(user_id) is not online:
+            self._told[user_id] = online
+            self._hub.tell_watchers(user_id, _presence(user_id, online=online, last_seen_at=at))
+
+    def _is_online(self, user_id: int) -> bool:
+        return self._hub.devices(user_id) > 0 or bool(self._elsewhere.get(user_id))
+
+    async def call_rolls(self) -> None:
+        """The background loop: repeat whom this node has, and forget whom no node speaks of any more."""
+        while True:
+            await asyncio.sleep(_EVERY)
+            self.call_roll()
+
+    def call_roll(self) -> None:
+        """One turn of that loop."""
+        online = [] if self._bus.alone else self._hub.online()
+        for start in range(0, len(online), _ROLL):
+            self._say(online[start : start + _ROLL], online=True)
+        now = self._clock()
+        for user_id, nodes in tuple(self._elsewhere.items()):
+            for node in [node for node, until in nodes.items() if until <= now]:
+                del nodes[node]
+            self._settle(user_id, now)
 
     def typing(self, caller: Caller, pair: Pair, *, active: bool) -> None:
         """Pass on that the caller types, to whatever devices of the peer are connected."""
         frame = frames.PeerTyping(
             chat_id=render.chat_id(pair.chat_id), user_id=render.user_id(caller.user_id), active=active
         )
-        self._bus.publish_signal(
-            Signal(pair.peer_of(caller.user_id), to_watchers=False, frame=_encode(frame))
-        )
+        self._bus.publish_signal(Frame(pair.peer_of(caller.user_id), _encode(frame)))
 
     async def watch(self, caller: Caller, user_ids: Sequence[int], watcher: Listener) -> list[int]:
-        """Tell `watcher` of these users from now on, and how it stands with each at once.
+        """Tell `watcher` of these users from now on, and how it stands with each.
 
         Those with whom the caller shares no chat are passed over in silence: no answer tells that they exist.
         Returns whom it watches now.
         """
         seen = await self._db.read(chat_store.peers_last_seen, caller.user_id, user_ids)
-        for user_id, last_seen_at in seen.items():
+        for user_id in seen:
             self._hub.watch(user_id, watcher)
-            online = self._hub.devices(user_id) > 0
-            watcher.signal(_presence(user_id, online=online, last_seen_at=last_seen_at))
+        absent = {user_id: at for user_id, at in seen.items() if not self._is_online(user_id)}
+        for user_id in seen.keys() - absent.keys():
+            self._tell(user_id, seen[user_id], watcher)
+        if absent and not self._bus.alone:
+            self._bus.publish_signal(Roll(list(absent)))
+            asyncio.get_running_loop().call_later(_ANSWER, self._tell_absent, absent, watcher)
+        else:
+            self._tell_absent(absent, watcher)
         return list(seen)
+
+    def _tell_absent(self, absent: dict[int, int | None], watcher: Listener) -> None:
+        """Whoever was found meanwhile, elsewhere, has been told of."""
+        for user_id, last_seen_at in absent.items():
+            if self._hub.watches(user_id, watcher) and not self._is_online(user_id):
+                self._tell(user_id, last_seen_at, watcher)
+
+    def _tell(self, user_id: int, last_seen_at: int | None, watcher: Listener) -> None:
+        online = self._told[user_id] = self._is_online(user_id)
+        watcher.signal(_presence(user_id, online=online, last_seen_at=last_seen_at))
 
     def unwatch(self, user_ids: Sequence[int], watcher: Listener) -> None:
         """Tell `watcher` no more of these."""
         for user_id in user_ids:
             self._hub.unwatch(user_id, watcher)
+            if not self._hub.is_watched(user_id):
+                self._elsewhere.pop(user_id, None)
+                self._told.pop(user_id, None)
 
 
 def _presence(user_id: int, *, online: bool, last_seen_at: int | None) -> bytes:

@@ -27,12 +27,30 @@ class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
     event: bytes
 
 
-class Signal(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """A frame that is not stored: for a user's own devices, or for those who watch this user."""
+class Frame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="frame"):
+    """A frame that is not stored, for a user's devices."""
 
     user_id: int
-    to_watchers: bool
     frame: bytes
+
+
+class Whereabouts(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="at"):
+    """These users have devices on a node, or have no more; `at` is in epoch milliseconds."""
+
+    node: int
+    user_ids: list[int]
+    online: bool
+    at: int
+
+
+class Roll(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="roll"):
+    """Which of these users are where? Each node answers for its own."""
+
+    user_ids: list[int]
+
+
+Signal = Frame | Whereabouts | Roll
+"""What is not stored."""
 
 
 class Handler(Protocol):
@@ -43,7 +61,7 @@ class Handler(Protocol):
         ...
 
     def signal(self, signal: Signal) -> None:
-        """Somebody is typing, or came, or went."""
+        """Somebody is typing, or came, or went, or is asked for."""
         ...
 
     def wants(self, user_id: int) -> bool:
@@ -57,6 +75,11 @@ class Handler(Protocol):
 
 class Bus(Protocol):
     """Carries notices and signals to every node, this one included."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether this is the only node there can be."""
+        ...
 
     async def start(self, handler: Handler) -> None:
         """Connect. What the bus brings goes to `handler` from now on."""
@@ -85,6 +108,8 @@ class Bus(Protocol):
 
 class LocalBus:
     """The bus of a single node: a function call."""
+
+    alone = True
 
     def __init__(self) -> None:
         self._handler: Handler | None = None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from duologue.realtime.bus import Notice, Signal
+from duologue.realtime.bus import Frame, Notice, Roll, Signal, Whereabouts
 
 T = TypeVar("T")
 
@@ -32,9 +32,13 @@ class Listener(Protocol):
 
 
 class Hub:
-    """Hands each notice to the followers of its user, and each signal to whom it is for."""
+    """Hands each notice to the followers of its user, and each signal to whom it is for.
+
+    `on_presence` hears who is where; it is set once, before anything is heard.
+    """
 
     def __init__(self) -> None:
+        self.on_presence: Callable[[Whereabouts | Roll], None] = lambda _: None
         self._followers: dict[int, list[Subscriber]] = {}
         self._devices: dict[int, list[Listener]] = {}
         self._watchers: dict[int, list[Listener]] = {}
@@ -61,6 +65,23 @@ class Hub:
         """How many devices of the user are connected to this node."""
         return len(self._devices.get(user_id, ()))
 
+    def online(self) -> list[int]:
+        """The users with a device on this node."""
+        return list(self._devices)
+
+    def is_watched(self, user_id: int) -> bool:
+        """Whether anybody here wants to hear when this user comes and goes."""
+        return user_id in self._watchers
+
+    def watches(self, user_id: int, watcher: Listener) -> bool:
+        """Whether this one wants to hear of that user."""
+        return watcher in self._watchers.get(user_id, ())
+
+    def tell_watchers(self, user_id: int, frame: bytes) -> None:
+        """This user has come or gone."""
+        for watcher in tuple(self._watchers.get(user_id, ())):
+            watcher.signal(frame)
+
     def watch(self, user_id: int, watcher: Listener) -> None:
         """Hear when this user comes and goes."""
         _add(self._watchers, user_id, watcher)
@@ -78,9 +99,11 @@ class Hub:
                 follower.offer(notice)
 
     def signal(self, signal: Signal) -> None:
-        listeners = self._watchers if signal.to_watchers else self._devices
-        for listener in tuple(listeners.get(signal.user_id, ())):
-            listener.signal(signal.frame)
+        if not isinstance(signal, Frame):
+            self.on_presence(signal)
+            return
+        for device in tuple(self._devices.get(signal.user_id, ())):
+            device.signal(signal.frame)
 
     def recheck(self) -> None:
         for followers in tuple(self._followers.values()):

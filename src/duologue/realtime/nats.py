@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from duologue.realtime.bus import Handler, Notice, Signal
+from duologue.realtime.payloads import decode_notices, decode_signal, encode, payloads
 
 _log = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ _START_TIMEOUT: Final = 10
 _RECONNECT_WAIT: Final = 0.2
 _RECHECK_WITHIN: Final = 0.5
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_notices = msgspec.msgpack.Decoder(list[Notice]).decode
-_decode_signal = msgspec.msgpack.Decoder(Signal).decode
-
 
 class NatsBus:
     """`Bus` over NATS.
@@ -46,6 +42,8 @@ class NatsBus:
     `url` is `nats://[user:password@]host[:port][,host2…][?prefix=duologue][&creds=FILE]`, or `tls://…`; nodes of one
     system share a prefix.
     """
+
+    alone = False
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -114,21 +112,13 @@ class NatsBus:
         """This node's own followers hear at once; NATS takes it to the others."""
         if self._handler:
             self._handler.deliver(notices)
-        self._queue_notices(notices)
-
-    def _queue_notices(self, notices: Sequence[Notice]) -> None:
-        payload = _encode(notices)
-        if len(payload) > _PAYLOAD and len(notices) > 1:
-            half = len(notices) // 2
-            self._queue_notices(notices[:half])
-            self._queue_notices(notices[half:])
-        else:
+        for payload in payloads(notices, _PAYLOAD):
             self._queue(_EVENTS, payload)
 
     def publish_signal(self, signal: Signal) -> None:
         if self._handler:
             self._handler.signal(signal)
-        self._queue(_SIGNALS, _encode(signal))
+        self._queue(_SIGNALS, encode(signal))
 
     def _queue(self, subject: str, payload: bytes) -> None:
         if len(self._outbox) >= _WAITING:
@@ -153,11 +143,11 @@ class NatsBus:
 
     async def _on_events(self, message: Msg) -> None:
         if self._handler:
-            self._handler.deliver(_decode_notices(message.data))
+            self._handler.deliver(decode_notices(message.data))
 
     async def _on_signal(self, message: Msg) -> None:
         if self._handler:
-            self._handler.signal(_decode_signal(message.data))
+            self._handler.signal(decode_signal(message.data))
 
     async def _on_recheck(self, _: Msg) -> None:
         self._recheck_soon()

@@ -35,6 +35,10 @@ class Living(Protocol):
         """Ping the client when it is time, or give it up after so many seconds of silence."""
         ...
 
+    def on_shutdown(self) -> None:
+        """Answer what is in flight, then say that the server goes away (1001)."""
+        ...
+
 
 class Desk:
     """The shared side of every connection."""
@@ -65,6 +69,13 @@ class Desk:
         self.limited = limited
         self.connections: set[Living] = set()
         _SOCKETS.set_function(self.connections.__len__)
+
+    def drain(self, seconds: float) -> None:
+        """Send all clients elsewhere, one after the other over so many seconds: they mustn't come in one wave."""
+        loop = asyncio.get_running_loop()
+        connections = tuple(self.connections)
+        for place, connection in enumerate(connections):
+            loop.call_later(seconds * place / len(connections), connection.on_shutdown)
 
     async def keep_alive(self) -> None:
         """The background loop: a client is pinged every 25 seconds, and given up after 35 of silence."""
