@@ -76,6 +76,7 @@ SLOW = (
     "tests/contract/test_sms_providers.py",
     "tests/contract/test_storage_outage.py",
     "tests/contract/test_storage_processes.py",
+    "tests/contract/test_workers.py",
     "tests/unit/test_phone_command.py",
     "tests/unit/test_sms_smpp.py",
     "tests/unit/test_sms_smpp_link.py",
