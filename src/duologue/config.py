@@ -53,7 +53,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     database_url: Annotated[
         str,
         Meta(
-            description="`postgresql://…`, or `sqlite:///file`. Empty: SQLite in the data directory.",
+            description="`postgresql://…` (with `?prepare=off` behind a PgBouncer before 1.21), or `sqlite:///file`."
+            " Empty: SQLite in the data directory.",
         ),
     ] = ""
     bus_url: Annotated[

@@ -201,3 +201,14 @@ async def test_closing_in_an_outage_answers_everybody_at_once(server: PostgresSe
         assert [getattr(answer, "code", answer) for answer in await waiting] == ["overloaded"] * 3
     finally:
         server.start()
+
+
+async def test_behind_a_pooler_nothing_is_prepared(postgres_url: str) -> None:
+    """As PgBouncer needs it that gives each transaction another connection."""
+    async with opened(f"{postgres_url}&prepare=off") as store:
+        pair = await store.pair()
+        for number in range(10):
+            await store.send(pair, 0, f"{number}")
+        link = store.db._link.connection()  # type: ignore[union-attr]
+        assert link.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+        assert len(await store.all_messages(pair)) == 10

@@ -39,6 +39,8 @@ _PATIENCE: Final = 5.0
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _CONNECT_TIMEOUT: Final = 3
+_NO_PREPARE: Final = "prepare=off"
+_PREPARE_AFTER: Final = 5
 _LOG_LOCK: Final = 7237961
 """The same number as in the migration that makes `duologue_append`."""
 _MIGRATION_LOCK: Final = 7237960
@@ -102,6 +104,24 @@ class PostgresTx:
             self._ordered = False
 
 
+def connect(url: str) -> psycopg.Connection[Any]:
+    """A connection in autocommit mode. With `prepare=off` in the URL's query it prepares no statement.
+
+    That is for a pooler that gives each transaction another connection and doesn't follow prepared statements:
+    PgBouncer before 1.21.
+    """
+    address, _, query = url.partition("?")
+    options = query.split("&")
+    threshold = None if _NO_PREPARE in options else _PREPARE_AFTER
+    rest = "&".join(option for option in options if option != _NO_PREPARE)
+    return psycopg.connect(
+        f"{address}?{rest}" if rest else address,
+        autocommit=True,
+        connect_timeout=_CONNECT_TIMEOUT,
+        prepare_threshold=threshold,
+    )
+
+
 class Link:
     """One connection, made when it is needed and made again when it is lost."""
 
@@ -112,7 +132,7 @@ class Link:
 
     def connection(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT)
+            self._connection = connect(self._url)
         return self._connection
 
     def drop(self) -> None:
@@ -250,10 +270,13 @@ def prepare(url: str) -> None:
     """Make the schema in an empty database; in any other it must be up to date.
 
     Changing a schema in use is left to `migrate`, when the operator says so: other nodes may still run the release
-    before. Raises `SchemaTooOld`, `SchemaTooNew`.
+    before. Raises `SchemaTooOld`, `SchemaTooNew`, `ConnectionError`.
     """
-    with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT) as connection:
-        version = _version(connection)
+    try:
+        with connect(url) as connection:
+            version = _version(connection)
+    except psycopg.OperationalError as fault:
+        raise ConnectionError(f"The database can't be reached: {str(fault).strip()}") from fault
     if version == 0:
         migrate(url)
     elif pending("postgres", version):
@@ -270,7 +293,7 @@ def _version(connection: psycopg.Connection[Any]) -> int:
 
 def migrate(url: str) -> list[Migration]:
     """Bring the schema up to date; the steps that were taken. Several nodes may call it at once."""
-    with psycopg.connect(url, autocommit=True, connect_timeout=_CONNECT_TIMEOUT) as connection:
+    with connect(url) as connection:
         connection.execute("SELECT pg_advisory_lock(%s::bigint)", [_MIGRATION_LOCK])
         connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
         steps = pending("postgres", _version(connection))
