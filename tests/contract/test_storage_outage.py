@@ -205,6 +205,7 @@ async def test_closing_in_an_outage_answers_everybody_at_once(server: PostgresSe
 
 async def test_behind_a_pooler_nothing_is_prepared(postgres_url: str) -> None:
     """As PgBouncer needs it that gives each transaction another connection."""
+    migrate(postgres_url)
     async with opened(f"{postgres_url}&prepare=off") as store:
         pair = await store.pair()
         for number in range(10):
