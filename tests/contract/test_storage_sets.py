@@ -111,8 +111,12 @@ class ByStatementsOnPostgres:
 class ByFunction(ByStatementsOnPostgres):
     """The way of the engine for many nodes."""
 
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._appender = postgres_append.Appender()
+
     def store(self, batch: Batch) -> Numbers:
-        return postgres_append.append(self._connection, batch)
+        return self._appender.append(self._connection, batch)
 
 
 def fresh(way: Way) -> None:

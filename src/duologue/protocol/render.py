@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UnsetType
 
 from duologue import model
 from duologue.clock import rfc3339
@@ -67,6 +69,42 @@ def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
 def profile(user: model.User) -> bodies.Profile:
     """What others see of a user."""
     return bodies.Profile(user_id(user.id), user.phone, user.display_name, user.registered_at is not None)
+
+
+_MESSAGE: Final = (
+    b'{"id":"msg_%016x_%d","chat_id":"cht_%016x","seq":%d,"sender_id":"usr_%016x","client_id":%s,"text":%s,'
+    b'"sent_at":"%s","edited_at":null,"deleted_at":null,"reply_to":%s,"reactions":[],"status":"sent","via":"%s"}'
+)
+
+
+@lru_cache(maxsize=4096)
+def message_json(record: model.Message) -> bytes:
+    """`message(record, 0, 0)` as JSON: as it is just after it was sent.
+
+    The message path renders each message once, for its sender's answer and for everybody's events.
+    """
+    return _MESSAGE % (
+        record.chat_id,
+        record.seq,
+        record.chat_id,
+        record.seq,
+        record.sender_id,
+        _encode(record.client_id),
+        _encode(record.text),
+        rfc3339(record.sent_at).encode(),
+        b"%d" % record.reply_to if record.reply_to else b"null",
+        b"sms" if record.by_sms else b"app",
+    )
+
+
+def sent(record: model.Message, client_id: str, ref: str | UnsetType) -> bytes:
+    """The frame that answers a message stored for the first time, as JSON."""
+    known = b"" if isinstance(ref, UnsetType) else b',"ref":' + _encode(ref)
+    return b'{"op":"sent","client_id":%s,"message":%s,"replayed":false%s}' % (
+        _encode(client_id),
+        message_json(record),
+        known,
+    )
 
 
 _RELAYS: Final[dict[Relay, bodies.SmsRelay]] = {
@@ -132,19 +170,17 @@ def event(record: model.Event) -> bytes:
 
     Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read.
     """
+    body = record.body
     return b'{"seq":%d,"type":"%s","at":"%s","data":%s}' % (
         record.seq,
         EVENT_TYPES[record.kind].encode(),
         rfc3339(record.at).encode(),
-        _encode(_event_data(record)),
+        # As it was created, so that folding the receipts that follow gives the present status.
+        message_json(body) if isinstance(body, model.Message) else _encode(_event_data(body)),
     )
 
 
-def _event_data(record: model.Event) -> bodies.Body:
-    body = record.body
-    if isinstance(body, model.Message):
-        # As it was created, so that folding the receipts that follow gives the present status.
-        return message(body, 0, 0)
+def _event_data(body: model.Receipt | model.Chat | model.User | model.Session) -> bodies.Body:
     if isinstance(body, model.Receipt):
         return bodies.Receipt(chat_id(body.chat_id), user_id(body.user_id), body.delivered, body.read)
     if isinstance(body, model.Chat):

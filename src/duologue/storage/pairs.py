@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
-from duologue.model import User
-from duologue.storage.accounts import user_by_phone
 from duologue.storage.database import Tx
+
+_STEP: Final = 1_000
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +25,8 @@ def line_of(tx: Tx, user_id: int, chat_id: int, services: Sequence[str], now: in
     If none is free on that phone, the least recently used changes hands, and its next text must say who writes.
     """
     rows = tx.all(
-        "SELECT service, chat_id, introduced FROM sms_pairs WHERE user_id = :user_id ORDER BY used_at",
+        "SELECT service, chat_id, introduced FROM sms_pairs WHERE user_id = :user_id"
+        " ORDER BY used_at, service",
         user_id=user_id,
     )
     for service, owner, introduced in rows:
@@ -60,22 +62,19 @@ def introduced(tx: Tx, user_id: int, service: str, chat_id: int) -> None:
     )
 
 
-def chat_on_line(tx: Tx, phone: str, service: str | None) -> tuple[User, int] | None:
-    """Whose phone it is, and the chat that its texts to this service number belong to; None if there is none.
+def chat_on_line(tx: Tx, user_id: int, service: str | None, *, guess: bool) -> int | None:
+    """The chat that a user's texts to a service number belong to; None if there is none.
 
-    Where the provider doesn't tell the service number, it is the chat that was last written to that phone.
+    With `guess` it is, in doubt, the chat that was last active on that phone.
     """
-    user = user_by_phone(tx, phone)
-    if user is None:
-        return None
-    row = tx.one(
-        "SELECT chat_id FROM sms_pairs WHERE user_id = :user_id AND (:any = 1 OR service = :service)"
-        " ORDER BY used_at DESC LIMIT 1",
-        user_id=user.id,
-        any=int(service is None),
-        service=service or "",
+    rows = tx.all(
+        "SELECT service, chat_id FROM sms_pairs WHERE user_id = :user_id ORDER BY used_at DESC, service",
+        user_id=user_id,
     )
-    return (user, row[0]) if row else None
+    chats: dict[str | None, int] = dict(rows)
+    if guess and rows:
+        return chats.get(service, rows[0][1])
+    return chats.get(service)
 
 
 def used(tx: Tx, user_id: int, chat_id: int, now: int) -> None:
@@ -106,3 +105,45 @@ def opt_in(tx: Tx, phone: str) -> bool:
 def opted_out(tx: Tx, phone: str) -> bool:
     """Whether the phone sent STOP and no START since."""
     return tx.one("SELECT 1 FROM sms_opt_outs WHERE phone = :phone", phone=phone) is not None
+
+
+def claim(tx: Tx, provider: str, provider_id: str, now: int) -> bool:
+    """Whether a text from a phone comes for the first time. Until it has a `place`, it is for nobody."""
+    added = tx.run(
+        "INSERT INTO sms_inbound (provider, provider_id, chat_id, at) VALUES (:provider, :provider_id, 0, :now)"
+        " ON CONFLICT (provider, provider_id) DO NOTHING",
+        provider=provider,
+        provider_id=provider_id,
+        now=now,
+    )
+    return added > 0
+
+
+def place(tx: Tx, provider: str, provider_id: str, chat_id: int) -> None:
+    """Remember which chat a text from a phone goes to: its repeats go there too, whatever has changed since."""
+    tx.run(
+        "UPDATE sms_inbound SET chat_id = :chat_id WHERE provider = :provider AND provider_id = :provider_id",
+        provider=provider,
+        provider_id=provider_id,
+        chat_id=chat_id,
+    )
+
+
+def placed(tx: Tx, provider: str, provider_id: str) -> int:
+    """Which chat a text went to when it first came; 0: none."""
+    row = tx.one(
+        "SELECT chat_id FROM sms_inbound WHERE provider = :provider AND provider_id = :provider_id",
+        provider=provider,
+        provider_id=provider_id,
+    )
+    return row[0] if row else 0
+
+
+def forget_placed(tx: Tx, before: int) -> int:
+    """Forget texts that came before then, a step at a time; how many."""
+    return tx.run(
+        "DELETE FROM sms_inbound WHERE (provider, provider_id) IN"
+        " (SELECT provider, provider_id FROM sms_inbound WHERE at < :before ORDER BY at LIMIT :step)",
+        before=before,
+        step=_STEP,
+    )

@@ -27,7 +27,10 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class Whole(msgspec.Struct, frozen=True, gc=False):
-    """A text put together. It goes by its first piece's id, so that repeats of any piece give the same."""
+    """A text put together. It goes by its first piece's id, so that repeats of any piece give the same.
+
+    `service` is empty where nobody knows it.
+    """
 
     sender: str
     service: str

@@ -23,7 +23,7 @@ from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
-from duologue.storage.postgres_append import append
+from duologue.storage.postgres_append import Appender
 from duologue.storage.writer import Unit, Writer
 
 P = ParamSpec("P")
@@ -168,7 +168,7 @@ class PostgresDatabase:
     def __init__(self, url: str, clock: Clock, relay: RelayRule | None = None) -> None:
         self._url = url
         self._clock = clock
-        self._relay = relay
+        self._appender = Appender(relay)
         self._closing = threading.Event()
         self._link = Link(url, self._closing)
         self._order = threading.Lock()
@@ -260,7 +260,7 @@ class PostgresDatabase:
 
     def _store(self, batch: Batch) -> Numbers:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
-        return _persist(self._link, partial(append, batch=batch, relay=self._relay), self._doubt)
+        return _persist(self._link, partial(self._appender.append, batch=batch), self._doubt)
 
     def _find(self, post: Post) -> Message | None:
         return _persist(self._link, lambda connection: find_post(PostgresTx(connection), post), self._doubt)

@@ -2,48 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import psycopg
-from psycopg.errors import UniqueViolation as PgUniqueViolation
+from psycopg import errors
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers
 from duologue.storage.database import RelayRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
 
-_CALL: Final = (
-    "SELECT * FROM duologue_append(%s::bigint,"
-    " %s::bigint[], %s::int[], %s::int[], %s::int[],"
-    " %s::bigint[], %s::int[], %s::bigint[],"
-    " %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::int[], %s::bytea[], %s::text[],"
-    " %s::int[], %s::int[], %s::int[], %s::int[],"
-    " %s::int[], %s::bigint[], %s::int[], %s::bool[],"
-    " %s::int[], %s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[],"
-    " %s::int[], %s::int[], %s::int[], %s::int, %s::int, %s::bigint)"
+_TYPES: Final = (
+    *("bigint", "bigint[]", "int[]", "int[]", "int[]", "bigint[]", "int[]", "bigint[]"),
+    *("int[]", "int[]", "int[]", "int[]", "int[]", "int[]", "bytea[]", "text[]"),
+    *("int[]", "int[]", "int[]", "int[]", "int[]", "bigint[]", "int[]", "bool[]"),
+    *("int[]", "int[]", "bigint[]", "int[]", "int[]", "int[]"),
+    *("int[]", "int[]", "int[]", "int", "int", "bigint"),
 )
+_CALL: Final = "SELECT * FROM duologue_append({})".format(
+    ", ".join(f"${place}::{name}" for place, name in enumerate(_TYPES, 1))
+).encode()
+_NAME: Final = b"duologue_append"
 _NO_SUCH_CHAT: Final = "DU001"
 
 
-def append(connection: psycopg.Connection[Any], batch: Batch, relay: RelayRule | None = None) -> Numbers:
-    """Store a batch as one statement, which is one transaction, with the alarms of the `relay` if there is one.
+class Appender:
+    """Stores batches over one connection after the other.
 
-    Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
-    it isn't there, and `psycopg.Error`; nothing is stored then.
+    It speaks libpq: of what a batch costs here, adapting and waiting were more than half.
     """
-    try:
-        row = connection.execute(_CALL, _parameters(batch, relay), prepare=True).fetchone()
-    except PgUniqueViolation as fault:
-        raise UniqueViolation from fault
-    except psycopg.Error as fault:
+
+    def __init__(self, relay: RelayRule | None = None) -> None:
+        self._relay = relay
+        self._prepared_on: PGconn | None = None
+
+    def append(self, connection: psycopg.Connection[Any], batch: Batch) -> Numbers:
+        """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
+
+        Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
+        it isn't there, and `psycopg.Error`; nothing is stored then.
+        """
+        result = self._call(connection, _parameters(batch, self._relay))
+        if result.status == ExecStatus.TUPLES_OK:
+            return _numbers([_ints(result.get_value(0, column)) for column in range(result.nfields)])
+        fault = errors.error_from_result(result, encoding="utf-8")
+        if isinstance(fault, errors.UniqueViolation):
+            raise UniqueViolation from fault
         if fault.sqlstate == _NO_SUCH_CHAT:
             raise NoSuchChat from fault
-        raise
-    assert row is not None
-    return _numbers(row)
+        raise fault
+
+    def _call(self, connection: psycopg.Connection[Any], values: Sequence[bytes]) -> PGresult:
+        line = connection.pgconn
+        if connection.prepare_threshold is None:
+            result = line.exec_params(_CALL, values)
+        else:
+            if self._prepared_on is not line:
+                result = line.prepare(_NAME, _CALL)
+                if result.status != ExecStatus.COMMAND_OK:
+                    return self._checked(line, result)
+                self._prepared_on = line
+            result = line.exec_prepared(_NAME, values)
+        return self._checked(line, result)
+
+    def _checked(self, line: PGconn, result: PGresult) -> PGresult:
+        if line.status != ConnStatus.OK:
+            raise psycopg.OperationalError(result.get_error_message() or "the connection is lost")
+        return result
 
 
-def _parameters(batch: Batch, relay: RelayRule | None) -> list[Any]:
+def _parameters(batch: Batch, relay: RelayRule | None) -> list[bytes]:
     tops = [
         (user + 1, chat_id, offset, len(chats) == 1)
         for user, chats in enumerate(batch.tops)
@@ -53,7 +83,7 @@ def _parameters(batch: Batch, relay: RelayRule | None) -> list[Any]:
     alarms = batch.firsts() if relay else []
     rule = (relay.default, relay.unregistered, relay.delay) if relay else (0, 0, 0)
     return [
-        batch.now,
+        b"%d" % batch.now,
         _array(batch.chat_ids),
         *(_array(moves[column] for moves in batch.chat_moves) for column in range(3)),
         _array(batch.user_ids),
@@ -63,8 +93,8 @@ def _parameters(batch: Batch, relay: RelayRule | None) -> list[Any]:
         *(_array(counts[column] for counts in batch.counts) for column in range(3)),
         _array(post.side for post in posts),
         _array(post.reply_to for post in posts),
-        [pack_client_id(post.client_id, by_sms=post.by_sms) for post in posts],
-        [post.text for post in posts],
+        _texts("\\x" + pack_client_id(post.client_id, by_sms=post.by_sms).hex() for post in posts),
+        _texts(post.text for post in posts),
         _array(index + 1 for index in batch.low_of),
         _array(offset[0] for offset in batch.offsets),
         _array(index + 1 for index in batch.high_of),
@@ -79,21 +109,33 @@ def _parameters(batch: Batch, relay: RelayRule | None) -> list[Any]:
         _array(user + 1 for user, _, _ in alarms),
         _array(chat + 1 for _, chat, _ in alarms),
         _array(seq for _, _, seq in alarms),
-        *map(int, rule),
+        *(b"%d" % number for number in rule),
     ]
 
 
-def _array(values: Iterable[int]) -> str:
-    """An array literal. As text, because a list's type would follow its values and unsettle the prepared plan."""
-    return "{" + ",".join(map(str, values)) + "}"
+def _array(values: Iterable[int]) -> bytes:
+    return ("{" + ",".join(map(str, values)) + "}").encode()
 
 
-def _numbers(row: tuple[Any, ...]) -> Numbers:
+def _texts(values: Iterable[str]) -> bytes:
+    """An array literal: quoted, so only quotes and backslashes have to be escaped."""
+    quoted = [value.replace("\\", "\\\\").replace('"', '\\"') for value in values]
+    return ('{"' + '","'.join(quoted) + '"}').encode() if quoted else b"{}"
+
+
+def _ints(value: bytes | None) -> list[int]:
+    """A one-dimensional array of numbers; what is null counts as 0."""
+    if not value or value == b"{}":
+        return []
+    return [int(item) for item in value[1:-1].replace(b"NULL", b"0").split(b",")]
+
+
+def _numbers(row: Sequence[list[int]]) -> Numbers:
     chat_seqs, chat_lows, chat_highs, user_seqs, states, delivered, read, shown, own_offsets, peer_offsets = (
         row
     )
     moved, out_of_range = [], set()
-    for index, state in enumerate(states or ()):
+    for index, state in enumerate(states):
         if state < 0:
             out_of_range.add(index)
         elif state:
@@ -101,5 +143,5 @@ def _numbers(row: tuple[Any, ...]) -> Numbers:
             moved.append(
                 MovedMark(index, delivered[index], read[index], shown[index], own_offsets[index], peer_offset)
             )
-    chats = list(zip(chat_seqs or (), chat_lows or (), chat_highs or (), strict=True))
-    return Numbers(chats, user_seqs or (), moved, frozenset(out_of_range))
+    chats = list(zip(chat_seqs, chat_lows, chat_highs, strict=True))
+    return Numbers(chats, user_seqs, moved, frozenset(out_of_range))

@@ -132,14 +132,17 @@ def anything_due(tx: Tx, now: int) -> tuple[bool, bool]:
     return alarm is not None, row is not None
 
 
-def delivered_to(tx: Tx, user_id: int, chat_id: int) -> int:
-    """Up to which seq a user's devices or phone have a chat."""
+def is_needless(tx: Tx, outgoing: Outgoing, rule: RelayRule) -> bool:
+    """Whether a device has the message, and its user doesn't want all of them on the phone too."""
     row = tx.one(
-        "SELECT delivered FROM members WHERE user_id = :user_id AND chat_id = :chat_id",
-        user_id=user_id,
-        chat_id=chat_id,
+        f"SELECT m.delivered, {_PEER} FROM members m JOIN users u ON u.id = m.user_id"
+        " WHERE m.user_id = :user_id AND m.chat_id = :chat_id",
+        user_id=outgoing.user_id,
+        chat_id=outgoing.chat_id,
     )
-    return row[0] if row else 0
+    if row is None:
+        return False
+    return row[0] >= outgoing.seq and policy_of(load_user(row[1:]), rule) is not Relay.ALWAYS
 
 
 def is_unanswered(tx: Tx, outgoing: Outgoing, pair: Pair) -> bool:
@@ -147,9 +150,12 @@ def is_unanswered(tx: Tx, outgoing: Outgoing, pair: Pair) -> bool:
     written = tx.one("SELECT low_count, high_count FROM chats WHERE id = :chat_id", chat_id=pair.chat_id)
     if written is None or written[pair.side_of(outgoing.user_id)]:
         return False
+    # The outbox forgets after some days; the service number knows for as long as it is this chat's.
     earlier = tx.one(
-        "SELECT 1 FROM sms_outbox WHERE chat_id = :chat_id AND seq < :seq AND state IN (1, 2, 3, 4, 5) LIMIT 1",
+        "SELECT 1 FROM sms_outbox WHERE chat_id = :chat_id AND seq < :seq AND state IN (1, 2, 3, 4, 5)"
+        " UNION SELECT 1 FROM sms_pairs WHERE user_id = :user_id AND chat_id = :chat_id AND introduced = 1",
         chat_id=pair.chat_id,
         seq=outgoing.seq,
+        user_id=outgoing.user_id,
     )
     return earlier is not None

@@ -36,6 +36,10 @@ class Client(Protocol):
         """Queue a frame for the client."""
         ...
 
+    def say_json(self, frame: bytes) -> None:
+        """Queue a frame that is JSON already."""
+        ...
+
     def fail(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
         """Tell the client that a frame failed, and changed nothing."""
         ...
@@ -119,7 +123,7 @@ def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exce
         client.spawn(_confirm_repeat(client, frame, pair, outcome))
         return
     else:
-        _confirm(client, frame, outcome, (0, 0))
+        client.say_json(render.sent(outcome.message, frame.client_id, frame.ref))
     client.settled(len(frame.text))
 
 
@@ -129,16 +133,10 @@ async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted
     except ApiError as error:
         client.fail(error, frame)
     else:
-        _confirm(client, frame, posted, marks)
+        message = render.message(posted.message, *marks)
+        client.say(frames.Sent(client_id=frame.client_id, message=message, replayed=True, ref=frame.ref))
     finally:
         client.settled(len(frame.text))
-
-
-def _confirm(client: Client, frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> None:
-    message = render.message(posted.message, *marks)
-    client.say(
-        frames.Sent(client_id=frame.client_id, message=message, replayed=posted.replayed, ref=frame.ref)
-    )
 
 
 def ack(client: Client, frame: frames.Ack) -> None:

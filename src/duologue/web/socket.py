@@ -205,6 +205,10 @@ class Connection:
         """Queue a frame for the client."""
         self._push(self._codec.encode(frame))
 
+    def say_json(self, frame: bytes) -> None:
+        """Queue a frame that is JSON already."""
+        self._push(self._codec.from_json(frame))
+
     def fail(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
         """Tell the client that a frame failed, and changed nothing."""
         known = {"ref": getattr(frame, "ref", UNSET), "client_id": getattr(frame, "client_id", UNSET)}

@@ -34,6 +34,8 @@ CREATE TABLE sms_outbox (
 );
 CREATE UNIQUE INDEX sms_outbox_of_message ON sms_outbox (chat_id, seq);
 CREATE INDEX sms_outbox_open ON sms_outbox (next_at) WHERE state <= 2;
+-- What stands before a row in its chat, however much of the chat was sent before.
+CREATE INDEX sms_outbox_waiting ON sms_outbox (chat_id, user_id, seq) WHERE state <= 1;
 CREATE INDEX sms_outbox_by_age ON sms_outbox (created_at);
 
 -- Under which ids the provider reports on an SMS, and how many delivered parts make each one whole.
@@ -74,6 +76,16 @@ CREATE TABLE sms_opt_outs (
     phone TEXT PRIMARY KEY,
     at BIGINT NOT NULL
 );
+
+-- Where each text from a phone went, so that a repeat goes nowhere else. chat_id 0: to the service, or to nobody.
+CREATE TABLE sms_inbound (
+    provider TEXT NOT NULL,
+    provider_id TEXT NOT NULL,
+    chat_id BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (provider, provider_id)
+);
+CREATE INDEX sms_inbound_by_age ON sms_inbound (at);
 
 -- Pieces of long texts from phones, until all are there and for a while after.
 CREATE TABLE sms_pieces (
