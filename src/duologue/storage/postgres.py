@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 
 from duologue.clock import Clock
 from duologue.errors import overloaded
@@ -38,7 +39,14 @@ _PATIENCE: Final = 5.0
 """Seconds for which work is retried on a lost connection before its caller is told `overloaded`."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
-_CONNECT_TIMEOUT: Final = 3
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": 3,
+    # A server whose machine is gone says nothing: without these its silence would last for many minutes.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 _NO_PREPARE: Final = "prepare=off"
 _PREPARE_AFTER: Final = 5
 _LOG_LOCK: Final = 7237961
@@ -114,12 +122,8 @@ def connect(url: str) -> psycopg.Connection[Any]:
     options = query.split("&")
     threshold = None if _NO_PREPARE in options else _PREPARE_AFTER
     rest = "&".join(option for option in options if option != _NO_PREPARE)
-    return psycopg.connect(
-        f"{address}?{rest}" if rest else address,
-        autocommit=True,
-        connect_timeout=_CONNECT_TIMEOUT,
-        prepare_threshold=threshold,
-    )
+    given = conninfo_to_dict(f"{address}?{rest}" if rest else address)
+    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | given))
 
 
 class Link:
