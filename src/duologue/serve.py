@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import sys
@@ -25,6 +26,7 @@ Ready = Callable[[socket.socket], None]
 """Called once the server takes connections on this socket."""
 
 _BACKLOG = 2048
+_COLLECT_AFTER = 10_000
 _SHUTDOWN_SECONDS = 8
 _READABLE = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 _FIELDS = ["levelname", "name", "message"]
@@ -67,6 +69,9 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started and sockets:
+            # What is there now stays: the collector needn't look at it ever again, nor for every few objects.
+            gc.freeze()
+            gc.set_threshold(_COLLECT_AFTER, 20, 50)
             self._ready(sockets[0])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

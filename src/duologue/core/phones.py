@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import phonenumbers
 from phonenumbers import NumberParseException, ValidationResult
 
@@ -17,6 +19,7 @@ _HINTS = {
 }
 
 
+@lru_cache(maxsize=20_000)
 def parse_phone(text: str, field: str = "phone") -> str:
     """The number in E.164 (ITU-T E.164): `+`, country code, subscriber number.
 

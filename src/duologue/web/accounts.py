@@ -15,14 +15,14 @@ from msgspec import UNSET
 
 from duologue.clock import SECOND, rfc3339
 from duologue.core.accounts import Accounts, SignedIn
-from duologue.core.sessions import Caller, Sessions
+from duologue.core.sessions import Caller
 from duologue.core.verifications import SENDS, Verifications
 from duologue.errors import ApiError
 from duologue.model import Relay, decode_id, encode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
 from duologue.web.problems import rate_limit
-from duologue.web.request import PUBLIC
+from duologue.web.request import PUBLIC, Call
 
 
 @post(
@@ -42,13 +42,15 @@ from duologue.web.request import PUBLIC
     ),
 )
 async def start_verification(
-    data: JSONBody[bodies.StartVerification], state: State, address: NamedDependency[str]
+    data: JSONBody[bodies.StartVerification],
+    state: State,
+    call: NamedDependency[Call],
 ) -> Response[bodies.Verification]:
     """Have a code sent by SMS. The answer is the same whether or not the number has an account."""
     verifications = _verifications(state)
     if verifications is None:
         raise ApiError("verification_not_needed")
-    started = await verifications.start(data.phone, address)
+    started = await verifications.start(data.phone, call.address)
     body = bodies.Verification(
         id=encode_id("vrf", started.id),
         expires_at=rfc3339(started.expires_at),
@@ -82,19 +84,18 @@ def _verifications(state: State) -> Verifications | None:
 async def sign_in(
     data: JSONBody[bodies.AnySignIn],
     state: State,
-    address: NamedDependency[str],
-    accounts: NamedDependency[Accounts],
+    call: NamedDependency[Call],
 ) -> bodies.SignedIn:
     """Sign in. The answer holds the token that goes with everything else."""
     verifications = _verifications(state)
     if verifications is None:
-        signed = await _sign_in_openly(data, address, accounts)
+        signed = await _sign_in_openly(data, call.address, call.accounts)
     else:
-        signed = await _sign_in_by_code(data, address, verifications)
+        signed = await _sign_in_by_code(data, call.address, verifications)
     return bodies.SignedIn(
         token=signed.token,
         session=render.session(signed.session, signed.session.id),
-        user=render.me(signed.user, accounts.relay_default),
+        user=render.me(signed.user, call.accounts.relay_default),
         new_user=signed.new_user,
     )
 
@@ -119,41 +120,45 @@ async def _sign_in_by_code(data: bodies.SignIn, address: str, verifications: Ver
 
 @get("/v1/sessions", tags=["Sign in"], responses=errors())
 async def list_sessions(
-    caller: NamedDependency[Caller], sessions: NamedDependency[Sessions]
+    call: NamedDependency[Call],
 ) -> bodies.Page[bodies.Session]:
     """List one's signed-in devices. Newest first."""
-    live = await sessions.live(caller.user_id)
-    return bodies.Page([render.session(session, caller.session_id) for session in live], None)
+    live = await call.sessions.live(call.caller.user_id)
+    return bodies.Page([render.session(session, call.caller.session_id) for session in live], None)
 
 
 @delete("/v1/sessions/{session_id:str}", tags=["Sign in"], responses=errors("not_found"))
 async def end_session(
     session_id: bodies.SessionIdOrCurrent,
-    caller: NamedDependency[Caller],
-    sessions: NamedDependency[Sessions],
+    call: NamedDependency[Call],
 ) -> None:
     """Sign one device out. `current` is the one that asks. Its sockets end within a second."""
-    number = caller.session_id if session_id == "current" else decode_id("ses", session_id)
+    number = call.caller.session_id if session_id == "current" else decode_id("ses", session_id)
     if number is None:
         raise ApiError("not_found", "There is no such session of yours.")
-    await sessions.end(caller, number)
+    await call.sessions.end(call.caller, number)
 
 
 @delete("/v1/sessions", tags=["Sign in"], responses=errors())
-async def end_other_sessions(caller: NamedDependency[Caller], sessions: NamedDependency[Sessions]) -> None:
+async def end_other_sessions(
+    call: NamedDependency[Call],
+) -> None:
     """Sign every other device out."""
-    await sessions.end_others(caller)
+    await call.sessions.end_others(call.caller)
 
 
 @get("/v1/me", tags=["Account"], responses=errors())
-async def get_me(caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]) -> bodies.Me:
+async def get_me(
+    call: NamedDependency[Call],
+) -> bodies.Me:
     """Get one's own profile and preferences."""
-    return render.me(await accounts.me(caller), accounts.relay_default)
+    return render.me(await call.accounts.me(call.caller), call.accounts.relay_default)
 
 
 @patch("/v1/me", tags=["Account"], responses=errors(body=True))
 async def update_me(
-    data: JSONBody[bodies.UpdateMe], caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]
+    data: JSONBody[bodies.UpdateMe],
+    call: NamedDependency[Call],
 ) -> bodies.Me:
     """Change one's profile and preferences.
 
@@ -162,14 +167,16 @@ async def update_me(
     name = None if data.display_name is UNSET else data.display_name
     receipts = None if data.read_receipts is UNSET else data.read_receipts
     relay = None if data.sms_relay is UNSET else Relay[data.sms_relay.upper()]
-    user = await accounts.update(caller, name, read_receipts=receipts, sms_relay=relay)
-    return render.me(user, accounts.relay_default)
+    user = await call.accounts.update(call.caller, name, read_receipts=receipts, sms_relay=relay)
+    return render.me(user, call.accounts.relay_default)
 
 
 @delete("/v1/me", tags=["Account"], responses=errors())
-async def delete_me(caller: NamedDependency[Caller], accounts: NamedDependency[Accounts]) -> None:
+async def delete_me(
+    call: NamedDependency[Call],
+) -> None:
     """Delete one's account. Peers keep the messages they got; the number can start afresh."""
-    await accounts.delete(caller)
+    await call.accounts.delete(call.caller)
 
 
 @get(
@@ -179,16 +186,18 @@ async def delete_me(caller: NamedDependency[Caller], accounts: NamedDependency[A
     responses={200: ResponseSpec(bodies.Export, generate_examples=False, description=""), **errors()},
 )
 async def export_me(
-    caller: NamedDependency[Caller], accounts: NamedDependency[Accounts], sessions: NamedDependency[Sessions]
+    call: NamedDependency[Call],
 ) -> Stream:
     """Export everything the server holds about oneself. One JSON document, streamed."""
-    user = await accounts.me(caller)
-    live = await sessions.live(caller.user_id)
+    user = await call.accounts.me(call.caller)
+    live = await call.sessions.live(call.caller.user_id)
     head = {
-        "user": render.me(user, accounts.relay_default),
-        "sessions": [render.session(session, caller.session_id) for session in live],
+        "user": render.me(user, call.accounts.relay_default),
+        "sessions": [render.session(session, call.caller.session_id) for session in live],
     }
-    return Stream(_export(msgspec.json.encode(head), caller, accounts), media_type="application/json")
+    return Stream(
+        _export(msgspec.json.encode(head), call.caller, call.accounts), media_type="application/json"
+    )
 
 
 async def _export(head: bytes, caller: Caller, accounts: Accounts) -> AsyncIterator[bytes]:

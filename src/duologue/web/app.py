@@ -43,10 +43,8 @@ from duologue.web.problems import HEADERS, handle
 from duologue.web.request import (
     PUBLIC,
     StrictRequest,
-    provide_address,
-    provide_caller,
-    refuse_slips,
-    require_session,
+    gate,
+    provide_call,
 )
 
 _HANDLERS: Final[list[Any]] = [
@@ -88,23 +86,17 @@ class Services(msgspec.Struct, frozen=True):
 
 def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
     """The ASGI application over these services."""
-    dependencies = {
-        name: _given(getattr(services, name))
-        for name in ("sessions", "accounts", "chats", "messages", "receipts", "traces", "events")
-    }
-    dependencies["caller"] = Provide(provide_caller, sync_to_thread=False)
-    dependencies["address"] = Provide(provide_address, sync_to_thread=False)
     return Litestar(
         route_handlers=[*_options(_HANDLERS), *_HANDLERS],
-        guards=[require_session, refuse_slips],
-        dependencies=dependencies,
+        middleware=[gate],
+        dependencies={"call": Provide(provide_call, sync_to_thread=False)},
         exception_handlers={Exception: handle},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY,
         openapi_config=None,
         response_headers=HEADERS,
         lifespan=list(lifespan),
-        state=State(msgspec.structs.asdict(services)),
+        state=State(msgspec.structs.asdict(services) | {"services": services}),
         logging_config=None,
     )
 
@@ -123,7 +115,3 @@ def _option(path: str, allowed: str) -> HTTPRouteHandler:
         return Response(None, status_code=204, headers={"Allow": allowed})
 
     return route(path, http_method="OPTIONS", opt=PUBLIC, include_in_schema=False)(answer)
-
-
-def _given(part: Any) -> Provide:
-    return Provide(lambda: part, sync_to_thread=False)

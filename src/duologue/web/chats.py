@@ -10,13 +10,13 @@ from litestar import get, patch, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
 
-from duologue.core.chats import MAX_ACTIVITY, Chats
+from duologue.core.chats import MAX_ACTIVITY
 from duologue.core.limits import MAX_CHATS_PAGE
-from duologue.core.sessions import Caller
 from duologue.model import decode_id
 from duologue.protocol import bodies, render
 from duologue.web.cursors import decode_cursor, encode_cursor
 from duologue.web.docs import errors
+from duologue.web.request import Call
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
@@ -24,40 +24,40 @@ _LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // time
 
 @put("/v1/chats", tags=["Chats"], responses=errors("invalid_phone", "self_chat", "rate_limited", body=True))
 async def open_chat(
-    data: JSONBody[bodies.OpenChat], caller: NamedDependency[Caller], chats: NamedDependency[Chats]
+    data: JSONBody[bodies.OpenChat],
+    call: NamedDependency[Call],
 ) -> bodies.Chat:
     """Open the chat with a phone number. It is made if need be. A number nobody has signed in with yet is fine."""
-    return render.chat(await chats.open(caller, data.phone))
+    return render.chat(await call.chats.open(call.caller, data.phone))
 
 
 @get("/v1/chats", tags=["Chats"], responses=errors("invalid", "invalid_cursor"))
 async def list_chats(
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
+    call: NamedDependency[Call],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_CHATS_PAGE, description="How many at most.")] = 20,
     cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
 ) -> bodies.Page[bodies.Chat]:
     """List one's chats. Newest activity first."""
-    below = decode_cursor("chats", caller.user_id, cursor) if cursor is not None else MAX_ACTIVITY
-    page, position = await chats.page(caller, below, limit)
-    following = encode_cursor("chats", caller.user_id, position) if position is not None else None
+    below = decode_cursor("chats", call.caller.user_id, cursor) if cursor is not None else MAX_ACTIVITY
+    page, position = await call.chats.page(call.caller, below, limit)
+    following = encode_cursor("chats", call.caller.user_id, position) if position is not None else None
     return bodies.Page([render.chat(chat) for chat in page], following)
 
 
 @get("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found"))
 async def get_chat(
-    chat_id: bodies.ChatId, caller: NamedDependency[Caller], chats: NamedDependency[Chats]
+    chat_id: bodies.ChatId,
+    call: NamedDependency[Call],
 ) -> bodies.Chat:
     """Get a chat."""
-    return render.chat(await chats.get(caller, decode_id("cht", chat_id)))
+    return render.chat(await call.chats.get(call.caller, decode_id("cht", chat_id)))
 
 
 @patch("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found", body=True))
 async def update_chat(
     chat_id: bodies.ChatId,
     data: JSONBody[bodies.UpdateChat],
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
+    call: NamedDependency[Call],
 ) -> bodies.Chat:
     """Mute, archive or pin a chat. For oneself alone."""
     changes: dict[str, int | bool | None] = {}
@@ -67,7 +67,7 @@ async def update_chat(
         changes["archived"] = data.archived
     if data.pinned is not msgspec.UNSET:
         changes["pinned"] = data.pinned
-    return render.chat(await chats.update(caller, decode_id("cht", chat_id), changes))
+    return render.chat(await call.chats.update(call.caller, decode_id("cht", chat_id), changes))
 
 
 def _moment(moment: datetime | None) -> int | None:

@@ -13,10 +13,7 @@ from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from duologue.core.events import EventPage as Page
-from duologue.core.events import Events
 from duologue.core.limits import MAX_EVENTS_PAGE, MAX_WAIT
-from duologue.core.receipts import Receipts
-from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.protocol import bodies, render
@@ -25,14 +22,14 @@ from duologue.realtime.bus import Notice
 from duologue.web.desk import HEARTBEAT
 from duologue.web.docs import EVENT_STREAM, errors
 from duologue.web.problems import problem
+from duologue.web.request import Call
 
 _STREAM_PAGE: Final = 100
 
 
 @get("/v1/events", tags=["Events"], responses=errors("events_expired", "seq_out_of_range", "invalid"))
 async def list_events(
-    caller: NamedDependency[Caller],
-    events: NamedDependency[Events],
+    call: NamedDependency[Call],
     after: Annotated[int, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")] = 0,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_EVENTS_PAGE, description="How many at most.")] = 100,
     wait: Annotated[
@@ -40,7 +37,7 @@ async def list_events(
     ] = 0,
 ) -> Response[EventPage]:
     """Read the event log. What has happened since `after`, in order and without a hole; with `wait`, a long poll."""
-    page = await events.page(caller, after, limit, wait)
+    page = await call.events.page(call.caller, after, limit, wait)
     body = b'{"items":[%s],"next":%d,"has_more":%s}' % (
         b",".join(notice.event for notice in page.items),
         page.next,
@@ -56,8 +53,7 @@ async def list_events(
     responses=EVENT_STREAM | errors("events_expired", "seq_out_of_range", "invalid"),
 )
 async def stream_events(
-    caller: NamedDependency[Caller],
-    events: NamedDependency[Events],
+    call: NamedDependency[Call],
     after: Annotated[
         int | None, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")
     ] = None,
@@ -71,10 +67,10 @@ async def stream_events(
     """Follow the event log. Server-sent events, beginning now unless told otherwise."""
     position = after if last_event_id is None else int(last_event_id)
     if position is None:
-        position = await events.latest(caller)
+        position = await call.events.latest(call.caller)
     # Looked at before the answer begins, so that a bad position is an HTTP error and not a dead stream.
-    await events.page(caller, position, 1, 0)
-    pages = events.follow(caller, position, _STREAM_PAGE, HEARTBEAT)
+    await call.events.page(call.caller, position, 1, 0)
+    pages = call.events.follow(call.caller, position, _STREAM_PAGE, HEARTBEAT)
     return Stream(_server_sent(pages), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -96,10 +92,11 @@ def _server_sent_event(notice: Notice) -> bytes:
 
 @post("/v1/events/ack", tags=["Events"], status_code=204, responses=errors("seq_out_of_range", body=True))
 async def ack_events(
-    data: JSONBody[bodies.AckEvents], caller: NamedDependency[Caller], receipts: NamedDependency[Receipts]
+    data: JSONBody[bodies.AckEvents],
+    call: NamedDependency[Call],
 ) -> None:
     """Acknowledge events. This device has everything up to this seq: the messages among it are delivered."""
-    await receipts.ack(caller, data.seq)
+    await call.receipts.ack(call.caller, data.seq)
 
 
 HANDLERS: list[Any] = [list_events, stream_events, ack_events]

@@ -10,7 +10,6 @@ from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, JSONBody, QueryParameter
 
-from duologue.core.chats import Chats
 from duologue.core.limits import MAX_MESSAGES_PAGE
 from duologue.core.messages import Messages
 from duologue.core.sessions import Caller
@@ -18,6 +17,7 @@ from duologue.errors import ApiError
 from duologue.model import Pair, decode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import REPLAYED, errors
+from duologue.web.request import Call
 
 _REPEAT = ResponseSpec(
     data_container=bodies.Message, generate_examples=False, description="This `client_id` had sent it before."
@@ -57,15 +57,13 @@ def _bound(description: str, lowest: int = 1) -> QueryParameter:
 )
 async def send_to_phone(
     data: JSONBody[bodies.SendToPhone],
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
-    messages: NamedDependency[Messages],
+    call: NamedDependency[Call],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[bodies.Message]:
     """Send to a phone number. Answered once the message is durable; safe to repeat with the same `client_id`."""
     client_id = _client_id(data.client_id, idempotency_key)
-    pair = await chats.pair_to(caller.user_id, data.to, "to", reply_to=data.reply_to)
-    return await _send(messages, caller, pair, data, client_id)
+    pair = await call.chats.pair_to(call.caller.user_id, data.to, "to", reply_to=data.reply_to)
+    return await _send(call.messages, call.caller, pair, data, client_id)
 
 
 @post(
@@ -80,15 +78,13 @@ async def send_to_phone(
 async def send_to_chat(
     chat_id: bodies.ChatId,
     data: JSONBody[bodies.SendToChat],
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
-    messages: NamedDependency[Messages],
+    call: NamedDependency[Call],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[bodies.Message]:
     """Send to a chat. Answered once the message is durable; safe to repeat with the same `client_id`."""
     client_id = _client_id(data.client_id, idempotency_key)
-    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
-    return await _send(messages, caller, pair, data, client_id)
+    pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
+    return await _send(call.messages, call.caller, pair, data, client_id)
 
 
 def _client_id(in_body: str | msgspec.UnsetType, in_header: str | None) -> str:
@@ -118,9 +114,7 @@ async def _send(
 @get("/v1/chats/{chat_id:str}/messages", tags=["Messages"], responses=errors("not_found", "invalid"))
 async def list_messages(
     chat_id: bodies.ChatId,
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
-    messages: NamedDependency[Messages],
+    call: NamedDependency[Call],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_MESSAGES_PAGE, description="How many at most.")] = 50,
     before: Annotated[int | None, _bound("Only what is older than this seq.")] = None,
     after: Annotated[int | None, _bound("Only what is newer than this seq.", 0)] = None,
@@ -136,8 +130,8 @@ async def list_messages(
         raise ApiError(
             "invalid", errors=dict.fromkeys(given, "only one of before, after, around may be given")
         )
-    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
-    page = await messages.page(pair, before=before, after=after, around=around, limit=limit)
+    pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
+    page = await call.messages.page(pair, before=before, after=after, around=around, limit=limit)
     return bodies.MessagePage(
         items=[render.message(message, *page.marks[message.sender_id]) for message in page.items],
         has_more_before=page.has_more_before,

@@ -6,12 +6,11 @@ from litestar import put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from duologue.core.chats import Chats
-from duologue.core.receipts import Receipts, mark_of
-from duologue.core.sessions import Caller
+from duologue.core.receipts import mark_of
 from duologue.model import decode_id
 from duologue.protocol import bodies
 from duologue.web.docs import errors
+from duologue.web.request import Call
 
 
 @put(
@@ -23,16 +22,14 @@ from duologue.web.docs import errors
 async def mark_read(
     chat_id: bodies.ChatId,
     data: JSONBody[bodies.MoveMark],
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
-    receipts: NamedDependency[Receipts],
+    call: NamedDependency[Call],
 ) -> None:
     """Mark a chat as read.
 
     Everything up to this seq is read, and so delivered. Repeats and late arrivals are harmless.
     """
-    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
-    await receipts.mark(mark_of(pair, caller.user_id, read=data.seq))
+    pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
+    await call.receipts.mark(mark_of(pair, call.caller.user_id, read=data.seq))
 
 
 @put(
@@ -44,16 +41,14 @@ async def mark_read(
 async def mark_delivered(
     chat_id: bodies.ChatId,
     data: JSONBody[bodies.MoveMark],
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
-    receipts: NamedDependency[Receipts],
+    call: NamedDependency[Call],
 ) -> None:
     """Mark a chat as delivered.
 
     Everything up to this seq has reached one of one's devices. Repeats and late arrivals are harmless.
     """
-    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
-    await receipts.mark(mark_of(pair, caller.user_id, delivered=data.seq))
+    pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
+    await call.receipts.mark(mark_of(pair, call.caller.user_id, delivered=data.seq))
 
 
 HANDLERS = [mark_read, mark_delivered]

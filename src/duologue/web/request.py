@@ -8,10 +8,18 @@ from typing import Any, Final
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
+from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
 
+from duologue.core.accounts import Accounts
 from duologue.core.addresses import client_address
+from duologue.core.chats import Chats
+from duologue.core.events import Events
+from duologue.core.messages import Messages
+from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller, Sessions
+from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.web.problems import invalid_body
 
@@ -42,49 +50,89 @@ class StrictRequest(Request[Any, Any, Any]):
             raise ApiError("bad_json", f"The body can't be parsed as JSON: {fault}.") from fault
 
 
-async def require_session(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
-    """The guard of every route but the public ones; it runs before the body is looked at.
+class Call:
+    """One request: who makes it, and the services that answer it.
 
-    Raises `ApiError` `not_signed_in`.
+    The one thing that is injected into handlers: litestar resolves several as tasks of a group, which for most
+    requests would cost more than the answer does.
     """
-    if route.opt.get("public") or connection.scope["method"] == "OPTIONS":  # type: ignore[typeddict-item]
-        return
-    header = connection.headers.get("authorization", "")
+
+    __slots__ = ("_request", "accounts", "chats", "events", "messages", "receipts", "sessions", "traces")
+
+    def __init__(self, request: Request[Any, Any, Any]) -> None:
+        self._request = request
+        services = request.app.state.services
+        self.accounts: Accounts = services.accounts
+        self.chats: Chats = services.chats
+        self.events: Events = services.events
+        self.messages: Messages = services.messages
+        self.receipts: Receipts = services.receipts
+        self.sessions: Sessions = services.sessions
+        self.traces: Traces = services.traces
+
+    @property
+    def caller(self) -> Caller:
+        """The session that `gate` found."""
+        caller: Caller = self._request.scope["state"]["caller"]
+        return caller
+
+    @property
+    def address(self) -> str:
+        """The address that the request comes from, behind whatever proxies are trusted."""
+        request = self._request
+        peer = request.client.host if request.client else ""
+        forwarded = ", ".join(request.headers.getall("x-forwarded-for", []))
+        return client_address(peer, forwarded, request.app.state.trusted_proxies)
+
+
+def provide_call(request: Request[Any, Any, Any]) -> Call:
+    """The dependency `call`."""
+    return Call(request)
+
+
+def gate(app: ASGIApp) -> ASGIApp:
+    """Before every handler: refuse slips, and whoever isn't signed in unless the route is public.
+
+    All this before the body is looked at. Raises `ApiError` `not_signed_in`, and what `refuse_slips` does.
+    """
+
+    async def passing(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            route = scope["route_handler"]
+            if scope["method"] != "OPTIONS" and not route.opt.get("public"):
+                scope["state"]["caller"] = await _authenticate(scope)
+            refuse_slips(scope, route)
+        await app(scope, receive, send)
+
+    return passing
+
+
+async def _authenticate(scope: Scope) -> Caller:
+    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode(
+        "latin-1"
+    )
     if header[: len(_BEARER)].lower() != _BEARER:
         raise ApiError("not_signed_in")
-    sessions: Sessions = connection.app.state.sessions
-    connection.scope["state"]["caller"] = await sessions.authenticate(header[len(_BEARER) :].strip())
+    sessions: Sessions = scope["litestar_app"].state.sessions
+    return await sessions.authenticate(header[len(_BEARER) :].strip())
 
 
-def provide_address(request: Request[Any, Any, Any]) -> str:
-    """The address that a request comes from, behind whatever proxies are trusted."""
-    peer = request.client.host if request.client else ""
-    forwarded = ", ".join(request.headers.getall("x-forwarded-for", []))
-    return client_address(peer, forwarded, request.app.state.trusted_proxies)
-
-
-async def refuse_slips(connection: ASGIConnection[Any, Any, Any, Any], route: BaseRouteHandler) -> None:
-    """The guard against two slips of clients that litestar would forgive, to their harm.
+def refuse_slips(scope: Scope, route: BaseRouteHandler) -> None:
+    """Refuse two slips of clients that litestar would forgive, to their harm.
 
     An empty id leaves `/v1/sessions/`, and `DELETE` of that isn't meant to end all others: `ApiError` `not_found`.
     `?before=null` isn't meant to be the newest page: `invalid`.
     """
-    path = connection.scope["raw_path"].lower()
+    path = scope["raw_path"].lower()
     if len(path) > 1 and (path.endswith(b"/") or b"//" in path or b"%2f" in path):
         raise ApiError("not_found", "There is nothing at this path.")
-    if b"null" not in connection.scope["query_string"].lower():
+    if b"null" not in scope["query_string"].lower():
         return
     parameters = route.parsed_fn_signature.parameters
     refused = [
         name
-        for name, value in connection.query_params.multi_items()
+        for name, value in ASGIConnection[Any, Any, Any, Any](scope).query_params.multi_items()
         if value.lower() == "null" and name in parameters and str not in parameters[name].args
     ]
     if refused:
         raise ApiError("invalid", errors=dict.fromkeys(refused, "Expected `int`, got `null`"))
-
-
-def provide_caller(request: Request[Any, Any, Any]) -> Caller:
-    """The session that `require_session` found."""
-    caller: Caller = request.scope["state"]["caller"]
-    return caller

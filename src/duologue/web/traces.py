@@ -8,14 +8,11 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Meta
 
-from duologue.core.chats import Chats
-from duologue.core.sessions import Caller
-from duologue.core.traces import Traces
 from duologue.model import decode_id
 from duologue.protocol import bodies, render
 from duologue.protocol.trace import Trace
 from duologue.web.docs import errors
-
+from duologue.web.request import Call
 
 _DIGITS: Final = 10
 
@@ -28,18 +25,16 @@ _DIGITS: Final = 10
 async def trace_message(
     chat_id: bodies.ChatId,
     seq: Annotated[str, Meta(description="The message's seq.", examples=["42"])],
-    caller: NamedDependency[Caller],
-    chats: NamedDependency[Chats],
-    traces: NamedDependency[Traces],
+    call: NamedDependency[Call],
 ) -> Trace:
     """Tell where a message of one's own has been: every hop with its time, kept for a few days.
 
     When it was accepted and committed, pushed to a device and acknowledged; when it was due as an SMS, sent as one,
     reported on, or why not.
     """
-    pair = await chats.pair(caller.user_id, decode_id("cht", chat_id))
+    pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
     number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) <= _DIGITS else 0
-    return render.trace(await traces.trace(caller, pair, number))
+    return render.trace(await call.traces.trace(call.caller, pair, number))
 
 
 HANDLERS: list[Any] = [trace_message]
