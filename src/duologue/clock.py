@@ -26,6 +26,7 @@ def _to_the_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=256)
 def rfc3339(ms: int) -> str:
     """`ms` in UTC as RFC 3339 with milliseconds: `2026-11-23T09:30:00.123Z`."""
     second, fraction = divmod(ms, SECOND)

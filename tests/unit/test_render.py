@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from duologue.model import Event, Kind, Message
-from duologue.protocol import frames, render
+from duologue.model import Event, Kind, Message, Receipt
+from duologue.protocol import bodies, frames, render
 
 IDS = st.integers(1, 2**63 - 1)
 SEQS = st.integers(1, 2**31 - 1)
@@ -41,6 +41,14 @@ def test_the_answer_to_a_send_is_rendered_as_its_struct_is(record: Message, ref:
     assert msgspec.json.decode(render.sent(record, record.client_id, ref)) == msgspec.json.decode(
         msgspec.json.encode(frame)
     )
+
+
+@given(st.builds(Receipt, chat_id=IDS, user_id=IDS, delivered=SEQS, read=SEQS))
+def test_a_receipt_is_rendered_as_its_struct_is(record: Receipt) -> None:
+    event = Event(7, 1, Kind.RECEIPT_PEER, record.chat_id, record.delivered, record.read, 1, record)
+    ids = (render.chat_id(record.chat_id), render.user_id(record.user_id))
+    data = msgspec.json.encode(bodies.Receipt(*ids, record.delivered, record.read))
+    assert render.event(event).endswith(b'"data":' + data + b"}")
 
 
 @given(MESSAGES, SEQS)

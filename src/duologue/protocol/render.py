@@ -75,6 +75,7 @@ _MESSAGE: Final = (
     b'{"id":"msg_%016x_%d","chat_id":"cht_%016x","seq":%d,"sender_id":"usr_%016x","client_id":%s,"text":%s,'
     b'"sent_at":"%s","edited_at":null,"deleted_at":null,"reply_to":%s,"reactions":[],"status":"sent","via":"%s"}'
 )
+_RECEIPT: Final = b'{"chat_id":"cht_%016x","user_id":"usr_%016x","delivered":%d,"read":%d}'
 
 
 @lru_cache(maxsize=4096)
@@ -170,21 +171,22 @@ def event(record: model.Event) -> bytes:
 
     Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read.
     """
-    body = record.body
     return b'{"seq":%d,"type":"%s","at":"%s","data":%s}' % (
         record.seq,
         EVENT_TYPES[record.kind].encode(),
         rfc3339(record.at).encode(),
-        # As it was created, so that folding the receipts that follow gives the present status.
-        message_json(body) if isinstance(body, model.Message) else _encode(_event_data(body)),
+        _event_data(record.body),
     )
 
 
-def _event_data(body: model.Receipt | model.Chat | model.User | model.Session) -> bodies.Body:
+def _event_data(body: model.Message | model.Receipt | model.Chat | model.User | model.Session) -> bytes:
+    if isinstance(body, model.Message):
+        # As it was created, so that folding the receipts that follow gives the present status.
+        return message_json(body)
     if isinstance(body, model.Receipt):
-        return bodies.Receipt(chat_id(body.chat_id), user_id(body.user_id), body.delivered, body.read)
+        return _RECEIPT % (body.chat_id, body.user_id, body.delivered, body.read)
     if isinstance(body, model.Chat):
-        return chat(body)
+        return _encode(chat(body))
     if isinstance(body, model.User):
-        return profile(body)
-    return session(body)
+        return _encode(profile(body))
+    return _encode(session(body))
