@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.* /
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check lint types imports docs docs-check test-all fix clean
+.PHONY: help serve test check lint types imports docs docs-check test-all bench fix clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ docs-check: .venv/.dev ## Check that the generated documents are what the code s
 
 test-all: .venv/.dev ## Run all tests
 	@$(PYTEST) $(ARGS)
+
+bench: .venv/.dev ## Measure what the server does on this machine
+	@exec $(BIN)/duologue bench $(ARGS)
 
 fix: .venv/.dev ## Mend style and format where a machine can
 	@$(BIN)/ruff check --fix

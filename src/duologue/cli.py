@@ -70,6 +70,9 @@ def serve(settings: Settings) -> None:
 
     try:
         started = run(settings)
+    except ConnectionError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(1) from fault
     except OSError as fault:
         typer.echo(f"duologue: can't listen on {settings.host}:{settings.port}: {fault.strerror}", err=True)
         raise typer.Exit(1) from fault
@@ -120,6 +123,135 @@ def phone(
     except PhoneError as fault:
         typer.echo(f"duologue: {fault}", err=True)
         raise typer.Exit(fault.exit_code) from fault
+
+
+@app.command()
+def bench(  # noqa: PLR0913 - one for each flag
+    scenarios: Annotated[
+        list[str] | None, typer.Argument(metavar="SCENARIO", help="What to measure; all, unless named.")
+    ] = None,
+    *,
+    url: Annotated[str, typer.Option(help="A running server, instead of one started for it.")] = "",
+    tokens: Annotated[
+        Path | None, typer.Option(help="A file of tokens, one a line, where sign-in isn't open.")
+    ] = None,
+    engine: Annotated[list[str] | None, typer.Option(help="sqlite or postgresql; both.")] = None,
+    sockets: Annotated[
+        list[int] | None, typer.Option(min=2, help="Sockets that talk; 400. Several: one after the other.")
+    ] = None,
+    users: Annotated[int, typer.Option(min=2, help="Users who connect, idle and reconnect.")] = 10_000,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long each is measured.")] = 10.0,
+    rate: Annotated[
+        list[float] | None, typer.Option(min=1, help="Messages a second of the open loop; 1,000 and 5,000.")
+    ] = None,
+    text: Annotated[int, typer.Option(min=1, max=4000, help="Characters in a message.")] = 200,
+    large: Annotated[bool, typer.Option("--large", help="Page reads also at 10 million messages.")] = False,
+    limits: Annotated[bool, typer.Option("--limits", help="Leave the server's rate limits on.")] = False,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs; the medians are shown.")] = 1,
+    json: Annotated[Path | None, typer.Option(help="Write all that was measured here.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw latency against load here (.png, .svg), over a sweep of rates.")
+    ] = None,
+) -> None:
+    """Measure a server: messages/s, latencies, memory and CPU, and what part that is of the machine's best."""
+    try:
+        from duologue.bench.command import BenchFailed, Run
+        from duologue.bench.command import bench as run
+        from duologue.bench.ground import Options
+    except ModuleNotFoundError as fault:
+        typer.echo(f"duologue: {fault}; install it with: pip install 'duologue[lab]'", err=True)
+        raise typer.Exit(1) from fault
+    options = Options(
+        sockets=sockets or (400,),
+        users=users,
+        seconds=seconds,
+        rates=rate or (),
+        text=text,
+        large=large,
+        limits=limits,
+    )
+    asked = Run(scenarios or (), engine or (), url, tokens, options, repeat, json, plot)
+    try:
+        run(asked)
+    except BenchFailed as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(1) from fault
+
+
+@app.command()
+@_with_settings
+def verify(settings: Settings) -> None:
+    """Check a whole database: every seq, mark, count and log. Exit codes: 0 sound, 1 not sound, 2 not readable."""
+    from duologue.verify import VerifyError
+    from duologue.verify import verify as run
+
+    try:
+        sound = run(settings.store_url)
+    except VerifyError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(_BAD_CONFIGURATION) from fault
+    raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def torture(  # noqa: PLR0913 - one for each flag
+    *,
+    engine: Annotated[str, typer.Option(help="postgresql, or sqlite: one node, no bus.")] = "postgresql",
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes to start.")] = 3,
+    url: Annotated[
+        list[str] | None, typer.Option(help="Running nodes, instead of starting some: nothing is killed.")
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(help="Tokens of accounts without chats, one a line, where sign-in isn't open."),
+    ] = None,
+    users: Annotated[int, typer.Option(min=2, help="How many people.")] = 300,
+    seconds: Annotated[float, typer.Option(min=1, help="For how long.")] = 300,
+    rate: Annotated[float, typer.Option(min=1, help="Messages a second, repeats not counted.")] = 50,
+    cuts: Annotated[float, typer.Option(min=0, help="Connections cut a second.")] = 5,
+    kill_every: Annotated[float, typer.Option(min=0.5, help="Seconds from one kill to the next.")] = 4,
+    kill: Annotated[
+        list[str] | None, typer.Option(help="node, postgres, nats or none: what is killed; all three.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="For the same choices as in another run.")] = None,
+    history: Annotated[
+        Path | None, typer.Option(help="Write everything that was said and seen here.")
+    ] = None,
+    check: Annotated[Path | None, typer.Option(help="Run nothing: check a history that was saved.")] = None,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Plant every kind of fault into a good history; find each.")
+    ] = False,
+) -> None:
+    """Try to make it lose, double, reorder or leak a message, and judge by what was seen. Exit code 1: it did."""
+    from duologue.torture import command as tortures
+
+    try:
+        if self_test:
+            kept = tortures.self_test(check)
+        elif check:
+            kept = tortures.check_file(check)
+        else:
+            plan = tortures.plan(users, seconds, rate, cuts, kill_every, seed, tokens)
+            options = tortures.Options(plan, engine, nodes, url or (), kill or tortures.KINDS, history)
+            kept = tortures.torture(options)
+    except tortures.TortureError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(_BAD_CONFIGURATION) from fault
+    raise typer.Exit(0 if kept else 1)
+
+
+@app.command()
+@_with_settings
+def outbox(settings: Settings) -> None:
+    """Show the messages that went on by SMS: how many are in each state, and why the newest failed."""
+    from duologue.outbox import OutboxError
+    from duologue.outbox import outbox as run
+
+    try:
+        run(settings.store_url)
+    except OutboxError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(_BAD_CONFIGURATION) from fault
 
 
 @app.command()

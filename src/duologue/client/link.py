@@ -77,5 +77,7 @@ async def connect(url: str, heard: Heard, read: Callable[[], None] | None = None
     _, link = await ws_connect(
         lambda: Link(heard, read), address, extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL}
     )
-    assert isinstance(link, Link)
+    if not isinstance(link, Link):
+        # picows takes a connection that is lost in the middle of its handshake for a complete one.
+        raise ConnectionResetError("the connection was lost during its handshake")
     return link

@@ -1,0 +1,132 @@
+"""`chat`: pairs of users who write to each other, in a closed loop and at fixed rates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from duologue.bench.files import check_sockets
+from duologue.bench.ground import Ground
+from duologue.bench.http import each
+from duologue.bench.meter import quantiles
+from duologue.bench.result import Result, costs
+from duologue.bench.talk import Talker, Tally, clock, talkers_of
+
+_CONNECTING: Final = 100
+_PATIENCE: Final = 60.0
+_KEPT_UP: Final = 0.95
+_LEAD: Final = 0.05
+"""Seconds until the first message of a fixed rate is due."""
+
+
+async def chat(ground: Ground) -> list[Result]:
+    """A closed loop with one message in flight on each socket; then, on the first number of sockets, each rate.
+
+    A message counts when it is acknowledged and delivered; all of them must have their receipt at the end.
+    """
+    results = []
+    for index, sockets in enumerate(ground.options.sockets):
+        check_sockets(sockets)
+        pairs = await ground.people.pairs(sockets // 2)
+        tally = Tally()
+        talkers = talkers_of(tally, pairs, "x" * ground.options.text)
+        await online(ground, talkers)
+        results.append(await closed_loop(ground, tally, talkers, f"{len(talkers)} sockets, closed loop"))
+        rates = ground.options.rates if index == 0 else ()
+        results += [await open_loop(ground, tally, talkers, rate) for rate in rates]
+        for talker in talkers:
+            talker.close()
+    for result in results:
+        result.scenario = "chat"
+    return results
+
+
+async def online(ground: Ground, talkers: Sequence[Talker]) -> None:
+    """All of them connected and caught up, and the server at rest again."""
+
+    async def open_one(talker: Talker) -> None:
+        await talker.open(ground.place.url)
+
+    with ground.watch.stage("connecting", len(talkers)) as advance:
+        await each(open_one, talkers, _CONNECTING, advance)
+    await asyncio.sleep(ground.options.settling)
+
+
+async def closed_loop(
+    ground: Ground, tally: Tally, senders: Sequence[Talker], case: str, *, width: int = 1
+) -> Result:
+    """Each sends its next message when one of the `width` before was answered."""
+    start = clock() + ground.options.settling
+    tally.since, tally.until = start, start + ground.options.seconds
+    tally.ends_at = tally.until
+    for talker in senders:
+        talker.loop(width=width)
+    result = await _observe(ground, tally, case)
+    best = ground.machine
+    result.ratios["messages / echoes"] = result.figures["messages/s"] / best.echoes_per_second
+    if best.rows_per_second:
+        result.ratios["messages / rows"] = result.figures["messages/s"] / best.rows_per_second
+    return result
+
+
+async def open_loop(ground: Ground, tally: Tally, talkers: Sequence[Talker], rate: float) -> Result:
+    """Messages are sent at their time, whatever became of those before; each is timed from when it was due."""
+    start = clock() + ground.options.settling
+    tally.since, tally.until = start, start + ground.options.seconds
+    tally.ends_at = tally.until
+    pacing = asyncio.create_task(pace(talkers, rate, tally))
+    result = await _observe(ground, tally, f"{len(talkers)} sockets, {rate:,.0f}/s")
+    await pacing
+    best = ground.machine
+    at_best = best.round_trip_ms + (best.commit_ms or 0)
+    result.figures["offered/s"] = rate
+    result.ratios = {
+        f"{what} p50 / (round trip + commit)": got.p50 / at_best for what, got in result.latencies.items()
+    }
+    if result.figures["messages/s"] < _KEPT_UP * rate:
+        result.warnings.append("the server didn't keep up with the rate")
+    return result
+
+
+async def pace(talkers: Sequence[Talker], rate: float, tally: Tally) -> None:
+    """Send at a fixed rate, each in turn, until the tally's end. Who is late catches up, and the delay counts."""
+    start = clock() + _LEAD
+    count = 0
+    while (due := start + count / rate) < tally.ends_at:
+        ahead = due - clock()
+        if ahead > 0:
+            await asyncio.sleep(ahead)
+        else:
+            talkers[count % len(talkers)].send(due)
+            count += 1
+
+
+async def _observe(ground: Ground, tally: Tally, case: str) -> Result:
+    """Count what is acknowledged and delivered within the tally's times, and see the rest through."""
+    for times in tally.latencies.values():
+        del times[:]
+    meter = ground.meter()
+    with ground.watch.stage(case, round(ground.options.seconds)) as advance:
+        await asyncio.sleep(tally.since - clock())
+        meter.lap()
+        before, began = min(tally.acked, tally.delivered), clock()
+        while (left := tally.until - clock()) > 0:
+            await asyncio.sleep(min(left, 1.0))
+            advance()
+        count = min(tally.acked, tally.delivered) - before
+        spent = meter.lap()
+        elapsed = clock() - began
+    await tally.settle(_PATIENCE)
+    figures = {"messages/s": count / elapsed} | costs(spent, count, "message")
+    if tally.refused:
+        figures["refused"] = tally.refused.total()
+    latencies = {what: quantiles(times) for what, times in tally.latencies.items() if times}
+    return Result(
+        scenario="",
+        case=case,
+        figures=figures,
+        latencies=latencies,
+        shares=spent.shares(),
+        warnings=spent.warnings(),
+    )

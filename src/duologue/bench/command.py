@@ -1,0 +1,150 @@
+"""The command: which scenarios, on which engines, how often."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+from picows import WSError
+from rich.console import Console
+
+from duologue.bench.chat import chat
+from duologue.bench.connect import connect, idle
+from duologue.bench.cores import Cores, split_cores
+from duologue.bench.fanin import fanin
+from duologue.bench.files import allow_files
+from duologue.bench.ground import Ground, Options, Scenario
+from duologue.bench.http import Http, RequestFailed
+from duologue.bench.machine import measure_machine
+from duologue.bench.people import People, read_tokens
+from duologue.bench.place import ENGINES, GIVEN, Place, database_server, fresh_place, given_place
+from duologue.bench.reads import chats, history, history_and_chats
+from duologue.bench.report import Report, new_report, save, show
+from duologue.bench.result import Machine, Result, medians
+from duologue.bench.start import start
+from duologue.bench.sync import sync
+from duologue.bench.watch import Watch
+from duologue.lab.postgres import PostgresServer
+from duologue.lab.process import ServerError
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "chat": chat,
+    "connect": connect,
+    "idle": idle,
+    "history": history,
+    "chats": chats,
+    "fanin": fanin,
+    "sync": sync,
+    "start": start,
+}
+_OF_ITS_OWN: Final = {"history", "chats", "start"}
+"""They fill the store or stop the server, which one can't do to a server that others use."""
+
+
+_MACHINE_SECONDS: Final = 2.0
+_PICTURES: Final = (".png", ".svg", ".pdf")
+_RATES: Final = (1_000.0, 5_000.0)
+_SWEEP: Final = (250.0, 500.0, 1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0, 7_000.0, 9_000.0)
+
+
+class BenchFailed(Exception):
+    """The benchmark couldn't be run, or the server did something wrong; the message is a sentence."""
+
+
+class Run(msgspec.Struct, frozen=True):
+    """What to measure, and where to. No scenarios or engines: all of them."""
+
+    scenarios: Sequence[str] = ()
+    engines: Sequence[str] = ()
+    url: str = ""
+    tokens: Path | None = None
+    options: Options = Options()
+    repeat: int = 1
+    json: Path | None = None
+    plot: Path | None = None
+
+
+def bench(run: Run) -> Report:
+    """Measure, print and save. Raises `BenchFailed`."""
+    report = new_report()
+    try:
+        run = _completed(run)
+        allow_files()
+        with Watch() as watch:
+            for engine in run.engines:
+                _measure_engine(run, engine, watch, report)
+    except (OSError, RuntimeError, ValueError, RequestFailed, ServerError, WSError) as fault:
+        raise BenchFailed(str(fault) or type(fault).__name__) from fault
+    report.medians = medians(report.runs)
+    show(report, Console())
+    if run.json:
+        save(report, run.json)
+    if run.plot:
+        importlib.import_module("duologue.bench.plot").draw(report.medians, run.plot)
+    return report
+
+
+def _completed(run: Run) -> Run:
+    """With everything that wasn't named. Raises `ValueError` for what there isn't."""
+    for named, known in ((run.scenarios, SCENARIOS), (run.engines, ENGINES)):
+        if unknown := [name for name in named if name not in known]:
+            raise ValueError(f"{unknown[0]}: there is only {', '.join(known)}")
+    for path in (run.json, run.plot):
+        if path and not path.absolute().parent.is_dir():
+            raise ValueError(f"{path}: there is no such folder")
+    possible = [name for name in SCENARIOS if not (run.url and name in _OF_ITS_OWN)]
+    scenarios = run.scenarios or (["chat"] if run.plot else possible)
+    if run.plot and ("chat" not in scenarios or run.plot.suffix not in _PICTURES):
+        raise ValueError(f"a plot shows chat, as {' or '.join(_PICTURES)}")
+    engines = [GIVEN] if run.url else run.engines or ENGINES
+    options = run.options
+    if not options.rates:
+        options = msgspec.structs.replace(options, rates=_SWEEP if run.plot else _RATES)
+    return msgspec.structs.replace(run, scenarios=scenarios, engines=engines, options=options)
+
+
+def _measure_engine(run: Run, engine: str, watch: Watch, report: Report) -> None:
+    cores = Cores() if run.url else split_cores()
+    with database_server(engine, cores) as postgres:
+        for turn in range(run.repeat):
+            watch.run = label = f"{engine} {turn + 1}/{run.repeat}"
+            seconds = min(_MACHINE_SECONDS, run.options.seconds)
+            machine = uvloop.run(measure_machine(postgres, engine, cores, seconds, watch))
+            report.machines.append((engine, machine))
+            for name, scenario in _steps(run.scenarios):
+                watch.run = f"{label}: {name}"
+                with _place(run, engine, postgres, cores) as place:
+                    results = uvloop.run(_drive(run, scenario, place, machine, watch))
+                for result in results:
+                    result.engine = engine
+                report.runs += results
+
+
+def _place(
+    run: Run, engine: str, postgres: PostgresServer | None, cores: Cores
+) -> AbstractContextManager[Place]:
+    if run.url:
+        return given_place(run.url)
+    return fresh_place(engine, postgres, cores, limits=run.options.limits)
+
+
+def _steps(names: Sequence[str]) -> Iterator[tuple[str, Scenario]]:
+    """What to run for these names: one filling of the store serves both that read pages."""
+    both = "history" in names and "chats" in names
+    for name in names:
+        if not both or name not in {"history", "chats"}:
+            yield name, SCENARIOS[name]
+        elif name == "history":
+            yield "history and chats", history_and_chats
+
+
+async def _drive(run: Run, scenario: Scenario, place: Place, machine: Machine, watch: Watch) -> list[Result]:
+    with closing(Http(place.url)) as http:
+        tokens = read_tokens(run.tokens) if run.tokens else []
+        people = People(http, tokens, watch)
+        return await scenario(Ground(place, machine, run.options, people, http, watch))

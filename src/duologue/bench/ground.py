@@ -1,0 +1,54 @@
+"""What scenarios stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from duologue.bench.http import Http
+from duologue.bench.meter import Meter
+from duologue.bench.people import People
+from duologue.bench.place import Place
+from duologue.bench.result import Machine, Result
+from duologue.bench.watch import Watch
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """The sizes and rates of all scenarios."""
+
+    sockets: Sequence[int] = (400,)
+    users: int = 10_000
+    seconds: float = 10.0
+    rates: Sequence[float] = ()
+    text: int = 200
+    large: bool = False
+    limits: bool = False
+    """Whether a server started for this keeps its rate limits."""
+
+    @property
+    def settling(self) -> float:
+        """Seconds in which the server comes to rest after users have come or gone."""
+        return min(1.0, self.seconds)
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """What a scenario stands on: the server, people to drive it with, and what it was asked for."""
+
+    place: Place
+    machine: Machine
+    options: Options
+    people: People
+    http: Http
+    watch: Watch
+
+    def meter(self) -> Meter:
+        """One that starts now."""
+        return Meter(self.place.server, self.place.database, self.place.cores)
+
+
+class Scenario(Protocol):
+    """Drives the server and tells what it did."""
+
+    async def __call__(self, ground: Ground, /) -> list[Result]: ...

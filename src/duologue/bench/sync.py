@@ -1,0 +1,123 @@
+"""`sync`: everybody reconnects at once, with a backlog, while some go on writing."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from picows import WSError
+
+from duologue.bench.chat import online, pace
+from duologue.bench.files import check_sockets
+from duologue.bench.ground import Ground
+from duologue.bench.http import each
+from duologue.bench.meter import quantiles, seconds_array
+from duologue.bench.result import Result, costs
+from duologue.bench.talk import Talker, Tally, clock, talkers_of
+
+_BACKLOG: Final = 20
+_STEADY_PAIRS: Final = 20
+_STEADY_RATE: Final = 100.0
+_HANDSHAKES: Final = 500
+"""Handshakes under way at once. Each must be done within 5 s, or it is tried again."""
+_PATIENCE: Final = 600.0
+
+
+async def sync(ground: Ground) -> list[Result]:
+    """How long until all are caught up, each timed from the moment of the storm, and what senders felt meanwhile."""
+    check_sockets(ground.options.users + 2 * _STEADY_PAIRS)
+    text = "x" * ground.options.text
+    tally, steady_tally = Tally(), Tally()
+    pairs = await ground.people.pairs(ground.options.users // 2)
+    talkers = talkers_of(tally, pairs, text)
+    positions = await _fall_behind(ground, tally, talkers)
+    steady = talkers_of(steady_tally, await ground.people.pairs(_STEADY_PAIRS), text)
+    await online(ground, steady)
+    pacing = asyncio.create_task(_keep_writing(steady, steady_tally))
+    await asyncio.sleep(ground.options.settling)
+    result = await _storm(ground, talkers, positions, steady_tally)
+    steady_tally.ends_at = clock()
+    await pacing
+    await steady_tally.settle(_PATIENCE)
+    await tally.settle(_PATIENCE)
+    result.latencies["send meanwhile"] = quantiles(steady_tally.latencies["ack"])
+    for talker in (*talkers, *steady):
+        talker.close()
+    return [result]
+
+
+async def _fall_behind(ground: Ground, tally: Tally, talkers: Sequence[Talker]) -> list[int]:
+    """Write everybody's backlog while the readers are away; how far each had got before."""
+    await online(ground, talkers)
+    positions = [talker.seq for talker in talkers]
+    for talker in talkers[1::2]:
+        talker.close()
+    tally.ends_at = clock() + _PATIENCE
+    writers = talkers[::2]
+    with ground.watch.stage("writing the backlog", len(writers) * _BACKLOG) as advance:
+        for talker in writers:
+            talker.loop(_BACKLOG)
+        seen = 0
+        while tally.acked < len(writers) * _BACKLOG:
+            if tally.lost or clock() > tally.ends_at:
+                raise RuntimeError(f"The backlog wasn't taken: {tally.acked} messages. {tally.lost[:3]}")
+            await asyncio.sleep(0.05)
+            advance(tally.acked - seen)
+            seen = tally.acked
+    for talker in writers:
+        talker.close()
+    return positions
+
+
+async def _keep_writing(talkers: Sequence[Talker], tally: Tally) -> None:
+    tally.until = tally.ends_at = clock() + _PATIENCE
+    await pace(talkers, _STEADY_RATE, tally)
+
+
+async def _resume(talker: Talker, url: str, position: int) -> bool:
+    """Whether the user could reconnect and has caught up; after a pause if not, as a client would."""
+    try:
+        await talker.open(url, position)
+    except (OSError, WSError):
+        await asyncio.sleep(random.random())  # noqa: S311 - jitter
+        return False
+    return True
+
+
+async def _storm(
+    ground: Ground, talkers: Sequence[Talker], positions: Sequence[int], steady: Tally
+) -> Result:
+    times, retries = seconds_array(), 0
+
+    async def reconnect(item: tuple[Talker, int]) -> None:
+        nonlocal retries
+        talker, position = item
+        while not await _resume(talker, ground.place.url, position):
+            retries += 1
+        times.append(clock() - began)
+        if talker.seq < position + _BACKLOG:
+            raise RuntimeError(f"A user caught up at {talker.seq} instead of {position + _BACKLOG}.")
+
+    with ground.watch.stage("storm", len(talkers)) as advance:
+        meter, began = ground.meter(), clock()
+        steady.since = began
+        await each(reconnect, list(zip(talkers, positions, strict=True)), _HANDSHAKES, advance)
+        spent, elapsed = meter.lap(), clock() - began
+        steady.until = clock()
+    return Result(
+        scenario="sync",
+        case=f"{len(talkers):,} users, {_BACKLOG} events each",
+        figures={
+            "s until all are caught up": elapsed,
+            "users/s": len(talkers) / elapsed,
+            "events/s": len(talkers) * _BACKLOG / elapsed,
+        }
+        | ({"handshakes tried again": retries} if retries else {})
+        | costs(spent, len(talkers), "user"),
+        latencies={"caught up": quantiles(times)},
+        ratios={"users / bare sockets": len(talkers) / elapsed / ground.machine.connects_per_second},
+        shares=spent.shares(),
+        warnings=spent.warnings(),
+    )
