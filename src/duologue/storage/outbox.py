@@ -172,6 +172,14 @@ def sent(
     fold(tx, row.id, now)
 
 
+def tried(tx: Tx, outbox_id: int) -> Outgoing | None:
+    """The row with this id if it was handed to a provider and nobody knows yet whether that took it."""
+    row = tx.one(
+        f"SELECT {_COLUMNS} FROM sms_outbox WHERE id = :id AND state <= 1 AND attempts > 0", id=outbox_id
+    )
+    return _load(row) if row else None
+
+
 def record_receipt(
     tx: Tx, provider: str, provider_id: str, state: str, part: int, event: str, code: str, now: int
 ) -> int | None:
@@ -283,7 +291,7 @@ def receipts_of(tx: Tx, outbox_id: int) -> list[tuple[int, str, int, str]]:
     rows = tx.all(
         "SELECT r.at, r.state, r.part, r.code FROM sms_ids i JOIN sms_receipts r"
         " ON r.provider = i.provider AND r.provider_id = i.provider_id WHERE i.outbox_id = :id"
-        " ORDER BY r.at, r.part",
+        " ORDER BY r.at, CASE r.state WHEN 'queued' THEN 0 WHEN 'sent' THEN 1 ELSE 2 END, r.part",
         id=outbox_id,
     )
     return [(at, state, part, code) for at, state, part, code in rows]
@@ -293,6 +301,12 @@ def counts(tx: Tx) -> dict[State, int]:
     """How many rows are in each state."""
     rows = tx.all("SELECT state, count(*) FROM sms_outbox GROUP BY state")
     return {State(state): count for state, count in rows}
+
+
+def oldest_due(tx: Tx, now: int) -> int | None:
+    """Since when (epoch ms) somebody should have seen to a row; None if nothing is overdue."""
+    row = tx.one("SELECT min(next_at) FROM sms_outbox WHERE state <= 2 AND next_at <= :now", now=now)
+    return row[0] if row else None
 
 
 def latest(tx: Tx, states: Sequence[State], limit: int) -> list[Outgoing]:

@@ -79,27 +79,38 @@ def shown_marks(tx: Tx, pair: Pair) -> dict[int, tuple[int, int]]:
     return shown
 
 
-def received(tx: Tx, user_id: int, seq: int, limit: int) -> tuple[int, dict[int, int]]:
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """What one step through a log covers: it reached `reached`; the log's newest event is `last_seq`.
+
+    `newest` has each chat's highest message from the peer in between.
+    """
+
+    reached: int
+    last_seq: int
+    newest: dict[Pair, int]
+
+
+def received(tx: Tx, user_id: int, after: int, seq: int, limit: int) -> Received:
     """Which messages an ack of everything up to `seq` covers, in steps of at most `limit` events.
 
-    Returns how far this step reached in the user's log, and for each chat the highest message seq from its
-    peer that stands between the last ack and there.
+    It begins behind `after`, or behind what was acked before if that is further.
     """
-    acked = tx.one("SELECT acked FROM logs WHERE user_id = :user_id", user_id=user_id)
+    row = tx.one("SELECT last_seq, acked FROM logs WHERE user_id = :user_id", user_id=user_id)
+    last_seq, acked = row or (0, 0)
     rows = tx.all(
-        "SELECT seq, kind, ref, a, b FROM events WHERE user_id = :user_id AND seq > :acked AND seq <= :seq"
-        " ORDER BY seq LIMIT :limit",
+        "SELECT e.seq, e.ref, e.a, c.low_user, c.high_user, e.kind, e.b FROM events e"
+        " LEFT JOIN chats c ON e.kind = 1 AND c.id = e.ref"
+        " WHERE e.user_id = :user_id AND e.seq > :acked AND e.seq <= :seq ORDER BY e.seq LIMIT :limit",
         user_id=user_id,
-        acked=acked[0] if acked else 0,
+        acked=max(after, acked),
         seq=seq,
         limit=limit,
     )
-    newest: dict[int, int] = {}
-    for _, kind, chat_id, message_seq, mine in rows:
+    newest: dict[Pair, int] = {}
+    for _, chat_id, message_seq, low, high, kind, mine in rows:
         if kind == Kind.MESSAGE_CREATED and not mine:
-            newest[chat_id] = max(newest.get(chat_id, 0), message_seq)
-    reached = rows[-1][0] if len(rows) == limit else seq
-    return reached, newest
+            newest[Pair(chat_id, low, high)] = message_seq
+    return Received(rows[-1][0] if len(rows) == limit else seq, last_seq, newest)
 
 
 def store_acks(tx: Tx, acked: dict[int, int]) -> None:

@@ -1,0 +1,277 @@
+"""The history of a run: everything that a client said or saw, in the order in which it did.
+
+Only what a client can know stands here. An attempt is written down before it is made, an answer after it came;
+so whatever stands before an attempt had happened when it was made.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag=str.lower, omit_defaults=True):
+    """One thing that was said or seen."""
+
+
+class Person(Entry, frozen=True):
+    """A user of the run, new to the server; `shows_read`: whether peers may see what they have read."""
+
+    user: str
+    phone: str
+    shows_read: bool = True
+
+
+class Device(Entry, frozen=True):
+    """A signed-in device, and the way in which it follows its user's log."""
+
+    device: int
+    user: str
+    session: str
+    way: str
+
+
+class Chat(Entry, frozen=True):
+    """Two users may see this chat, and nobody else."""
+
+    chat: str
+    one: str
+    other: str
+
+
+class Connected(Entry, frozen=True):
+    """A connection stands: it resumes after an event, and the server says which is the newest.
+
+    Its `hello` was said when the history had `since` entries.
+    """
+
+    device: int
+    connection: int
+    node: int
+    since: int
+    after: int
+    latest: int
+
+
+class Ended(Entry, frozen=True):
+    """A connection is over; the close code if there was one."""
+
+    device: int
+    connection: int
+    code: int | None = None
+
+
+class Send(Entry, frozen=True):
+    """Attempt number `n`: a message. `connection` is 0 for HTTP."""
+
+    n: int
+    device: int
+    connection: int
+    chat: str
+    client_id: str
+    text: str
+
+
+class Sent(Entry, frozen=True):
+    """Attempt `n` was acknowledged: the message as the server says it stands; `fresh`: not a repeat."""
+
+    n: int
+    seq: int
+    text: str
+    fresh: bool
+
+
+class Mark(Entry, frozen=True):
+    """Attempt `n`: `kind` is `ack` (of the log up to `seq`), `delivered` or `read` (of the chat up to `seq`)."""
+
+    n: int
+    device: int
+    kind: str
+    chat: str
+    seq: int
+
+
+class Marked(Entry, frozen=True):
+    """The mark of attempt `n` was acknowledged."""
+
+    n: int
+
+
+class Refused(Entry, frozen=True):
+    """Attempt `n` was answered by an error."""
+
+    n: int
+    code: str
+
+
+class Event(Entry, frozen=True):
+    """A device was given an event, which is `about` a chat, a user or a session.
+
+    `who`: the sender, or whose marks these are. `a` and `b`: the message's seq, or delivered and read.
+    """
+
+    device: int
+    seq: int
+    type: str
+    at: str
+    about: str
+    who: str = ""
+    a: int = 0
+    b: int = 0
+    client_id: str = ""
+    text: str = ""
+
+
+class View(Entry, frozen=True):
+    """A chat as its user saw it; asked for when the history had `since` entries."""
+
+    user: str
+    chat: str
+    since: int
+    last_seq: int
+    unread: int
+    delivered: int
+    read: int
+    peer_delivered: int
+    peer_read: int
+
+
+class Peek(Entry, frozen=True):
+    """Somebody asked for a chat that isn't theirs, and got this status."""
+
+    user: str
+    chat: str
+    status: int
+
+
+class Logged(Entry, frozen=True):
+    """Read back at the end: an event of a user's log. The fields are those of `Event`."""
+
+    user: str
+    seq: int
+    type: str
+    at: str
+    about: str
+    who: str = ""
+    a: int = 0
+    b: int = 0
+    client_id: str = ""
+    text: str = ""
+
+
+class Stored(Entry, frozen=True):
+    """Read back at the end by one of its two: a message of a chat."""
+
+    reader: str
+    chat: str
+    seq: int
+    sender: str
+    client_id: str
+    text: str
+
+
+class Whole(Entry, frozen=True):
+    """All of a chat, as this user sees it, has been read back; without a chat: all of the user's log."""
+
+    user: str
+    chat: str = ""
+
+
+class Harm(Entry, frozen=True):
+    """Something was done to the system: `cut`, `kill`, `stop`, `start`, and to what."""
+
+    deed: str
+    to: str
+
+
+class Odd(Entry, frozen=True):
+    """Something that should never happen, whatever is done to the system."""
+
+    where: str
+    says: str
+
+
+class Over(Entry, frozen=True):
+    """The end; `unanswered`: messages that nobody could get acknowledged in time."""
+
+    unanswered: tuple[str, ...] = ()
+
+
+AnyEntry = (
+    Person
+    | Device
+    | Chat
+    | Connected
+    | Ended
+    | Send
+    | Sent
+    | Mark
+    | Marked
+    | Refused
+    | Event
+    | View
+    | Peek
+    | Logged
+    | Stored
+    | Whole
+    | Harm
+    | Odd
+    | Over
+)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[float, AnyEntry]).decode
+
+
+class History:
+    """Append-only. With a file, each entry is also written there at once, as a line of JSON: its second, and it."""
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        self.entries: list[AnyEntry] = []
+        self.times = array("d")
+        self._file = file
+        self._began = time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def add(self, entry: AnyEntry) -> None:
+        """Note what happens now."""
+        self.note(time.monotonic() - self._began, entry)
+
+    def note(self, at: float, entry: AnyEntry) -> None:
+        """Note what happened at a second of the run."""
+        self.entries.append(entry)
+        self.times.append(at)
+        if self._file:
+            self._file.write(line(at, entry) + b"\n")
+
+
+def line(at: float, entry: AnyEntry) -> bytes:
+    """An entry as it stands in a file and in a verdict."""
+    return _encode((round(at, 4), entry))
+
+
+class BadHistory(Exception):
+    """The file isn't a history; the message tells the line."""
+
+
+def load(path: Path) -> History:
+    """A history from its file. Raises `OSError`, `BadHistory`."""
+    history = History()
+    for number, text in enumerate(_lines(path), 1):
+        try:
+            history.note(*_decode(text))
+        except msgspec.MsgspecError as fault:
+            raise BadHistory(f"line {number} of {path}: {fault}") from fault
+    return history
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        yield from file

@@ -1,0 +1,148 @@
+"""Whether the checker would notice: every kind of fault, planted into a good history, and the name it must go by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from duologue.torture.book import MESSAGE, RECEIPT, Book
+from duologue.torture.checker import check
+from duologue.torture.faults import (
+    Entries,
+    alter,
+    answered_again,
+    double,
+    foreign,
+    forget,
+    given,
+    in_log,
+    invent,
+    leave_hole,
+    lose,
+    mark_back,
+    peek,
+    read_too_far,
+    repeat_mark,
+    reuse_seq,
+    rewrite,
+    seen,
+    shorten,
+    show_private,
+    shrink,
+    store_unacknowledged_twice,
+    swap,
+    swap_for_one,
+    swap_in_flight,
+    tell_otherwise,
+    tell_too_much,
+    told_again,
+    untold,
+)
+from duologue.torture.history import AnyEntry, Event, Odd, Over
+
+
+class Fault(NamedTuple):
+    """What is planted, the rule by whose name it must be found, and how it is planted."""
+
+    name: str
+    rule: str
+    plant: Callable[[Book], Entries | None]
+
+
+def plant_each(entries: Sequence[AnyEntry]) -> Iterator[tuple[Fault, bool | None]]:
+    """Each fault, and whether the checker finds it in an otherwise good history; None if it has no place there."""
+    book = Book(entries)
+    for fault in FAULTS:
+        bad = fault.plant(book)
+        yield fault, None if bad is None else any(found.rule == fault.rule for found in check(bad))
+
+
+FAULTS: Final = (
+    Fault("an acknowledged message is lost", "lost", rewrite(lose)),
+    Fault("an acknowledged message leaves a hole", "hole in chat", rewrite(leave_hole)),
+    Fault("two messages have the same seq", "seq given twice", rewrite(reuse_seq)),
+    Fault("an acknowledged message is stored twice", "doubled", rewrite(double)),
+    Fault("an unacknowledged message is stored twice", "doubled", store_unacknowledged_twice),
+    Fault("a text is altered", "altered", rewrite(alter)),
+    Fault("a message comes from nowhere", "invented", rewrite(invent)),
+    Fault("two messages are swapped for everybody", "reordered", swap),
+    Fault("two messages of a connection are swapped", "reordered", swap_in_flight),
+    Fault("two messages are swapped for one side", "two orders", swap_for_one),
+    Fault("a repeat is stored anew", "answered twice", answered_again(lambda sent: replace(sent, n=sent.n))),
+    Fault(
+        "a repeat is given another seq",
+        "answered twice",
+        answered_again(lambda sent: replace(sent, seq=sent.seq + 1, fresh=False)),
+    ),
+    Fault(
+        "an acknowledgement names another seq",
+        "moved",
+        answered_again(lambda sent: replace(sent, seq=10**6)),
+    ),
+    Fault("a device misses an event", "hole in log", given(lambda _: [])),
+    Fault("a device is given an event twice", "event repeated", given(lambda event: [event, event])),
+    Fault("a device never gets the end of the log", "event not given", shorten),
+    Fault(
+        "two devices are given different events",
+        "two logs",
+        given(
+            lambda event: [replace(event, text="something else")] if isinstance(event, Event) else [],
+            lambda event: event.type == MESSAGE,
+        ),
+    ),
+    Fault("an event of others", "foreign event", in_log(MESSAGE, foreign)),
+    Fault("a chat of others can be read", "foreign chat", peek),
+    Fault("a log forgets what it has told", "event vanished", forget),
+    Fault("a log has a hole", "hole in log", in_log(RECEIPT, lambda _, __: [])),
+    Fault("a message is told twice", "told twice", in_log(MESSAGE, told_again)),
+    Fault("a message is never told", "message not told", in_log(MESSAGE, untold)),
+    Fault("a message is told that isn't there", "message vanished", in_log(MESSAGE, tell_too_much)),
+    Fault("a message is told otherwise than stored", "told otherwise", rewrite(tell_otherwise)),
+    Fault("a log loses its end", "log shrank", shrink),
+    Fault("a mark goes back", "mark went back", in_log(RECEIPT, mark_back)),
+    Fault("a mark goes beyond the chat", "mark beyond the chat", in_log(RECEIPT, tell_too_much)),
+    Fault("more is read than delivered", "read but not delivered", in_log(RECEIPT, read_too_far)),
+    Fault("a receipt says nothing new", "mark repeated", in_log(RECEIPT, repeat_mark)),
+    Fault("a private mark is shown", "private mark shown", in_log(RECEIPT, show_private)),
+    Fault(
+        "a mark that nobody made",
+        "mark nobody made",
+        given(
+            lambda event: [replace(event, b=event.b + 1_000)] if isinstance(event, Event) else [],
+            lambda event: event.type == RECEIPT,
+        ),
+    ),
+    Fault(
+        "an acknowledged mark is forgotten",
+        "mark forgotten",
+        seen(lambda view: replace(view, delivered=0, read=0), lambda view: view.delivered > 0),
+    ),
+    Fault(
+        "unread is one too many",
+        "unread wrong",
+        seen(lambda view: replace(view, unread=view.unread + 1), lambda _: True),
+    ),
+    Fault(
+        "a view is out of date",
+        "stale view",
+        seen(lambda view: replace(view, last_seq=0, delivered=0, read=0), lambda view: view.last_seq > 1),
+    ),
+    Fault(
+        "a view and the log differ",
+        "marks differ",
+        seen(lambda view: replace(view, peer_delivered=0, peer_read=0), lambda view: view.peer_delivered > 0),
+    ),
+    Fault("a message is never answered", "never answered", lambda book: [*book.entries, Over(("1-1",))]),
+    Fault(
+        "a node tells of an internal failure",
+        "unexpected",
+        lambda book: [*book.entries, Odd("node", "internal")],
+    ),
+    Fault(
+        "the history is cut short",
+        "unfinished",
+        lambda book: [entry for entry in book.entries if not isinstance(entry, Over)],
+    ),
+)

@@ -1,0 +1,201 @@
+"""Who takes part in a run, what they still have to get acknowledged, and what has been counted."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import httpx
+import msgspec
+
+from duologue.client.link import Link
+from duologue.torture import wire
+from duologue.torture.history import History, Marked, Odd, Refused, Sent
+
+TRANSIENT: Final = frozenset({"overloaded", "rate_limited"})
+"""What a server may say at any time: try again."""
+_REMEMBERED: Final = 50
+_TIMEOUT: Final = httpx.Timeout(10, connect=5)
+
+
+class CannotStart(Exception):
+    """The system can't be tortured as it is; the message says why."""
+
+
+class Draft(msgspec.Struct, gc=False):
+    """A message that its author hasn't had acknowledged yet."""
+
+    body: dict[str, Any]
+    chat: str
+    tries: int = 0
+    tried_at: float = 0.0
+
+    @property
+    def client_id(self) -> str:
+        client_id: str = self.body["client_id"]
+        return client_id
+
+
+class Person:
+    """A user: their chats, the newest message they know of in each, and their drafts in the order of writing."""
+
+    def __init__(self, user: str, phone: str, *, shows_read: bool) -> None:
+        self.user = user
+        self.phone = phone
+        self.shows_read = shows_read
+        self.devices: list[Device] = []
+        self.peers: dict[str, Person] = {}
+        self.newest: dict[str, int] = {}
+        self.drafts: dict[str, Draft] = {}
+        self.acknowledged: deque[Draft] = deque(maxlen=_REMEMBERED)
+        self.written = 0
+
+
+class Hello(msgspec.Struct, frozen=True, gc=False):
+    """How a connection began: its number, its node, how long the history was then, and where it resumed."""
+
+    connection: int
+    node: int
+    since: int
+    after: int
+
+
+class Device:
+    """A signed-in device. `applied`: how far it has got in its user's log; `link`: its socket while it has one."""
+
+    hello: Hello
+
+    def __init__(self, number: int, person: Person, signed_in: wire.SignedIn, way: str) -> None:
+        self.number = number
+        self.person = person
+        self.token = signed_in.token
+        self.session = signed_in.session.id
+        self.way = way
+        self.applied = 0
+        self.connection = 0
+        self.link: Link | None = None
+        person.devices.append(self)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+class Attempt(msgspec.Struct, gc=False):
+    """Something said that may be answered; `expected`: the only error that is right, if one must come."""
+
+    draft: Draft | None = None
+    person: Person | None = None
+    expected: str = ""
+
+
+class Counts(msgspec.Struct):
+    """What a run has done so far."""
+
+    sent: int = 0
+    attempts: int = 0
+    acknowledged: int = 0
+    refused: int = 0
+    events: int = 0
+    marks: int = 0
+    connections: int = 0
+    cuts: int = 0
+    harm: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+class World:
+    """Everybody, the nodes they talk to, and the history of it."""
+
+    def __init__(self, nodes: list[str], history: History, seed: int) -> None:
+        self.nodes = nodes
+        self.history = history
+        self.dice = random.Random(seed)  # noqa: S311 - to be repeatable
+        self.people: list[Person] = []
+        self.devices: list[Device] = []
+        self.counts = Counts()
+        self.doing = ""
+        self.texts: dict[str, str] = {}
+        self.http = httpx.AsyncClient(
+            timeout=_TIMEOUT, trust_env=False, limits=httpx.Limits(max_connections=None)
+        )
+        self._attempts: dict[int, Attempt] = {}
+        self._numbers = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def number(self) -> int:
+        """A number that was not used before."""
+        self._numbers += 1
+        return self._numbers
+
+    def attempt(self, attempt: Attempt) -> int:
+        """A number for something that is about to be said."""
+        number = self.number()
+        self._attempts[number] = attempt
+        return number
+
+    def node(self) -> str:
+        """Any node."""
+        return self.dice.choice(self.nodes)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run beside everything else; a bug in it ends up in the history."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()):
+            self.odd("the torture itself", repr(fault))
+
+    async def close(self) -> None:
+        """End what runs beside, and every connection."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.http.aclose()
+
+    async def quiet(self) -> None:
+        """Until nothing runs beside any more."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    # Answers.
+
+    def sent(self, n: int, seq: int, text: str, *, fresh: bool) -> None:
+        """Attempt `n` was acknowledged."""
+        attempt = self._attempts.pop(n, None) or Attempt()
+        self.history.add(Sent(n, seq, self.texts.setdefault(text, text), fresh))
+        if attempt.expected:
+            self.odd("a send", f"attempt {n} should have been refused with {attempt.expected}")
+        if attempt.person and attempt.draft:
+            person, draft = attempt.person, attempt.draft
+            person.newest[draft.chat] = max(seq, person.newest.get(draft.chat, 0))
+            if person.drafts.pop(draft.client_id, None):
+                person.acknowledged.append(draft)
+                self.counts.acknowledged += 1
+
+    def marked(self, n: int) -> None:
+        """Mark `n` was acknowledged."""
+        attempt = self._attempts.pop(n, None) or Attempt()
+        self.history.add(Marked(n))
+        if attempt.expected:
+            self.odd("a mark", f"attempt {n} should have been refused with {attempt.expected}")
+
+    def refused(self, n: int, code: str) -> None:
+        """Attempt `n` was answered by an error."""
+        attempt = self._attempts.pop(n, None) or Attempt()
+        self.history.add(Refused(n, code))
+        self.counts.refused += 1
+        if code not in TRANSIENT and code != attempt.expected:
+            self.odd("an answer", f"attempt {n} was refused with {code or 'no code'}")
+        if attempt.draft:
+            attempt.draft.tried_at = 0.0
+
+    def odd(self, where: str, says: str) -> None:
+        """Something that should never happen."""
+        self.history.add(Odd(where, says))

@@ -1,0 +1,212 @@
+"""A system that keeps every promise, in memory, and the history of its clients: what the checker must accept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import msgspec
+
+from duologue.torture.history import (
+    AnyEntry,
+    Chat,
+    Connected,
+    Device,
+    Event,
+    History,
+    Logged,
+    Mark,
+    Marked,
+    Over,
+    Person,
+    Send,
+    Sent,
+    Stored,
+    View,
+    Whole,
+)
+
+
+class Ideal:
+    """Each call is something that a client does, and writes down what the client sees."""
+
+    def __init__(self) -> None:
+        self.history = History()
+        self.logs: dict[str, list[Logged]] = defaultdict(list)
+        self.messages: dict[str, list[Stored]] = defaultdict(list)
+        self.marks: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
+        self.people: dict[str, Person] = {}
+        self.chats: dict[str, Chat] = {}
+        self.owners: list[str] = []
+        self.given: list[int] = []
+        self._attempts = 0
+
+    def person(self, user: str, devices: int, *, shows_read: bool = True) -> None:
+        self.people[user] = Person(user, f"+{user}", shows_read)
+        self.add(self.people[user])
+        for _ in range(devices):
+            device = len(self.owners)
+            self.owners.append(user)
+            self.given.append(0)
+            self.add(Device(device, user, f"ses_{device}", "socket"))
+            self._tell(user, "session.created", f"ses_{device}")
+
+    def chat(self, chat: str, one: str, other: str) -> None:
+        self.chats[chat] = Chat(chat, one, other)
+        self.add(self.chats[chat])
+        for user in (one, other):
+            self._tell(user, "chat.updated", chat)
+
+    def add(self, entry: AnyEntry) -> None:
+        self.history.add(entry)
+
+    def _tell(self, user: str, kind: str, about: str, **rest: str | int) -> None:
+        seq = len(self.logs[user]) + 1
+        self.logs[user].append(Logged(user, seq, kind, f"12:00:{seq:02d}", about, **rest))  # type: ignore[arg-type]
+
+    def sides(self, chat: str) -> tuple[str, str]:
+        return self.chats[chat].one, self.chats[chat].other
+
+    def attempt(self, device: int, chat: str, client_id: str, connection: int = 0) -> int:
+        """Something is sent, and nobody knows yet what becomes of it."""
+        self._attempts += 1
+        self.add(Send(self._attempts, device, connection, chat, client_id, f"text of {client_id}"))
+        return self._attempts
+
+    def answer(self, n: int) -> None:
+        """The server stores an attempt, or finds that it has, and says so."""
+        fresh = self.store(n)
+        send = self.send(n)
+        for message in self.messages[send.chat]:
+            if (message.sender, message.client_id) == (self.owners[send.device], send.client_id):
+                self.add(Sent(n, message.seq, message.text, fresh))
+
+    def send(self, n: int) -> Send:
+        return next(entry for entry in self.history.entries if isinstance(entry, Send) and entry.n == n)
+
+    def store(self, n: int) -> bool:
+        """The server stores an attempt, if it hasn't yet; whether it was new."""
+        send = self.send(n)
+        kept, sender = self.messages[send.chat], self.owners[send.device]
+        if any((message.sender, message.client_id) == (sender, send.client_id) for message in kept):
+            return False
+        kept.append(Stored("", send.chat, len(kept) + 1, sender, send.client_id, send.text))
+        for user in self.sides(send.chat):
+            self._tell(
+                user,
+                "message.created",
+                send.chat,
+                who=sender,
+                a=len(kept),
+                client_id=send.client_id,
+                text=send.text,
+            )
+        return True
+
+    def write(self, device: int, chat: str, client_id: str, connection: int = 0) -> None:
+        self.answer(self.attempt(device, chat, client_id, connection))
+
+    def give(self, device: int) -> None:
+        """A device connects and is given what it hasn't got."""
+        log, given = self.logs[self.owners[device]], self.given[device]
+        self._attempts += 1
+        self.add(Connected(device, self._attempts, 0, len(self.history), given, len(log)))
+        for event in log[given:]:
+            fields = msgspec.structs.astuple(event)
+            self.add(Event(device, *fields[1:]))
+        self.given[device] = len(log)
+
+    def mark(self, device: int, chat: str, *, read: int = 0, delivered: int = 0) -> None:
+        """A mark is made and acknowledged, and told to both sides."""
+        user = self.owners[device]
+        self._attempts += 1
+        kind = "read" if read else "delivered"
+        self.add(Mark(self._attempts, device, kind, chat, read or delivered))
+        self._raise(user, chat, max(read, delivered), read)
+        self.add(Marked(self._attempts))
+
+    def ack(self, device: int) -> None:
+        """A device acknowledges what it was given: what that covers is delivered."""
+        user = self.owners[device]
+        self._attempts += 1
+        self.add(Mark(self._attempts, device, "ack", "", self.given[device]))
+        for event in self.logs[user][: self.given[device]]:
+            if event.type == "message.created" and event.who != user:
+                self._raise(user, event.about, event.a, 0)
+        self.add(Marked(self._attempts))
+
+    def _raise(self, user: str, chat: str, delivered: int, read: int) -> None:
+        before = self.marks[chat, user]
+        now = self.marks[chat, user] = max(before[0], delivered), max(before[1], read)
+        if now == before:
+            return
+        for reader in self.sides(chat):
+            shown = self._shown(chat, user, reader)
+            if reader == user or self.people[user].shows_read or now[0] > before[0]:
+                self._tell(reader, "receipt.updated", chat, who=user, a=shown[0], b=shown[1])
+
+    def _shown(self, chat: str, owner: str, reader: str) -> tuple[int, int]:
+        delivered, read = self.marks[chat, owner]
+        return delivered, read if owner == reader or self.people[owner].shows_read else 0
+
+    def look(self, user: str, chat: str) -> None:
+        one, other = self.sides(chat)
+        peer = other if user == one else one
+        kept, own = self.messages[chat], self.marks[chat, user]
+        unread = sum(1 for message in kept if message.sender == peer and message.seq > own[1])
+        peers = self._shown(chat, peer, user)
+        self.add(View(user, chat, len(self.history), len(kept), unread, *own, *peers))
+
+    def end(self) -> History:
+        """Everybody gets everything, and all of it is read back."""
+        for device in range(len(self.owners)):
+            self.give(device)
+        for user, log in self.logs.items():
+            for event in log:
+                self.add(event)
+            self.add(Whole(user))
+        for chat in self.chats:
+            for user in self.sides(chat):
+                for message in self.messages[chat]:
+                    fields = (message.seq, message.sender, message.client_id, message.text)
+                    self.add(Stored(user, chat, *fields))
+                self.add(Whole(user, chat))
+                self.look(user, chat)
+        self.add(Over())
+        return self.history
+
+
+def good_history() -> History:
+    """Three people in two chats, one of whom doesn't show what they read; repeats, silence, marks and looks."""
+    system = Ideal()
+    system.person("ana", devices=2)
+    system.person("ben", devices=1, shows_read=False)
+    system.person("eve", devices=1)
+    system.chat("ana-ben", "ana", "ben")
+    system.chat("ana-eve", "ana", "eve")
+    system.give(0)
+    system.write(0, "ana-ben", "one", connection=1)
+    system.write(0, "ana-ben", "two")
+    in_flight = [system.attempt(0, "ana-ben", name, connection=1) for name in ("three", "four")]
+    for n in in_flight:
+        system.answer(n)
+    system.give(2)
+    system.ack(2)
+    system.mark(2, "ana-ben", read=2)
+    system.look("ana", "ana-ben")
+    system.write(2, "ana-ben", "one")
+    system.store(system.attempt(2, "ana-ben", "stored but never answered"))
+    system.attempt(2, "ana-ben", "never arrived")
+    repeated = [system.attempt(1, "ana-ben", "repeated") for _ in range(2)]
+    for n in repeated:
+        system.answer(n)
+    system.give(0)
+    system.give(1)
+    system.mark(0, "ana-ben", read=5)
+    system.mark(1, "ana-ben", delivered=3)
+    system.look("ben", "ana-ben")
+    for number in range(3):
+        system.write(3, "ana-eve", f"from eve {number}")
+    system.give(1)
+    system.ack(1)
+    system.look("ana", "ana-eve")
+    return system.end()
