@@ -25,6 +25,8 @@ FOR_EVER = 1 << 60
 class FaultyBus:
     """A bus at its worst: it loses, repeats, delays and so reorders what another carries."""
 
+    alone = True
+
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._dice = random.Random(4)
@@ -89,7 +91,7 @@ class Diary:
         self.caught_up_at: list[int] = []
 
     async def follow(self, after: int | None) -> Diary:
-        await self.feed.open(after)
+        await self.feed.open(after, lambda _: None)
         self.feed.start(lambda: self.caught_up_at.append(len(self.seqs)))
         return self
 

@@ -76,7 +76,7 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "pair_by_phone": (lambda tx: chats.pair_by_phone(tx, HUB, "+332"), 1),
     "event_page": (lambda tx: replay.event_page(tx, HUB, LONG // 2, PAGE), 3 * PAGE),
     "log_head": (lambda tx: events.log_head(tx, HUB), 1),
-    "received": (lambda tx: receipts.received(tx, HUB, 29_500, PAGE), 2 * PAGE),
+    "received": (lambda tx: receipts.received(tx, HUB, 0, 29_500, PAGE), 3 * PAGE),
     "shown_marks": (lambda tx: receipts.shown_marks(tx, LONG_CHAT), 1),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
     "live_sessions": (lambda tx: accounts.live_sessions(tx, HUB), 2 * SESSIONS),

@@ -16,7 +16,7 @@ from duologue.model import Chat, Message, Relay, Session, User
 from duologue.storage import accounts as store
 from duologue.storage import chats as chat_store
 from duologue.storage import messages as message_store
-from duologue.storage.database import Database
+from duologue.storage.database import Database, Tx
 
 _EXPORT_PAGE: Final = 200
 
@@ -54,6 +54,11 @@ class Accounts:
     async def me(self, caller: Caller) -> User:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
         return _present(await self._db.read(store.user_by_id, caller.user_id))
+
+    def greet(self, caller: Caller, tx: Tx) -> User:
+        """`me` within a read of somebody's; raises `ApiError` `not_signed_in` too when the session has ended."""
+        self._sessions.check_in(tx, caller)
+        return _present(store.user_by_id(tx, caller.user_id))
 
     async def update(
         self,

@@ -39,14 +39,15 @@ class Chats:
             pair = await self._db.read(store.pair_of, user_id, chat_id)
         if pair is None:
             raise ApiError("not_found", "There is no such chat of yours.")
-        return self._remember(pair)
+        return self.remember(pair)
 
     def known_pair(self, user_id: int, chat_id: int | None) -> Pair | None:
         """The same from memory alone: None says nothing."""
         pair = self._pairs.get(chat_id) if chat_id is not None else None
         return pair if pair and user_id in (pair.low, pair.high) else None
 
-    def _remember(self, pair: Pair) -> Pair:
+    def remember(self, pair: Pair) -> Pair:
+        """Keep in mind who the two sides of a chat are."""
         self._pairs[pair.chat_id] = pair
         if len(self._pairs) > _REMEMBERED:
             self._pairs.popitem(last=False)
@@ -70,7 +71,7 @@ class Chats:
             pair = await self._create(user_id, number)
         if pair is None:
             raise ApiError("self_chat", errors={field: "is your own number"})
-        return self._remember(pair)
+        return self.remember(pair)
 
     async def _create(self, user_id: int, number: str) -> Pair | None:
         now = self._clock()

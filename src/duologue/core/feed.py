@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from duologue.core.events import check_position, read_log
 from duologue.errors import ApiError
@@ -18,6 +18,8 @@ from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database, Tx
 from duologue.storage.events import LogHead, log_head
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Feed:
         "_closed",
         "_db",
         "_early",
+        "_first",
         "_gap_timer",
         "_hub",
         "_live",
@@ -76,18 +79,18 @@ class Feed:
         self._gap_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
+        self._first: list[Notice] | None = None
 
-    async def open(self, after: int | None) -> LogHead:
+    async def open(self, after: int | None, look: Callable[[Tx], T]) -> tuple[LogHead, T]:
         """Attach, and find the log's head; without `after`, the feed begins with what comes next.
 
+        The same read takes a `look` at whatever else the reader must know of that moment, and brings the first page.
         Raises `ApiError` `events_expired`, `seq_out_of_range`, `overloaded`.
         """
         self._hub.attach(self._user_id, self)
-        head = await self._db.read(log_head, self._user_id)
-        position = head.last_seq if after is None else after
-        check_position(head, position)
-        self.next = position + 1
-        return head
+        head, self._first, seen = await self._db.read(_open, self._user_id, after, look)
+        self.next = (head.last_seq if after is None else after) + 1
+        return head, seen
 
     def start(self, caught_up: Callable[[], None]) -> None:
         """Replay up to the present, tell `caught_up`, then go live."""
@@ -159,9 +162,8 @@ class Feed:
 
     async def _read_on(self) -> bool:
         """Pass on one page of the log; whether the reader has everything then that has happened."""
-        self._behind = False
         try:
-            notices = await self._db.read(_read, self._user_id, self.next - 1)
+            notices = await self._next_page()
         except ApiError as fault:
             if fault.code != "overloaded":
                 raise
@@ -172,6 +174,14 @@ class Feed:
             self._pass_on(notice)
         return len(notices) < _PAGE and await self._joins_live()
 
+    async def _next_page(self) -> list[Notice]:
+        if self._first is not None:
+            # Read when the feed was opened: it may have fallen behind since.
+            notices, self._first = self._first, None
+            return notices
+        self._behind = False
+        return await self._db.read(_read, self._user_id, self.next - 1)
+
     async def _joins_live(self) -> bool:
         """Pass on what came while the log was read; whether that leaves no gap."""
         while (notice := self._early.pop(self.next, None)) is not None:
@@ -180,6 +190,16 @@ class Feed:
         for seq in [seq for seq in self._early if seq < self.next]:
             del self._early[seq]
         return not self._early and not self._behind
+
+
+def _open(
+    tx: Tx, user_id: int, after: int | None, look: Callable[[Tx], T]
+) -> tuple[LogHead, list[Notice], T]:
+    head = log_head(tx, user_id)
+    position = head.last_seq if after is None else after
+    check_position(head, position)
+    notices = read_log(tx, user_id, position, _PAGE)[1] if position < head.last_seq else []
+    return head, notices, look(tx)
 
 
 def _read(tx: Tx, user_id: int, after: int) -> list[Notice]:

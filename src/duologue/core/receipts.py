@@ -16,7 +16,6 @@ from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Kind, Pair
 from duologue.realtime.bus import Notice
-from duologue.storage import events as event_store
 from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
@@ -72,21 +71,22 @@ class Receipts:
 
         Raises `ApiError` `seq_out_of_range` beyond the newest event.
         """
-        head = await self._db.read(event_store.log_head, caller.user_id)
-        if seq > head.last_seq:
-            raise ApiError("seq_out_of_range", errors={"seq": f"the newest event is {head.last_seq}"})
-        reached = 0
+        reached = self._acked.get(caller.user_id, 0)
         while reached < seq:
-            reached, newest = await self._db.read(store.received, caller.user_id, seq, _ACK_STEP)
-            await asyncio.gather(*(self._deliver(caller.user_id, *item) for item in newest.items()))
-            await self._db.write(store.store_acks, {caller.user_id: reached})
-
-    async def _deliver(self, user_id: int, chat_id: int, seq: int) -> None:
-        pair = await self._chats.pair(user_id, chat_id)
-        await self.mark(mark_of(pair, user_id, delivered=seq))
+            found = await self._db.read(store.received, caller.user_id, reached, seq, _ACK_STEP)
+            if seq > found.last_seq:
+                raise ApiError("seq_out_of_range", errors={"seq": f"the newest event is {found.last_seq}"})
+            await asyncio.gather(
+                *(
+                    self.mark(mark_of(self._chats.remember(pair), caller.user_id, delivered=newest))
+                    for pair, newest in found.newest.items()
+                )
+            )
+            reached = found.reached
+            self.note_ack(caller.user_id, reached)
 
     def note_ack(self, user_id: int, seq: int) -> None:
-        """Remember an ack whose marks are queued already, so that a later one need not look at its events again.
+        """Remember an ack whose marks are stored or queued, so that a later one need not look at its events again.
 
         It is written down by `flush` in its own time: if that is lost, those marks are raised again to no effect.
         """
@@ -143,10 +143,14 @@ class Acks:
         what has to look into the log.
         """
         self._acked = max(self._acked, seq)
+        if self._unknown or not self._raise(seq, failed):
+            self._look_up(spawn, failed)
+
+    def _raise(self, seq: int, failed: Failed) -> bool:
+        """Raise the marks of what was given up to `seq`; whether memory was enough for that."""
         marks = self._marks(self._covered(seq))
         if marks is None:
-            self._look_up(spawn, failed)
-            return
+            return False
         self._pending += len(marks)
         for index, mark in enumerate(marks):
             try:
@@ -154,8 +158,9 @@ class Acks:
             except ApiError as error:
                 self._pending -= len(marks) - index
                 self._missed(seq, failed, error)
-                return
+                return True
         self._note()
+        return True
 
     def _covered(self, seq: int) -> dict[int, int]:
         """The newest message of each chat among what was given up to `seq`, which is then forgotten."""
@@ -167,8 +172,6 @@ class Acks:
 
     def _marks(self, newest: dict[int, int]) -> list[Mark] | None:
         """The marks to raise; None if the log must tell."""
-        if self._unknown:
-            return None
         user_id = self._caller.user_id
         marks = []
         for chat_id, message_seq in newest.items():
@@ -202,18 +205,19 @@ class Acks:
             spawn(self._scan())
 
     async def _scan(self) -> None:
-        reached = 0
+        """Have the log tell what memory doesn't know; what was given since then is in memory."""
         try:
-            while reached < self._acked:
-                target = self._acked
-                await self._receipts.ack(self._caller, target)
-                reached = target
+            while self._unknown:
+                reached = self._acked
+                await self._receipts.ack(self._caller, reached)
+                if reached < self._unknown:
+                    break
+                self._unknown = 0
+                assert self._failed
+                self._raise(self._acked, self._failed)
         except ApiError as error:
             if self._failed:
                 self._failed(error)
-        else:
-            if reached >= self._unknown:
-                self._unknown = 0
         finally:
             self._scanning = False
             self._failed = None

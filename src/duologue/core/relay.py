@@ -66,6 +66,8 @@ class Round(msgspec.Struct, frozen=True):
 
     texts: list[Text]
     arrived: list[tuple[Outgoing, Pair, int]]
+    more: bool
+    """Whether there may be more to do at once: others were left, or may go as what stood before them has ended."""
 
 
 class RelayLoop:
@@ -105,6 +107,9 @@ class RelayLoop:
                 except ApiError as fault:
                     _log.warning("the relay waits: %s", fault)
                     await asyncio.sleep(_TROUBLE)
+                except Exception as fault:  # noqa: BLE001 - one bad row mustn't end the relay for everybody
+                    _log.error("the relay failed", exc_info=fault)
+                    await asyncio.sleep(_TROUBLE)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_PAUSE):
                         await self._woken.wait()
@@ -122,11 +127,10 @@ class RelayLoop:
             alarms, open_rows = seen > 0, True
         while open_rows and (room := _AT_ONCE - len(self._sending)) > 0:
             found = await self._db.write(self._take, self._clock(), room)
-            for row, pair, seq in found.arrived:
-                await self._tell_arrival(row, pair, seq)
             for text in found.texts:
                 self._spawn(self._send(text))
-            open_rows = bool(found.texts or found.arrived)
+            await asyncio.gather(*(self._tell_arrival(*arrival) for arrival in found.arrived))
+            open_rows = found.more
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -139,13 +143,14 @@ class RelayLoop:
 
     def _take(self, tx: Tx, now: int, limit: int) -> Round:
         texts, arrived = [], []
-        for row in outbox.lease(tx, now, now + _LEASE, limit):
+        leased = outbox.lease(tx, now, now + _LEASE, limit)
+        for row in leased:
             pair = pair_of(tx, row.user_id, row.chat_id)
             if pair and row.state is State.ARRIVED:
                 arrived.append((row, pair, outbox.arrived_up_to(tx, row)))
             elif pair and (text := self._decide(tx, row, pair, now)):
                 texts.append(text)
-        return Round(texts, arrived)
+        return Round(texts, arrived, len(leased) == limit or len(texts) + len(arrived) < len(leased))
 
     def _decide(self, tx: Tx, row: Outgoing, pair: Pair, now: int) -> Text | None:
         """The text to send, or None once the row is put off or ended."""
@@ -156,7 +161,7 @@ class RelayLoop:
             outbox.end(tx, row, State.CANCELLED, reason, now)
             return None
         if now >= row.expires_at:
-            outbox.end(tx, row, State.DEAD, "expired", now)
+            outbox.end(tx, row, State.DEAD, f"expired: {row.reason}" if row.reason else "expired", now)
             return None
         assert user.phone is not None
         if (until := self._policy.quiet_until(user.phone, now)) is not None:
@@ -181,12 +186,11 @@ class RelayLoop:
 
     def _objection(self, tx: Tx, row: Outgoing, pair: Pair, user: User) -> str | None:
         """Why this message is not, or no longer, to go to this user's phone."""
-        wish = relay.policy_of(user, self._rule)
         if user.phone is None:
             return "account_deleted"
-        if wish is Relay.OFF:
+        if relay.policy_of(user, self._rule) is Relay.OFF:
             return "switched_off"
-        if wish is not Relay.ALWAYS and relay.delivered_to(tx, user.id, row.chat_id) >= row.seq:
+        if relay.is_needless(tx, row, self._rule):
             return "acknowledged"
         if pairs.opted_out(tx, user.phone):
             return "opted_out"
@@ -223,7 +227,9 @@ class RelayLoop:
     def _not_sent(self, tx: Tx, text: Text, fault: SmsError, now: int) -> str:
         row, reason = text.row, fault.code or fault.reason
         unknown = isinstance(fault, Unavailable) and fault.outcome_unknown
-        if not unknown:
+        again = isinstance(fault, Unavailable) and self._provider.capabilities.idempotent
+        if again or not unknown:
+            # What is sent again without being a second SMS is paid for then.
             quotas.give_back(tx, text.taken, now)
         if isinstance(fault, Rejected):
             if fault.cause == "opted_out":
@@ -254,6 +260,8 @@ class RelayLoop:
 
 
 def _sent(tx: Tx, text: Text, accepted: Accepted, now: int) -> str:
+    # Its receipts may be coming in at this moment: each must see the other.
+    tx.lock_logs()
     pairs.introduced(tx, text.row.user_id, text.line.service, text.row.chat_id)
     outbox.sent(
         tx, text.row, accepted.provider, accepted.provider_ids, accepted.parts, accepted.receipts, now

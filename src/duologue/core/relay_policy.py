@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -19,13 +20,14 @@ from duologue.core.sms_policy import BUDGET
 from duologue.errors import ApiError
 from duologue.model import User
 from duologue.sms.notices import notice
-from duologue.sms.segments import price, split
+from duologue.sms.segments import measure, price
 from duologue.storage.pairs import Line
 from duologue.storage.quotas import Quota
 
 MAX_PARTS: Final = 10
 """A longer text is cut: the rest is in the app. Carriers and providers take no more."""
-_CUT: Final = " […]"
+_CUT: Final = " [...]"
+"""In letters of GSM-7: others would make more parts of what is left."""
 _SHARE: Final = 80
 """Percent of the day's money that the relay may use: the rest is for codes, or nobody could sign in any more."""
 _SPAN: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
@@ -88,13 +90,13 @@ class RelayPolicy(msgspec.Struct, frozen=True):
     def text(self, sender: User, recipient: User, text: str, line: Line) -> str:
         """What the phone shows. The first text from a service number says who writes, and how to stop it."""
         assert recipient.phone is not None
-        if not line.introduced:
-            name = sender.phone or ""
-            if sender.display_name:
-                name = f"{sender.display_name} ({name})" if name else sender.display_name
-            hint = notice("hint", recipient.phone, self.app, self.language)
-            return f"{name or self.app}: {_cut(text, MAX_PARTS - 1)}\n{hint}"
-        return _cut(text, MAX_PARTS)
+        if line.introduced:
+            return _fit("", text, "")
+        name = sender.phone or ""
+        if sender.display_name:
+            name = f"{sender.display_name} ({name})" if name else sender.display_name
+        hint = notice("hint", recipient.phone, self.app, self.language)
+        return _fit(f"{name or self.app}: ", text, f"\n{hint}")
 
     def quotas(self, sender_id: int, phone: str, text: str) -> list[Quota]:
         """The allowances that an SMS is taken from."""
@@ -107,10 +109,22 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         return taken
 
     def service_of(self, to: str | None) -> str | None:
-        """The service number that a text came to, as `services` has it; None where nobody knows."""
+        """The service number that a text came to, as `services` has it if it is one of them; None: nobody knows."""
         if not self.services:
             return ""
-        return to if to in self.services else None
+        if to is None or to in self.services:
+            return to
+        try:
+            return parse_phone(to)
+        except ApiError:
+            return to
+
+    def may_guess(self, service: str | None) -> bool:
+        """Whether a text to this number may be taken for an answer in whichever chat was last active.
+
+        Where there are several it must not: the number may have been another chat's.
+        """
+        return service is None or len(self.services) == 1
 
     @property
     def lines(self) -> Sequence[str]:
@@ -118,12 +132,18 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         return self.services or ("",)
 
 
-def _cut(text: str, parts: int) -> str:
-    pieces = split(text)
-    if len(pieces) <= parts:
-        return text
-    kept = "".join(pieces[:parts])
-    return kept[: len(kept) - 2 * len(_CUT)] + _CUT
+def _fit(before: str, text: str, after: str) -> str:
+    """The three together, with so much of the middle one as fits into the parts that a text may have."""
+    whole = f"{before}{text}{after}"
+    if measure(whole).parts <= MAX_PARTS:
+        return whole
+
+    def cut(length: int) -> str:
+        return f"{before}{text[:length]}{_CUT}{after}"
+
+    # Measured as a whole: one character beyond GSM-7 anywhere makes all of it longer.
+    fitting = bisect_right(range(len(text)), MAX_PARTS, key=lambda length: measure(cut(length)).parts)
+    return cut(max(0, fitting - 1))
 
 
 @lru_cache(maxsize=10_000)

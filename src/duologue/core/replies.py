@@ -8,6 +8,8 @@ import logging
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.phones import parse_phone
 from duologue.core.relay_policy import RelayPolicy
@@ -30,9 +32,15 @@ _NOTICES_A_DAY: Final[dict[Notice, int]] = {"stopped": 3, "started": 3, "help": 
 _PATIENCE: Final = 10 * MINUTE
 """For the pieces of a long text; after that it is taken as it is."""
 _REPEATED: Final = 2 * DAY
-"""For as long a provider may offer a piece again, of a text that is in its chat already."""
+"""For as long a provider may offer a text again."""
 _SWEEP: Final = 60.0
-_ANSWERS: Final[dict[Wish, Notice]] = {"stop": "stopped", "start": "started", "help": "help"}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a text belongs: to a side of a chat, or to nobody; and what its phone is to be told."""
+
+    home: tuple[Pair, int] | None = None
+    answer: Notice | None = None
 
 
 class Replies:
@@ -66,51 +74,75 @@ class Replies:
             total=sms.part.total,
             provider=provider,
             provider_id=sms.provider_id,
-            text=_clean(sms.text),
+            text=_storable(sms.text),
         )
         if whole := await self._db.write(pieces.add_piece, piece, self._clock()):
             await self._take_whole(whole)
 
     async def _take_whole(self, whole: Whole) -> None:
-        text = _clean(whole.text)[:MAX_TEXT]
-        if wish := wish_of(text):
-            if await self._db.write(_grant, wish, whole.sender, self._clock()):
-                self._tell(_ANSWERS[wish], whole)
-        elif text and not await self._post(whole, text):
-            self._tell("unknown", whole)
+        text = _storable(whole.text).strip("\r\n")
+        if not text:
+            return
+        found = await self._db.write(self._place, whole, text, self._clock())
+        answer = found.answer
+        if found.home and not await self._post(whole, text, *found.home):
+            answer = "unknown"
+        if answer:
+            self._tell(answer, whole)
 
-    async def _post(self, whole: Whole, text: str) -> bool:
-        """Store it as a message in the chat that it belongs to; whether there is one."""
-        service = whole.service if whole.service in self._policy.lines else None
-        found = await self._db.write(_chat_for, whole.sender, service, self._clock())
-        if found is None:
-            return False
-        user, pair = found
-        future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
-        client_id = _client_id(whole.provider, whole.provider_id)
-        post = Post(pair.chat_id, pair.low, pair.high, pair.side_of(user.id), client_id, text, 0, by_sms=True)
-        self._db.append(post, partial(settle, future))
-        try:
-            await future
-        except NoSuchChat:
-            return False
-        except ApiError as fault:
-            if fault.code != "client_id_reused":
-                raise
-            _log.warning("%s gave another text the id of one that came before", whole.provider)
+    def _place(self, tx: Tx, whole: Whole, text: str, now: int) -> Place:
+        """Where a text belongs, decided when it first comes."""
+        user = user_by_phone(tx, whole.sender)
+        if not pairs.claim(tx, whole.provider, whole.provider_id, now):
+            return Place(home=_home(tx, user, pairs.placed(tx, whole.provider, whole.provider_id)))
+        wish = wish_of(text)
+        if wish and (heeded := _heed(tx, wish, whole.sender, user, now)):
+            return heeded
+        service = None if not whole.service and self._policy.services else whole.service
+        chat_id = (
+            pairs.chat_on_line(tx, user.id, service, guess=self._policy.may_guess(service)) if user else None
+        )
+        home = _home(tx, user, chat_id)
+        if user is None or home is None:
+            quiet = pairs.opted_out(tx, whole.sender)
+            return Place(answer=None if quiet else "unknown")
+        pairs.used(tx, user.id, home[0].chat_id, now)
+        pairs.place(tx, whole.provider, whole.provider_id, home[0].chat_id)
+        return Place(home=home)
+
+    async def _post(self, whole: Whole, text: str, pair: Pair, side: int) -> bool:
+        """Store it in its chat, in as many messages as it takes; whether the chat is still there."""
+        for start in range(0, len(text), MAX_TEXT):
+            number = start // MAX_TEXT
+            client_id = _client_id(
+                whole.provider, f"{whole.provider_id}#{number}" if number else whole.provider_id
+            )
+            future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
+            stretch = text[start : start + MAX_TEXT]
+            post = Post(pair.chat_id, pair.low, pair.high, side, client_id, stretch, 0, by_sms=True)
+            self._db.append(post, partial(settle, future))
+            try:
+                await future
+            except NoSuchChat:
+                return False
+            except ApiError as fault:
+                if fault.code != "client_id_reused":
+                    raise
+                _log.warning("%s gave another text the id of one that came before", whole.provider)
         return True
 
     def _tell(self, kind: Notice, whole: Whole) -> None:
         """Answer the phone, without keeping the provider waiting for it."""
-        task = asyncio.create_task(self._answer(kind, whole.sender, whole.service))
+        service = whole.service if whole.service in self._policy.services else None
+        task = asyncio.create_task(self._answer(kind, whole.sender, service))
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
 
-    async def _answer(self, kind: Notice, phone: str, service: str) -> None:
+    async def _answer(self, kind: Notice, phone: str, service: str | None) -> None:
         text = notice(kind, phone, self._policy.app, self._policy.language)
         allowance = Quota(f"sms-{kind}:{phone}", _NOTICES_A_DAY[kind], DAY)
         taken = [allowance, *self._policy.quotas(0, phone, text)]
-        sms = OutgoingSms(phone, text, encode_id("ntc", new_id()), sender=service or None)
+        sms = OutgoingSms(phone, text, encode_id("ntc", new_id()), sender=service)
         try:
             if await self._db.write(quotas.try_take, taken, self._clock()) is None:
                 await self._provider.send(sms)
@@ -125,6 +157,8 @@ class Replies:
                 await self.sweep()
             except ApiError as fault:
                 _log.warning("pieces of texts wait: %s", fault)
+            except Exception as fault:  # noqa: BLE001 - one bad text mustn't hold back all others
+                _log.error("pieces of texts could not be put together", exc_info=fault)
 
     async def sweep(self) -> None:
         """Take what has waited too long for its missing pieces. Raises `ApiError` `overloaded`."""
@@ -132,6 +166,8 @@ class Replies:
             await self._take_whole(whole)
             await self._db.write(pieces.fill, gaps, self._clock())
         await self._db.write(pieces.forget_pieces, self._clock() - _REPEATED)
+        while await self._db.write(pairs.forget_placed, self._clock() - _REPEATED):
+            pass
 
     async def close(self) -> None:
         """Let answers under way come to their end."""
@@ -139,8 +175,9 @@ class Replies:
             await asyncio.wait(self._answering, timeout=2)
 
 
-def _clean(text: str) -> str:
-    return text.replace("\0", "").strip("\r\n")
+def _storable(text: str) -> str:
+    """The text in characters that every database takes: no NUL, no half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _client_id(provider: str, provider_id: str) -> str:
@@ -150,23 +187,19 @@ def _client_id(provider: str, provider_id: str) -> str:
     return f"sms:{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 
-def _chat_for(tx: Tx, phone: str, service: str | None, now: int) -> tuple[User, Pair] | None:
-    found = pairs.chat_on_line(tx, phone, service)
-    if found is None:
-        return None
-    user, chat_id = found
-    pairs.used(tx, user.id, chat_id, now)
-    pair = pair_of(tx, user.id, chat_id)
-    return (user, pair) if pair else None
+def _home(tx: Tx, user: User | None, chat_id: int | None) -> tuple[Pair, int] | None:
+    """The user's chat with this id, and the user's side of it."""
+    pair = pair_of(tx, user.id, chat_id) if user and chat_id else None
+    return (pair, pair.side_of(user.id)) if user and pair else None
 
 
-def _grant(tx: Tx, wish: Wish, phone: str, now: int) -> bool:
-    """Do as the phone's owner asks; whether that is worth an answer."""
+def _heed(tx: Tx, wish: Wish, phone: str, user: User | None, now: int) -> Place | None:
+    """Do as the phone's owner asks. None: it asks for nothing, and may be meant for somebody."""
     if wish == "help":
-        return True
+        return Place(answer="help")
     if wish == "start":
-        return pairs.opt_in(tx, phone)
+        return Place(answer="started") if pairs.opt_in(tx, phone) else None
     news = pairs.opt_out(tx, phone, now)
-    if user := user_by_phone(tx, phone):
+    if user:
         outbox.cancel_for(tx, user.id, "opted_out", now)
-    return news
+    return Place(answer="stopped" if news else None)

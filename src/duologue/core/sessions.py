@@ -13,7 +13,7 @@ from duologue.clock import DAY, MINUTE, SECOND, Clock
 from duologue.errors import ApiError
 from duologue.model import Session
 from duologue.storage import accounts as store
-from duologue.storage.database import Database
+from duologue.storage.database import Database, Tx
 
 _PREFIX: Final = "dlg_"
 _TOKEN_BYTES: Final = 32
@@ -71,10 +71,14 @@ class Sessions:
 
     async def check(self, caller: Caller) -> None:
         """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
-        session = await self._db.read(store.session_by_id, caller.session_id)
+        await self._db.read(self.check_in, caller)
+        self.saw(caller)
+
+    def check_in(self, tx: Tx, caller: Caller) -> None:
+        """The same within a read of somebody's."""
+        session = store.session_by_id(tx, caller.session_id)
         if session is None or session.ended_at is not None or session.last_seen_at < self._used_since():
             raise ApiError("not_signed_in", "The session has ended.")
-        self.saw(caller)
 
     def _used_since(self) -> int:
         return self._clock() - self._idle_after

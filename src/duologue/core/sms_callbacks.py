@@ -11,6 +11,7 @@ from prometheus_client import Counter
 from duologue.clock import Clock
 from duologue.core.replies import Replies
 from duologue.errors import ApiError
+from duologue.model import decode_id
 from duologue.sms.failover import find
 from duologue.sms.provider import (
     BadCallback,
@@ -71,7 +72,9 @@ class SmsCallbacks:
 
     async def receipts(self, provider: str, receipts: Sequence[Receipt]) -> None:
         """Note what the network says. Codes are not followed one by one: what matters is who redeems them."""
-        await self._db.write(_record, provider, receipts, self._clock())
+        source = find(self._provider, provider)
+        sure = source is not None and source.capabilities.idempotent
+        await self._db.write(_record, provider, receipts, self._clock(), adopt=not sure)
         self._wake()
         for receipt in receipts:
             _RECEIPTS.labels(provider, receipt.state).inc()
@@ -87,7 +90,9 @@ class SmsCallbacks:
             _INBOUND.labels(provider).inc()
 
 
-def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int) -> None:
+def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int, *, adopt: bool) -> None:
+    # Two parts' receipts at once, or one and the provider's answer, would each miss the other.
+    tx.lock_logs()
     for receipt in receipts:
         known = outbox.record_receipt(
             tx,
@@ -101,3 +106,15 @@ def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int) -> Non
         )
         if known is not None:
             outbox.fold(tx, known, now)
+        elif adopt:
+            _adopt(tx, provider, receipt.provider_id, now)
+
+
+def _adopt(tx: Tx, provider: str, provider_id: str, now: int) -> None:
+    """Whoever reports under our own reference has taken the SMS, although its answer never came.
+
+    It mustn't be sent again. (With an idempotent provider that does no harm, and tells how many receipts to expect.)
+    """
+    reference = decode_id("rly", provider_id)
+    if reference is not None and (row := outbox.tried(tx, reference)):
+        outbox.sent(tx, row, provider, (provider_id,), 0, 1, now)

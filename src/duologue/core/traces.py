@@ -15,10 +15,10 @@ from duologue.errors import ApiError
 from duologue.model import HopName, Kind, Pair, Step
 from duologue.realtime.bus import Notice
 from duologue.storage import outbox, traces
-from duologue.storage.database import Database, Tx
+from duologue.storage.database import Database, RelayRule, Tx
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
-from duologue.storage.relay import delivered_to
+from duologue.storage.relay import is_needless
 from duologue.storage.traces import Hop, Note
 
 _MOST: Final = 50_000
@@ -28,10 +28,11 @@ _MOST: Final = 50_000
 class Traces:
     """Notes hops, and tells them to the sender."""
 
-    def __init__(self, db: Database, clock: Clock, *, kept: bool) -> None:
+    def __init__(self, db: Database, clock: Clock, *, kept: bool, rule: RelayRule | None = None) -> None:
         self._db = db
         self._clock = clock
         self._kept = kept
+        self._rule = rule
         self._notes: dict[int, list[Note]] = {}
         self._count = 0
 
@@ -65,10 +66,10 @@ class Traces:
         Raises `ApiError` `not_found`, and `not_sender` for a message of the peer's.
         """
         await self.flush()
-        return await self._db.read(_trace, caller.user_id, pair, seq)
+        return await self._db.read(_trace, caller.user_id, pair, seq, self._rule)
 
 
-def _trace(tx: Tx, user_id: int, pair: Pair, seq: int) -> list[Step]:
+def _trace(tx: Tx, user_id: int, pair: Pair, seq: int, rule: RelayRule | None) -> list[Step]:
     found = page_after(tx, pair, seq - 1, 1)
     if not found or found[0].seq != seq:
         raise ApiError("not_found", "There is no such message.")
@@ -80,8 +81,8 @@ def _trace(tx: Tx, user_id: int, pair: Pair, seq: int) -> list[Step]:
     steps = [Step(_NAMES[hop], at) for hop, at in noted.items()]
     row = outbox.find(tx, pair.chat_id, seq)
     if row:
-        acknowledged = delivered_to(tx, pair.peer_of(user_id), pair.chat_id) >= seq
-        steps += _relayed(tx, row, acknowledged=acknowledged)
+        needless = row.state is State.QUEUED and rule is not None and is_needless(tx, row, rule)
+        steps += _relayed(tx, row, noted.get(Hop.ACKNOWLEDGED, row.created_at) if needless else None)
     return sorted(steps, key=lambda step: step.at)
 
 
@@ -93,20 +94,22 @@ _NAMES: Final[dict[Hop, HopName]] = {
 }
 
 
-def _relayed(tx: Tx, row: Outgoing, *, acknowledged: bool) -> list[Step]:
+def _relayed(tx: Tx, row: Outgoing, acknowledged_at: int | None) -> list[Step]:
+    """The relay's steps. `acknowledged_at`: since when it waits for nothing, as a device has the message."""
     steps = [Step("sms_due", row.created_at)]
     if row.sent_at is not None:
-        parts = f"{row.parts} part{'s' if row.parts > 1 else ''}"
-        steps.append(Step("sms_sent", row.sent_at, f"{row.provider}, {parts}"))
+        # Nobody told how many if the provider's answer got lost.
+        parts = f", {row.parts} part{'s' if row.parts > 1 else ''}" if row.parts else ""
+        steps.append(Step("sms_sent", row.sent_at, f"{row.provider}{parts}"))
     for at, state, part, code in outbox.receipts_of(tx, row.id):
         detail = " ".join(filter(None, (state, f"part {part}" if part else "", f"({code})" if code else "")))
         steps.append(Step("sms_receipt", at, detail))
     ended = row.ended_at or row.next_at
     if row.state is State.CANCELLED:
         steps.append(Step("sms_cancelled", ended, row.reason))
-    elif row.state is State.QUEUED and acknowledged:
+    elif acknowledged_at is not None:
         # It will never be sent: whoever leases it looks at the mark first.
-        steps.append(Step("sms_cancelled", row.created_at, "acknowledged"))
+        steps.append(Step("sms_cancelled", max(acknowledged_at, row.created_at), "acknowledged"))
     elif row.state in (State.FAILED, State.DEAD):
         steps.append(Step("sms_failed", ended, row.reason))
     elif row.state is State.QUEUED and row.reason:

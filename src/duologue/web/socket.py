@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -296,10 +297,9 @@ class Connection:
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
         desk = self.desk
         feed = self.feed = Feed(desk.db, desk.hub, caller.user_id, self)
-        head = await feed.open(None if hello.after is UNSET else hello.after)
-        # Looked at again now that the log is followed: an end of the session in between would be missed.
-        await desk.sessions.check(caller)
-        user = await desk.accounts.me(caller)
+        # Session and account are looked at again now that the log is followed: an end in between would be missed.
+        look = partial(desk.accounts.greet, caller)
+        head, user = await feed.open(None if hello.after is UNSET else hello.after, look)
         # Counted without a pause before it is entered, or many at once would slip through.
         if desk.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
             self._end(4009, "too many connections")
