@@ -10,7 +10,7 @@ from duologue.model import Kind, Pair
 from duologue.storage.accounts import delete_user, update_user
 from duologue.storage.batch import OutOfRange
 from duologue.storage.database import Marked
-from duologue.storage.receipts import received, shown_marks, store_acks
+from duologue.storage.receipts import Received, received, shown_marks, store_acks
 from tests.contract.store import Store, mark, post
 from tests.contract.truth import assert_sound
 
@@ -190,15 +190,16 @@ async def test_an_ack_covers_the_peers_messages_up_to_it(store: Store) -> None:
     for pair in pairs:
         await store.fill(pair, [1 - pair.side_of(one.id)] * 3 + [pair.side_of(one.id)])
     head = start + 8
-    assert await store.db.read(received, one.id, head, 1000) == (
-        head,
-        {pair.chat_id: 3 for pair in pairs},
-    )
-    assert await store.db.read(received, one.id, start + 2, 1000) == (start + 2, {pairs[0].chat_id: 2})
-    reached, newest = await store.db.read(received, one.id, head, start + 5)
-    assert (reached, newest) == (start + 5, {pairs[0].chat_id: 3, pairs[1].chat_id: 1})
-    await store.db.write(store_acks, {one.id: reached})
-    assert await store.db.read(received, one.id, head, 1000) == (head, {pairs[1].chat_id: 3})
+    every = dict.fromkeys(pairs, 3)
+    assert await store.db.read(received, one.id, 0, head, 1000) == Received(head, head, every)
+    part = await store.db.read(received, one.id, 0, start + 2, 1000)
+    assert part == Received(start + 2, head, {pairs[0]: 2})
+    part = await store.db.read(received, one.id, 0, head, start + 5)
+    assert part == Received(start + 5, head, {pairs[0]: 3, pairs[1]: 1})
+    rest = Received(head, head, {pairs[1]: 3})
+    assert await store.db.read(received, one.id, part.reached, head, 1000) == rest
+    await store.db.write(store_acks, {one.id: part.reached})
+    assert await store.db.read(received, one.id, 0, head, 1000) == rest
 
 
 async def test_an_ack_only_moves_forward_and_never_beyond_the_log(store: Store) -> None:

@@ -7,13 +7,15 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ConnStatus, ExecStatus
 
 from duologue.clock import Clock
 from duologue.errors import overloaded
@@ -47,6 +49,9 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+"""One moment for all that a function reads."""
+_BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
 _NO_PREPARE: Final = "prepare=off"
 _PREPARE_AFTER: Final = 5
 _LOG_LOCK: Final = 7237961
@@ -126,6 +131,30 @@ def connect(url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | given))
 
 
+@contextmanager
+def _transaction(connection: psycopg.Connection[Any], begin: bytes) -> Iterator[None]:
+    """One transaction. By libpq: psycopg's own would take longer to begin and end than most take to do their work."""
+    _command(connection, begin)
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):
+            _command(connection, b"ROLLBACK")
+        raise
+    _command(connection, b"COMMIT")
+
+
+def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
+    result = connection.pgconn.exec_(command)
+    if connection.pgconn.status != ConnStatus.OK:
+        raise psycopg.OperationalError(result.get_error_message() or "the connection is lost")
+    if result.status != ExecStatus.COMMAND_OK:
+        raise pg.error_from_result(result, encoding="utf-8")
+    # A transaction in which a statement failed answers COMMIT with ROLLBACK.
+    if command == b"COMMIT" and result.command_status != command:
+        raise psycopg.InternalError("the transaction had failed before its end")
+
+
 class Link:
     """One connection, made when it is needed and made again when it is lost."""
 
@@ -201,9 +230,7 @@ class PostgresDatabase:
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def work(connection: psycopg.Connection[Any]) -> T:
-            # One moment for all that the function reads.
-            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-            with connection.transaction():
+            with _transaction(connection, _BEGIN_READ):
                 return fn(PostgresTx(connection), *args, **kwargs)
 
         return await self._run(work, lambda: None)
@@ -225,11 +252,10 @@ class PostgresDatabase:
 
     def _transact(self, connection: psycopg.Connection[Any], work: Callable[[Tx], T]) -> T:
         """One transaction, run again when the server asks for it; its events are told once it has committed."""
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         for rerun in range(_RERUNS):
             tx = PostgresTx(connection, self._order)
             try:
-                with connection.transaction():
+                with _transaction(connection, _BEGIN_WRITE):
                     result = work(tx)
                 self._tell(tx.emitted)
             except _RERUN:
