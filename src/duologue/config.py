@@ -45,8 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0,
             le=300,
-            description="How long a node that is told to stop goes on serving while it says that it isn't ready, a load"
-            " balancer's time to notice.",
+            description="How long a node that is told to stop goes on serving while it says that it isn't ready: as"
+            " long as a load balancer takes to notice.",
         ),
     ] = 0
     data_dir: Annotated[str, Meta(description="Where the embedded database lives.")] = "./data"
