@@ -21,7 +21,7 @@ export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.* /
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check lint types imports docs docs-check test-all bench fix clean
+.PHONY: help serve test check lint types imports docs docs-check test-all bench fix torture clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ bench: .venv/.dev ## Measure what the server does on this machine
 fix: .venv/.dev ## Mend style and format where a machine can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+torture: .venv/.dev ## Run three nodes through five minutes of crashes and judge their history
+	@$(BIN)/duologue torture $(ARGS)
 
 clean: ## Delete what these commands made: environment, caches, builds; never ./data
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist
