@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import closing
 from http import HTTPStatus
 from pathlib import Path
@@ -19,18 +19,6 @@ from tests.support.client import PATIENCE, Api, Device, api_of
 from tests.support.node import Running, node_running
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,7 +13,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 
 from duologue.lab.server import DuologueServer
-from tests.support.client import Api, api_of
+from tests.support.client import Api
 from tests.support.sign_in import problem
 
 pytestmark = pytest.mark.anyio
@@ -39,12 +39,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]
     options = ["--sms-url", f"{TWILIO} {KANNEL}", "--public-url", PUBLIC]
     with DuologueServer(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
 
 
 def signature(path: str, form: dict[str, str], *, token: str = TOKEN, public: str = PUBLIC) -> str:

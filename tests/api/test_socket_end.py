@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -16,29 +16,11 @@ from duologue.app import Node
 from duologue.lab.server import DuologueServer
 from duologue.storage.sqlite import SqliteDatabase
 from duologue.web import socket as socket_module
-from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of
+from tests.support.client import Api, Device, Socket, api_of
 from tests.support.node import node_running
 from tests.support.websocket import TEXT, Peer, frame, upgrade_request
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 async def closes_with(code: int, *sockets: Socket) -> None:

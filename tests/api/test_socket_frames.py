@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -11,29 +10,11 @@ import msgspec
 import pytest
 
 from duologue.lab.server import DuologueServer
-from tests.support.client import JSON, MSGPACK, Api, Socket, api_of
+from tests.support.client import MSGPACK, Api, Socket, api_of
 
 pytestmark = pytest.mark.anyio
 
 BURST, PER_SECOND = 1_000, 200
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 async def test_ping_is_answered_with_its_ref(api: Api, protocol: str) -> None:

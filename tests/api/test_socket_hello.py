@@ -29,18 +29,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]
         yield server
 
 
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
-
-
 async def test_a_token_in_the_header_signs_in(api: Api, protocol: str) -> None:
     ana = await api.device()
     async with ana.knocking(protocol, **ana.authorization) as socket:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from duologue.lab.server import DuologueServer
-from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of
+from tests.support.client import JSON, MSGPACK, Api, Device, Socket
 
 pytestmark = pytest.mark.anyio
 
@@ -17,18 +17,6 @@ pytestmark = pytest.mark.anyio
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
     with DuologueServer(tmp_path_factory.mktemp("server"), "--rate-limits", "off") as server:
         yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 async def test_every_kind_of_event_comes_over_the_socket_as_over_http(api: Api, protocol: str) -> None:

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from duologue.lab.server import DuologueServer
-from tests.support.client import JSON, MSGPACK, Api, api_of, new_phone
+from tests.support.client import Api, new_phone
 
 pytestmark = pytest.mark.anyio
 
 GREETING = "¡Hola! 👋🏽 สวัสดี \u2028 \ud7ff"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 async def test_a_message_to_a_phone_is_confirmed_and_reaches_the_peer(api: Api, protocol: str) -> None:

@@ -3,34 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from duologue.lab.server import DuologueServer
-from tests.support.client import JSON, MSGPACK, Api, Frame, Socket, api_of, new_phone
+from tests.support.client import Api, Frame, Socket, new_phone
 
 pytestmark = pytest.mark.anyio
 
 TO_THE_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00\.000Z")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 async def signals(socket: Socket) -> list[Frame]:

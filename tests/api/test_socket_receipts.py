@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-
 import pytest
 
-from duologue.lab.server import DuologueServer
-from tests.support.client import JSON, MSGPACK, Api, Device, Frame, Socket, api_of
+from tests.support.client import Api, Device, Frame, Socket
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-async def api(server: DuologueServer) -> AsyncIterator[Api]:
-    async with api_of(server.url) as api:
-        yield api
-
-
-@pytest.fixture(params=[JSON, MSGPACK])
-def protocol(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 def receipt(chat_id: str, owner: Device, delivered: int, read: int) -> Frame:

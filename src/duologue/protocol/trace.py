@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta
 
+from duologue.model import HopName
 from duologue.protocol.bodies import Body, Time
 
 
@@ -13,17 +14,7 @@ class Step(Body, frozen=True):
     """One hop of a message."""
 
     hop: Annotated[
-        Literal[
-            "accepted",
-            "committed",
-            "pushed",
-            "acknowledged",
-            "sms_due",
-            "sms_sent",
-            "sms_receipt",
-            "sms_cancelled",
-            "sms_failed",
-        ],
+        HopName,
         Meta(
             description="`pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone."
         ),
