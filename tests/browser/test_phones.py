@@ -105,7 +105,7 @@ def test_one_may_write_to_another_number(server: DuologueServer, page: Page) -> 
     mine.get_by_role("button", name="Send").click()
     expect(mine.get_by_text("to +12025550188")).to_be_visible()
     ask_for_code(server, phone)
-    expect(texts(mine)).to_have_count(2)
+    expect(texts(mine).filter(has_text=re.compile(r"\d{6}"))).to_have_count(1)
     expect(mine.get_by_label("To", exact=True)).to_have_value("+12025550188")
     until(lambda: received_by_server(server) == before + 1)
 
@@ -299,7 +299,7 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int) -> None:
     expect(mine.get_by_text("no network")).to_have_count(0)
     mine.get_by_label("Text", exact=True).fill("W" * 300)
     mine.get_by_label("Text", exact=True).press("Enter")
-    expect(texts(mine)).to_have_count(1)
+    expect(texts(mine).first).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") == width
     for part in mine.locator("header *, label, button, .text").all():
         box = part.bounding_box()

@@ -63,8 +63,18 @@ def run(commands: list[str], url: str, folder: Path) -> list[str]:
 
 
 def test_the_first_conversation_goes_as_it_is_shown(tmp_path: Path) -> None:
-    conversation = steps(section(README.read_text(), "A first conversation"))
-    with DuologueServer(tmp_path / "data") as server:
+    play(steps(section(README.read_text(), "A first conversation")), tmp_path)
+
+
+def test_the_conversation_by_sms_goes_as_it_is_shown(tmp_path: Path) -> None:
+    """But for the 30 seconds, which are one here."""
+    signed_in = steps(section(README.read_text(), "A first conversation"))[0]
+    play([signed_in, *steps(section(README.read_text(), "And by SMS"))], tmp_path, "--relay-delay", "1")
+
+
+def play(conversation: list[tuple[str, Block | None]], tmp_path: Path, *options: str) -> None:
+    """Run the commands on a new server, and compare what they answer with what is shown."""
+    with DuologueServer(tmp_path / "data", *options) as server:
         printed = run([commands for commands, _ in conversation], server.url, tmp_path)
     shown: list[Any] = []
     got: list[Any] = []

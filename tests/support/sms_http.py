@@ -83,7 +83,12 @@ class HttpProvider:
             protocol_version = "HTTP/1.0"
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                length = int(self.headers.get("content-length", 0))
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    # Whoever asked died in the middle of it.
+                    self.close_connection = True
+                    return
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 answer = outer.respond(Heard(self.command, self.path, headers, body))
                 if answer is None:

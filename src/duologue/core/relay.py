@@ -19,7 +19,7 @@ from prometheus_client import Counter
 
 from duologue.clock import HOUR, MINUTE, SECOND, Clock
 from duologue.core.receipts import mark_of
-from duologue.core.relay_policy import RelayPolicy, spent_reason
+from duologue.core.relay_policy import RelayPolicy, spent_reason, storable
 from duologue.errors import ApiError
 from duologue.model import Pair, Relay, User, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
@@ -219,13 +219,15 @@ class RelayLoop:
                 outcome = await self._db.write(work, text, result, self._clock())
             except ApiError as fault:
                 _log.warning("the relay can't write down what it sent: %s", fault)
-                await asyncio.sleep(_TROUBLE)
+            except Exception as fault:  # noqa: BLE001 - once the lease is over it would be sent again, and again
+                _log.error("the relay can't write down what it sent", exc_info=fault)
             else:
                 _OUTCOMES.labels(outcome).inc()
                 return
+            await asyncio.sleep(_TROUBLE)
 
     def _not_sent(self, tx: Tx, text: Text, fault: SmsError, now: int) -> str:
-        row, reason = text.row, fault.code or fault.reason
+        row, reason = text.row, storable(fault.code or fault.reason)
         unknown = isinstance(fault, Unavailable) and fault.outcome_unknown
         again = isinstance(fault, Unavailable) and self._provider.capabilities.idempotent
         if again or not unknown:
@@ -263,7 +265,6 @@ def _sent(tx: Tx, text: Text, accepted: Accepted, now: int) -> str:
     # Its receipts may be coming in at this moment: each must see the other.
     tx.lock_logs()
     pairs.introduced(tx, text.row.user_id, text.line.service, text.row.chat_id)
-    outbox.sent(
-        tx, text.row, accepted.provider, accepted.provider_ids, accepted.parts, accepted.receipts, now
-    )
+    ids = [storable(provider_id) for provider_id in accepted.provider_ids]
+    outbox.sent(tx, text.row, accepted.provider, ids, accepted.parts, accepted.receipts, now)
     return "sent"

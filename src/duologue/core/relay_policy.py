@@ -188,3 +188,8 @@ def parse_numbers(text: str) -> list[str]:
     if len(set(numbers)) < len(numbers):
         raise ValueError("sms_numbers names a number twice")
     return numbers
+
+
+def storable(text: str) -> str:
+    """What a provider said, in characters that every database takes: no NUL, no half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -12,7 +12,7 @@ import msgspec
 
 from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.phones import parse_phone
-from duologue.core.relay_policy import RelayPolicy
+from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
 from duologue.protocol.bodies import MAX_CLIENT_ID, MAX_TEXT
@@ -62,9 +62,10 @@ class Replies:
             sender = parse_phone(sms.sender)
         except ApiError:
             return  # A short code or a name: nobody's phone.
-        service = self._policy.service_of(sms.to)
+        service = self._policy.service_of(storable(sms.to) if sms.to else None)
+        provider_id = storable(sms.provider_id)
         if sms.part is None:
-            await self._take_whole(Whole(sender, service or "", provider, sms.provider_id, sms.text))
+            await self._take_whole(Whole(sender, service or "", provider, provider_id, sms.text))
             return
         piece = Piece(
             sender=sender,
@@ -73,14 +74,14 @@ class Replies:
             number=sms.part.number,
             total=sms.part.total,
             provider=provider,
-            provider_id=sms.provider_id,
-            text=_storable(sms.text),
+            provider_id=provider_id,
+            text=storable(sms.text),
         )
         if whole := await self._db.write(pieces.add_piece, piece, self._clock()):
             await self._take_whole(whole)
 
     async def _take_whole(self, whole: Whole) -> None:
-        text = _storable(whole.text).strip("\r\n")
+        text = storable(whole.text).strip("\r\n")
         if not text:
             return
         found = await self._db.write(self._place, whole, text, self._clock())
@@ -173,11 +174,6 @@ class Replies:
         """Let answers under way come to their end."""
         if self._answering:
             await asyncio.wait(self._answering, timeout=2)
-
-
-def _storable(text: str) -> str:
-    """The text in characters that every database takes: no NUL, no half of a surrogate pair."""
-    return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _client_id(provider: str, provider_id: str) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from duologue.clock import Clock
+from duologue.core.relay_policy import storable
 from duologue.core.replies import Replies
 from duologue.errors import ApiError
 from duologue.model import decode_id
@@ -94,20 +95,16 @@ def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int, *, ado
     # Two parts' receipts at once, or one and the provider's answer, would each miss the other.
     tx.lock_logs()
     for receipt in receipts:
+        provider_id, event, code = map(
+            storable, (receipt.provider_id, receipt.event or "", receipt.code or "")
+        )
         known = outbox.record_receipt(
-            tx,
-            provider,
-            receipt.provider_id,
-            receipt.state,
-            receipt.part or 0,
-            receipt.event or "",
-            receipt.code or "",
-            now,
+            tx, provider, provider_id, receipt.state, receipt.part or 0, event, code, now
         )
         if known is not None:
             outbox.fold(tx, known, now)
         elif adopt:
-            _adopt(tx, provider, receipt.provider_id, now)
+            _adopt(tx, provider, provider_id, now)
 
 
 def _adopt(tx: Tx, provider: str, provider_id: str, now: int) -> None:

@@ -30,6 +30,7 @@ from duologue.web import (
     asyncapi,
     callbacks,
     chats,
+    client,
     events,
     messages,
     pages,
@@ -60,6 +61,7 @@ _HANDLERS: Final[list[Any]] = [
     *asyncapi.HANDLERS,
     *pages.HANDLERS,
     *phones.HANDLERS,
+    *client.HANDLERS,
 ]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]

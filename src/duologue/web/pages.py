@@ -17,7 +17,6 @@ from typing import Any, Final
 import msgspec
 from litestar import Litestar, MediaType, Request, Response, get
 from litestar.datastructures import ResponseHeader
-from litestar.response import Redirect
 
 from duologue import __version__
 from duologue.errors import CODES
@@ -71,12 +70,6 @@ async def _documents(app: Litestar) -> Documents:
 async def openapi_json(request: Request[Any, Any, Any]) -> bytes:
     """The OpenAPI document."""
     return (await _documents(request.app)).openapi
-
-
-@get("/", opt=PUBLIC, include_in_schema=False, status_code=303, sync_to_thread=False)
-def front_door() -> Redirect:
-    """Whoever opens the server in a browser wants to know what it is."""
-    return Redirect("/docs", status_code=303)
 
 
 @get("/docs", opt=PUBLIC, include_in_schema=False, media_type=MediaType.HTML, response_headers=_HEADERS)
@@ -274,7 +267,7 @@ def _curl(path: str, method: str, operation: Json, made: Json) -> str:
     """A command that may be copied; `$SERVER` and `$TOKEN` are as in the introduction."""
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
-            path = path.replace(f"{{{parameter['name']}}}", parameter["schema"]["examples"][0])
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter["schema"]["examples"][0]))
     body = operation.get("requestBody", {}).get("content", {}).get(_BODY)
     lines = [f"curl {'' if method == 'GET' or (method == 'POST' and body) else f'-X {method} '}$SERVER{path}"]
     if operation.get("security", made["security"]):
@@ -327,4 +320,4 @@ def _error(name: str, operations: list[Json]) -> str:
     )
 
 
-HANDLERS: list[Any] = [front_door, openapi_json, docs_index, docs_errors, docs_style, docs_icon]
+HANDLERS: list[Any] = [openapi_json, docs_index, docs_errors, docs_style, docs_icon]

@@ -1,0 +1,107 @@
+// The messages of one chat, as far as they are loaded. Their seqs have no holes: any place in a chat can be named, and
+// fetched, without what lies before it.
+
+/** @typedef {import("../sdk/duologue.d.ts").Message} Message */
+
+const BLOCK = 100; // messages fetched at a time
+const KEPT = 40; // blocks in memory
+
+export class History {
+  /** The seq of the newest message. */
+  total;
+
+  /** @type {Map<number, Message>} */
+  #messages = new Map();
+  /** Those used last come last. @type {Set<number>} */
+  #used = new Set();
+  /** @type {Set<number>} */
+  #loading = new Set();
+  /** @type {Set<number>} */
+  #failed = new Set();
+  #fetch;
+  #changed;
+
+  /**
+   * @param {number} total
+   * @param {(after: number, limit: number) => Promise<Message[]>} fetch
+   * @param {() => void} changed
+   */
+  constructor(total, fetch, changed) {
+    this.total = total;
+    this.#fetch = fetch;
+    this.#changed = changed;
+  }
+
+  /** @param {number} seq */
+  get(seq) {
+    return this.#messages.get(seq);
+  }
+
+  /** The messages from a seq to the end, if all of them are here. @param {number} seq */
+  from(seq) {
+    const found = [];
+    for (let at = seq; at <= this.total; at += 1) {
+      const message = this.#messages.get(at);
+      if (!message) return null;
+      found.push(message);
+    }
+    return found;
+  }
+
+  /** @param {Message[]} messages */
+  add(...messages) {
+    for (const message of messages) {
+      this.#messages.set(message.seq, message);
+      this.total = Math.max(this.total, message.seq);
+    }
+  }
+
+  /** Have these messages fetched, as far as they aren't here. @param {number} first @param {number} last */
+  need(first, last) {
+    for (let seq = Math.max(1, first); seq <= Math.min(last, this.total); seq = (blockOf(seq) + 1) * BLOCK + 1) {
+      const block = blockOf(seq);
+      this.#used.delete(block);
+      this.#used.add(block);
+      if (!this.#isComplete(block) && !this.#loading.has(block) && !this.#failed.has(block)) this.#load(block);
+    }
+  }
+
+  /** Ask again for what could not be fetched. */
+  retry() {
+    this.#failed.clear();
+  }
+
+  /** Something may have changed meanwhile: fetch anew what is needed again. */
+  forget() {
+    this.#messages.clear();
+    this.#used.clear();
+  }
+
+  #isComplete(/** @type {number} */ block) {
+    const end = Math.min((block + 1) * BLOCK, this.total);
+    for (let seq = block * BLOCK + 1; seq <= end; seq += 1) if (!this.#messages.has(seq)) return false;
+    return true;
+  }
+
+  async #load(/** @type {number} */ block) {
+    this.#loading.add(block);
+    try {
+      this.add(...(await this.#fetch(block * BLOCK, BLOCK)));
+      this.#evict();
+    } catch {
+      this.#failed.add(block);
+    }
+    this.#loading.delete(block);
+    this.#changed();
+  }
+
+  #evict() {
+    for (const block of this.#used) {
+      if (this.#used.size <= KEPT) return;
+      this.#used.delete(block);
+      for (let seq = block * BLOCK + 1; seq <= (block + 1) * BLOCK; seq += 1) this.#messages.delete(seq);
+    }
+  }
+}
+
+const blockOf = (/** @type {number} */ seq) => Math.floor((seq - 1) / BLOCK);

@@ -1,0 +1,58 @@
+// News for somebody who looks elsewhere: the number in the title and on the icon, and notifications where wanted.
+
+import { oncePerFrame } from "./dom.js";
+import { t } from "./i18n.js";
+import { isMuted } from "./model.js";
+import { nameOf } from "./people.js";
+import { prefer, preferred } from "./preferences.js";
+import { preview } from "./text.js";
+
+/** @typedef {import("./model.js").Model} Model */
+
+const WANTED = "notifications";
+
+export const notificationsOn = () =>
+  preferred(WANTED) === "yes" && "Notification" in window && Notification.permission === "granted";
+
+/** Says whether that could be done. @param {boolean} wanted */
+export async function setNotifications(wanted) {
+  prefer(WANTED, wanted ? "yes" : "");
+  if (!wanted) return true;
+  return "Notification" in window && (await Notification.requestPermission()) === "granted";
+}
+
+/** @param {Model} model @param {(chatId: string) => void} go @param {AbortSignal} signal */
+export function tellNews(model, go, signal) {
+  const count = oncePerFrame(() => {
+    const { unread } = model;
+    document.title = unread ? `(${unread}) Duologue` : "Duologue";
+    navigator.setAppBadge?.(unread).catch(() => {});
+  });
+  model.addEventListener("chats", count, { signal });
+  model.addEventListener("incoming", (event) => notify(/** @type {CustomEvent} */ (event).detail, go), { signal });
+  count();
+}
+
+/**
+ * @param {{ chat: import("../sdk/duologue.d.ts").Chat, message: import("../sdk/duologue.d.ts").Message }} news
+ * @param {(chatId: string) => void} go
+ */
+function notify({ chat, message }, go) {
+  if (!document.hidden || isMuted(chat) || !notificationsOn()) return;
+  const options = {
+    body: preview(message.text),
+    tag: chat.id,
+    lang: document.documentElement.lang,
+    icon: "/docs/icon.svg",
+  };
+  try {
+    const notice = new Notification(nameOf(chat.peer) || t("new_messages"), options);
+    notice.onclick = () => {
+      window.focus();
+      notice.close();
+      go(chat.id);
+    };
+  } catch {
+    // Some telephones only let a service worker do this.
+  }
+}

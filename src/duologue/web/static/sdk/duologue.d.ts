@@ -1,0 +1,273 @@
+/** Types of duologue.js. Data is named as on the wire; every answer may have more fields than are named here. */
+
+/** RFC 3339 in UTC with milliseconds, from the server's clock. */
+export type Time = string;
+/** E.164, as `+33612345678`. */
+export type Phone = string;
+
+export interface Profile {
+  id: string;
+  /** Null once the account is deleted. */
+  phone: Phone | null;
+  display_name: string;
+  registered: boolean;
+}
+
+/** When messages go on to one's phone by SMS. `offline`: if no device has them in time. */
+export type SmsRelay = "off" | "offline" | "always";
+
+export interface Me extends Profile {
+  read_receipts: boolean;
+  sms_relay: SmsRelay;
+  created_at: Time;
+}
+
+export interface Session {
+  id: string;
+  device_name: string;
+  created_at: Time;
+  last_seen_at: Time;
+  ip: string;
+  current: boolean;
+}
+
+export type Status = "sent" | "delivered" | "read";
+
+export interface Message {
+  id: string;
+  chat_id: string;
+  /** 1, 2, 3… without holes: the order that both sides see. */
+  seq: number;
+  sender_id: string;
+  client_id: string;
+  text: string;
+  sent_at: Time;
+  edited_at: Time | null;
+  deleted_at: Time | null;
+  /** The seq of the message that this one answers. */
+  reply_to: number | null;
+  reactions: unknown[];
+  status: Status;
+  via: "app" | "sms";
+}
+
+export interface Chat {
+  id: string;
+  peer: Profile;
+  last_message: Message | null;
+  last_seq: number;
+  unread: number;
+  marks: { delivered: number; read: number; peer_delivered: number; peer_read: number };
+  muted_until: Time | null;
+  archived: boolean;
+  pinned: boolean;
+  blocked: boolean;
+  updated_at: Time;
+}
+
+export interface Receipt {
+  chat_id: string;
+  /** Whose marks these are: one's own or the peer's. */
+  user_id: string;
+  delivered: number;
+  read: number;
+}
+
+/** An entry of the user's log. */
+export interface LogEvent {
+  seq: number;
+  type: string;
+  at: Time;
+  data: any;
+}
+
+/** What to send: to a chat, or to a phone number. */
+export interface Draft {
+  chat_id?: string;
+  to?: Phone;
+  text: string;
+  /** The seq of the message that this one answers. */
+  reply_to?: number;
+}
+
+/** A message on its way. Plain data: it can be stored. */
+export interface OutboxEntry extends Draft {
+  client_id: string;
+  queued_at: Time;
+  /** Why the server won't take it; null while it waits or is in flight. */
+  error: { code: string; detail: string; errors: Record<string, string> } | null;
+}
+
+/** `message`: it has arrived. `discarded`: it was given up. Neither: it is new, or was refused. */
+export interface OutboxChange {
+  entry: OutboxEntry;
+  message?: Message;
+  discarded?: true;
+}
+
+export interface Queued {
+  entry: OutboxEntry;
+  /** Resolves when the message is durably committed; rejects with a `DuologueError` if the server refuses it. */
+  sent: Promise<Message>;
+}
+
+export interface Server {
+  name: string;
+  version: string;
+  sign_in: "open" | "sms";
+  limits: Record<string, number>;
+  features: string[];
+}
+
+export interface Verification {
+  id: string;
+  expires_at: Time;
+  /** Asking again before is refused. */
+  resend_at: Time;
+  channel: "sms";
+}
+
+export interface SignedIn {
+  token: string;
+  session: Session;
+  user: Me;
+  new_user: boolean;
+}
+
+export type Credentials =
+  { phone: Phone; device_name?: string } | { verification_id: string; code: string; device_name?: string };
+
+export interface ChatChanges {
+  muted_until?: Time | null;
+  archived?: boolean;
+  pinned?: boolean;
+}
+
+export interface MeChanges {
+  display_name?: string;
+  read_receipts?: boolean;
+  sms_relay?: SmsRelay;
+}
+
+/** At most one of the bounds; none: the newest page. */
+export interface Stretch {
+  before?: number;
+  after?: number;
+  around?: number;
+  limit?: number;
+}
+
+export interface MessagePage {
+  items: Message[];
+  has_more_before: boolean;
+  has_more_after: boolean;
+}
+
+export interface Page<Item> {
+  items: Item[];
+  next: string | null;
+}
+
+export interface Trace {
+  items: { at: Time; hop: string; detail?: string }[];
+}
+
+export type ConnectionState = "stopped" | "connecting" | "catching_up" | "live" | "waiting" | "ended";
+
+/** What one can listen to, and what listeners get. */
+export interface Events {
+  state: ConnectionState;
+  /** Fetch what you show: events before this moment can't be had, those after it come. May return a promise. */
+  resync: void;
+  event: LogEvent;
+  "message.created": Message;
+  "message.updated": Message;
+  "receipt.updated": Receipt;
+  "chat.updated": Chat;
+  "user.updated": Profile;
+  "session.created": Session;
+  "session.ended": Session;
+  typing: { chat_id: string; user_id: string; active: boolean };
+  presence: { user_id: string; online: boolean; last_seen_at: Time | null };
+  outbox: OutboxChange;
+  error: DuologueError;
+  signed_out: { reason: "signed_out" | "session_ended" | "account_deleted" };
+}
+
+/** Where a device keeps its session and its outbox. `list` gives values in the order of their keys. */
+export interface Store {
+  get(key: string): Promise<any>;
+  set(key: string, value: any): Promise<void>;
+  delete(key: string): Promise<void>;
+  list(prefix: string): Promise<any[]>;
+  clear(prefix?: string): Promise<void>;
+}
+
+export interface Options {
+  /** The server's address; the page's own origin by default. */
+  url?: string;
+  /** IndexedDB by default, or memory where there is none. */
+  store?: Store;
+}
+
+export declare class DuologueError extends Error {
+  constructor(code: string, message: string, about?: object);
+  /** One of the server's codes, `network` (no answer came) or `no_session`. */
+  code: string;
+  status: number;
+  errors: Record<string, string>;
+  retryAfter: number | undefined;
+  attemptsLeft: number | undefined;
+  latest: number | undefined;
+  readonly retryable: boolean;
+}
+
+export declare class Duologue {
+  constructor(options?: Options);
+  user: Me | null;
+  sessionId: string | null;
+  position: number | undefined;
+  readonly state: ConnectionState;
+  readonly retryAt: number;
+  readonly closeCode: number;
+  readonly outbox: OutboxEntry[];
+
+  on<Name extends keyof Events>(name: Name, listener: (detail: Events[Name]) => unknown): () => void;
+
+  server(): Promise<Server>;
+  requestCode(phone: Phone): Promise<Verification>;
+  signIn(credentials: Credentials): Promise<SignedIn>;
+  restore(): Promise<Me | null>;
+  signOut(): Promise<void>;
+
+  connect(options?: { after?: number }): void;
+  disconnect(): void;
+  watch(userIds: string[]): void;
+  typing(chatId: string, active: boolean): void;
+
+  send(draft: Draft): Promise<Queued>;
+  retry(clientId: string): Promise<Queued | undefined>;
+  discard(clientId: string): Promise<void>;
+
+  chats(page?: { limit?: number; cursor?: string | null }): Promise<Page<Chat>>;
+  chat(chatId: string): Promise<Chat>;
+  openChat(phone: Phone): Promise<Chat>;
+  updateChat(chatId: string, changes: ChatChanges): Promise<Chat>;
+  messages(chatId: string, stretch?: Stretch): Promise<MessagePage>;
+  markRead(chatId: string, seq: number): Promise<void>;
+  trace(chatId: string, seq: number): Promise<Trace>;
+
+  me(): Promise<Me>;
+  updateMe(changes: MeChanges): Promise<Me>;
+  deleteMe(): Promise<void>;
+  exportMe(): Promise<any>;
+  sessions(): Promise<Page<Session>>;
+  endSession(sessionId: string): Promise<void>;
+  endOtherSessions(): Promise<void>;
+  request(method: string, path: string, body?: unknown): Promise<any>;
+}
+
+export declare function indexedDbStore(name: string): Store;
+export declare function memoryStore(): Store;
+/** A UUIDv7, greater than the one before. */
+export declare function newClientId(): string;

@@ -1,0 +1,104 @@
+"""How the client reads and writes phone numbers, against libphonenumber, for every country."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import phonenumbers
+import pytest
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
+from playwright.sync_api import Page
+
+from duologue.core.phones import parse_phone
+from duologue.errors import ApiError
+from duologue.lab.server import DuologueServer
+from tests.browser.conftest import Open
+
+pytestmark = pytest.mark.browser
+
+KINDS = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
+ODD = {"MX", "AR", "BR"}
+"""Where what one dials at home isn't the number behind the trunk prefix."""
+
+
+@pytest.fixture
+def page(server: DuologueServer, open_page: Open) -> Page:
+    page = open_page(server.url)
+    page.evaluate("""async () => {
+      const base = document.querySelector("script[type=module]").src;
+      Object.assign(window, await import(new URL("phone.js", base).href));
+    }""")
+    return page
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
+    with DuologueServer(tmp_path_factory.mktemp("numbers")) as running:
+        yield running
+
+
+def examples() -> Iterator[tuple[str, phonenumbers.PhoneNumber]]:
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        for kind in KINDS:
+            number = phonenumbers.example_number_for_type(region, kind)
+            if number:
+                yield region, number
+
+
+def test_every_countrys_numbers_are_taken_as_they_are_written(page: Page) -> None:
+    written, expected = [], []
+    for region, number in examples():
+        e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+        for form in (PhoneNumberFormat.INTERNATIONAL, PhoneNumberFormat.NATIONAL):
+            if form == PhoneNumberFormat.NATIONAL and region in ODD:
+                continue
+            written.append([phonenumbers.format_number(number, form), region])
+            expected.append(e164)
+    found = page.evaluate("(all) => all.map(([text, region]) => read(text, region))", written)
+    wrong = [
+        (*one, answer["phone"], answer["problem"])
+        for one, answer, right in zip(written, found, expected, strict=True)
+        if answer["problem"] or answer["phone"] != right
+    ]
+    assert wrong == []
+
+
+def test_what_the_server_would_take_is_never_refused(page: Page) -> None:
+    numbers = [
+        f"+{code}{'2' * length}"
+        for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+        if phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code] != ("001",)
+        for length in range(3, 13)
+    ]
+    refused = page.evaluate("(all) => all.filter((number) => read(number, 'US').problem !== null)", numbers)
+    assert [number for number in refused if taken(number)] == []
+    assert len(refused) > len(numbers) / 4
+
+
+def taken(number: str) -> bool:
+    try:
+        parse_phone(number)
+    except ApiError:
+        return False
+    return True
+
+
+def test_mobile_numbers_are_shown_as_people_write_them(page: Page) -> None:
+    shown = page.evaluate(
+        "(all) => all.map((number) => pretty(number).replaceAll('\\u00a0', ' '))",
+        ["+33612345678", "+447700900123", "+12025550123", "+4917612345678", "+999123"],
+    )
+    assert shown[:3] == ["+33 6 12 34 56 78", "+44 7700 900123", "+1 202 555 0123"]
+    assert shown[4] == "+999123"
+
+
+def test_digits_of_every_script_are_digits(page: Page) -> None:
+    texts = [
+        "٠٦١٢٣٤٥٦٧٨",
+        "０６ １２ ３４ ５６ ７８",
+        "०६१२३४५६७८",
+        "0033 6 12 34 56 78",
+        "+33 (0)6 12 34 56 78",
+    ]
+    found = page.evaluate("(all) => all.map((text) => read(text, 'FR').phone)", texts)
+    assert found == ["+33612345678"] * len(texts)

@@ -1,0 +1,258 @@
+"""What the relay may send, when, in what words and at what cost."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from duologue.clock import DAY, MINUTE, SECOND
+from duologue.core.relay_policy import (
+    MAX_PARTS,
+    QuietHours,
+    RelayPolicy,
+    parse_numbers,
+    parse_quiet_hours,
+    spent_reason,
+    zones_of,
+)
+from duologue.core.sms_policy import BUDGET
+from duologue.model import User
+from duologue.sms.segments import measure
+from duologue.storage.pairs import Line
+
+FRENCH, AMERICAN, NEW_YORKER, INDIAN = "+33612345678", "+18005550123", "+12125550123", "+919812345678"
+NIGHT = QuietHours(22 * 60, 8 * 60)
+NEW, KNOWN = Line("", introduced=False), Line("", introduced=True)
+
+
+def policy(**changes: Any) -> RelayPolicy:
+    chosen: dict[str, Any] = {
+        "app": "Duologue",
+        "language": "en",
+        "services": (),
+        "quiet": NIGHT,
+        "prices": {"FR": 60_000, "*": 100_000},
+        "daily_budget": 0,
+        "sender_budget": 0,
+        "invite_once": False,
+    } | changes
+    return RelayPolicy(**chosen)
+
+
+def person(phone: str | None = FRENCH, name: str = "") -> User:
+    return User(1, phone, name, 1, read_receipts=True, created_at=1)
+
+
+def at(zone: str, *when: int) -> int:
+    """Epoch milliseconds of a wall clock's time."""
+    return round(datetime(*when, tzinfo=ZoneInfo(zone)).timestamp() * SECOND)  # type: ignore[misc,arg-type]
+
+
+# Quiet hours.
+
+
+@pytest.mark.parametrize(
+    ("hour", "minute", "quiet"),
+    [
+        (21, 59, False),
+        (22, 0, True),
+        (23, 30, True),
+        (0, 0, True),
+        (7, 59, True),
+        (8, 0, False),
+        (12, 0, False),
+    ],
+)
+def test_quiet_hours_are_those_of_the_recipients_clock(hour: int, minute: int, quiet: bool) -> None:
+    now = at("Europe/Paris", 2026, 11, 23, hour, minute)
+    until = policy().quiet_until(FRENCH, now)
+    assert (until is not None) is quiet
+    if until is not None:
+        assert until == at("Europe/Paris", 2026, 11, 24 if hour > 12 else 23, 8, 0)
+
+
+def test_quiet_hours_within_a_day() -> None:
+    siesta = policy(quiet=QuietHours(13 * 60, 15 * 60))
+    assert siesta.quiet_until(FRENCH, at("Europe/Paris", 2026, 7, 1, 14)) == at(
+        "Europe/Paris", 2026, 7, 1, 15
+    )
+    assert siesta.quiet_until(FRENCH, at("Europe/Paris", 2026, 7, 1, 12, 59)) is None
+    assert siesta.quiet_until(FRENCH, at("Europe/Paris", 2026, 7, 1, 15)) is None
+
+
+def test_without_quiet_hours_it_is_never_quiet() -> None:
+    assert policy(quiet=None).quiet_until(FRENCH, at("Europe/Paris", 2026, 11, 23, 3)) is None
+
+
+def test_a_number_that_may_be_in_several_zones_is_left_alone_while_any_of_them_is_quiet() -> None:
+    assert len(zones_of(AMERICAN)) > 1
+    assert policy().quiet_until(AMERICAN, at("America/New_York", 2026, 11, 23, 8)) is not None, (
+        "it is night in the west"
+    )
+    assert policy().quiet_until(AMERICAN, at("America/New_York", 2026, 11, 23, 22)) is not None, (
+        "it is night in the east"
+    )
+    for phone in (AMERICAN, "+61412345678", "+79161234567"):
+        for hour in range(24):
+            now = at("UTC", 2026, 11, 23, hour)
+            until = policy().quiet_until(phone, now)
+            assert until is None or policy().quiet_until(phone, until) is None, "then it is day everywhere"
+
+
+def test_a_number_that_is_in_one_zone_has_its_own_night() -> None:
+    assert [zone.key for zone in zones_of(NEW_YORKER)] == ["America/New_York"]
+    assert policy().quiet_until(NEW_YORKER, at("America/New_York", 2026, 11, 23, 8)) is None
+
+
+def test_half_an_hours_zone_is_heeded() -> None:
+    now = at("Asia/Kolkata", 2026, 11, 23, 22, 0)
+    assert policy().quiet_until(INDIAN, now) == at("Asia/Kolkata", 2026, 11, 24, 8)
+    assert policy().quiet_until(INDIAN, now - MINUTE) is None
+
+
+@pytest.mark.parametrize("day", [(2026, 3, 28), (2026, 10, 24)], ids=["spring", "autumn"])
+def test_the_night_in_which_clocks_change_ends_at_eight_too(day: tuple[int, int, int]) -> None:
+    year, month, date = day
+    now = at("Europe/Paris", year, month, date, 23)
+    assert policy().quiet_until(FRENCH, now) == at("Europe/Paris", year, month, date + 1, 8)
+
+
+def test_a_number_of_no_country_goes_by_utc() -> None:
+    assert [zone.key for zone in zones_of("+882161234567")] in (["UTC"], ["Etc/UTC"]) or zones_of(
+        "+882161234567"
+    )
+    assert policy().quiet_until("+882161234567", at("UTC", 2026, 11, 23, 12)) in (
+        None,
+        at("UTC", 2026, 11, 24, 8),
+    )
+
+
+def test_zones_that_are_never_all_awake_give_up_rather_than_loop() -> None:
+    always = policy(quiet=QuietHours(8 * 60, 7 * 60 + 59))
+    until = always.quiet_until(AMERICAN, at("UTC", 2026, 11, 23, 12))
+    assert until is not None
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_empty_quiet_hours_are_none(text: str) -> None:
+    assert parse_quiet_hours(text) is None
+
+
+def test_quiet_hours_are_written_as_a_span() -> None:
+    assert parse_quiet_hours(" 22:00-08:00 ") == NIGHT
+    assert parse_quiet_hours("00:00 - 23:59") == QuietHours(0, 23 * 60 + 59)
+
+
+@pytest.mark.parametrize(
+    "text", ["22-8", "22:00", "24:00-08:00", "22:60-08:00", "22:00-08:00-09:00", "10:00-10:00", "x"]
+)
+def test_quiet_hours_that_make_no_sense_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="relay_quiet_hours"):
+        parse_quiet_hours(text)
+
+
+# The text.
+
+
+def test_the_first_text_says_who_writes_and_how_to_stop_it() -> None:
+    text = policy().text(person(FRENCH, "Ana"), person(), "hi", NEW)
+    assert text == "Ana (+33612345678): hi\nReply STOP for no more texts"
+    assert policy().text(person(), person(), "hi", NEW).startswith("+33612345678: hi\n")
+
+
+def test_later_texts_are_nothing_but_the_message() -> None:
+    assert policy().text(person(FRENCH, "Ana"), person(), "hi", KNOWN) == "hi"
+
+
+def test_of_somebody_who_has_left_only_the_app_is_told() -> None:
+    assert policy().text(person(None), person(), "hi", NEW).startswith("Duologue: hi\n")
+
+
+@pytest.mark.parametrize("line", [NEW, KNOWN], ids=["first", "later"])
+@pytest.mark.parametrize("name", ["", "Ana", "😀" * 20])
+@pytest.mark.parametrize("letter", ["x", "{", "ж", "😀", "x" * 50 + "ж"])
+@pytest.mark.parametrize("length", [1, 70, 670, 1377, 4096])
+def test_no_text_takes_more_than_ten_parts(line: Line, name: str, letter: str, length: int) -> None:
+    text = (letter * length)[:length]
+    sent = policy().text(person(FRENCH, name), person(), text, line)
+    assert measure(sent).parts <= MAX_PARTS
+    if text in sent:
+        return
+    assert " [...]" in sent
+    kept = sent.partition(" [...]")[0]
+    kept = kept.partition(": ")[2] if line is NEW else kept
+    assert text.startswith(kept)
+    wider = sent.replace(f"{kept} [...]", f"{text[: len(kept) + 1]} [...]", 1)
+    assert measure(wider).parts > MAX_PARTS, "not a character more than needed was cut"
+
+
+def test_what_fits_is_never_cut() -> None:
+    whole = "x" * 153 * MAX_PARTS
+    assert policy().text(person(), person(), whole, KNOWN) == whole
+    assert policy().text(person(), person(), whole + "x", KNOWN) != whole + "x"
+
+
+def test_a_cut_does_not_double_the_price() -> None:
+    assert measure(policy().text(person(), person(), "x" * 4096, KNOWN)).encoding == "GSM-7"
+
+
+# Money.
+
+
+def test_a_text_costs_by_its_parts_and_country() -> None:
+    chosen = policy(daily_budget=1_000_000, sender_budget=500_000)
+    sender, day = sorted(chosen.quotas(7, FRENCH, "x" * 161), key=lambda quota: quota.key)
+    assert (sender.limit, sender.cost, sender.window) == (500_000, 120_000, DAY)
+    assert (day.key, day.limit, day.cost) == (BUDGET, 800_000, 120_000)
+    assert chosen.quotas(7, NEW_YORKER, "x")[0].cost == 100_000
+
+
+def test_without_limits_nothing_is_counted() -> None:
+    assert policy().quotas(7, FRENCH, "x") == []
+
+
+def test_senders_have_caps_of_their_own() -> None:
+    chosen = policy(sender_budget=1)
+    assert chosen.quotas(7, FRENCH, "x")[0].key != chosen.quotas(8, FRENCH, "x")[0].key
+
+
+def test_it_is_told_whose_money_is_spent() -> None:
+    chosen = policy(daily_budget=1, sender_budget=1)
+    assert {spent_reason(quota) for quota in chosen.quotas(7, FRENCH, "x")} == {
+        "sender_budget_spent",
+        "budget_spent",
+    }
+
+
+# Service numbers.
+
+
+def test_service_numbers_are_e164_or_short_codes() -> None:
+    assert parse_numbers("") == []
+    assert parse_numbers(" +33757000001, 36180 ,+12025550123") == ["+33757000001", "36180", "+12025550123"]
+
+
+@pytest.mark.parametrize("text", ["0757000001", "Duologue", "+33", "+33757000001,+33757000001", "1234567"])
+def test_what_is_no_service_number_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="sms_numbers"):
+        parse_numbers(text)
+
+
+def test_the_number_that_a_text_came_to_is_recognised() -> None:
+    several = policy(services=["+33757000001", "36180"])
+    assert several.service_of("+33757000001") == "+33757000001"
+    assert several.service_of("+33 7 57 00 00 01") == "+33757000001"
+    assert several.service_of("36180") == "36180"
+    assert several.service_of("+33757000009") == "+33757000009"
+    assert several.service_of("anything") == "anything"
+    assert several.service_of(None) is None
+    assert policy().service_of("+33757000001") == ""
+
+
+def test_a_chat_is_guessed_only_where_there_is_nothing_to_confuse() -> None:
+    assert policy(services=["+33757000001"]).may_guess("+33757000009")
+    assert not policy(services=["+33757000001", "36180"]).may_guess("+33757000009")
+    assert policy(services=["+33757000001", "36180"]).may_guess(None)
