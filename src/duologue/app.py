@@ -70,6 +70,7 @@ class Node:
         self.receipts = Receipts(self.db, now_ms, chats, self.traces)
         accounts = Accounts(self.db, now_ms, self.sessions, chats, rule.default if rule else Relay.OFF)
         self.presence = Presence(self.db, self.hub, self.bus, now_ms)
+        origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         self.desk = Desk(
             self.db,
             self.hub,
@@ -79,7 +80,7 @@ class Node:
             messages,
             self.receipts,
             self.presence,
-            origins=[origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()],
+            origins=origins,
             limited=settings.rate_limits == "on",
         )
         self.sms = (
@@ -101,6 +102,7 @@ class Node:
             sms_callbacks=self.sms.callbacks if self.sms else None,
             simulator=self.provider if isinstance(self.provider, Simulator) else None,
             trusted_proxies=parse_networks(settings.trusted_proxies),
+            origins=origins,
             public_url=settings.public_url.rstrip("/"),
         )
 

@@ -16,7 +16,7 @@ from duologue.web import phones
 STATIC = Path(phones.__file__).parent / "static" / "phones"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
-    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
 )
 REAL_PROVIDER = "gateway+https://127.0.0.1:9/?preset=httpsms"
 ASSETS = sorted(path.name for path in STATIC.iterdir() if path.suffix != ".html")

@@ -88,3 +88,19 @@ def test_a_conversation_goes_on_by_sms(server: DuologueServer, open_page: Open) 
     steps = ("Stored for good", "SMS handed to the network", "Receipt from the phone network")
     for step in steps:
         expect(dialog.get_by_text(step, exact=True).first).to_be_visible()
+
+
+def test_a_whole_conversation_fits_in_one_window(server: DuologueServer, open_page: Open) -> None:
+    """The simulated phones stand beside the client: the code is read there, and so are texts."""
+    page = open_page(server.url, **USUAL)
+    page.get_by_role("button", name="Show them beside").click()
+    expect(page.get_by_role("button", name="Show them beside")).to_have_attribute("aria-pressed", "true")
+    phones = page.frame_locator("iframe[title='Simulated phones']")
+    expect(phones.get_by_role("heading").first).to_be_visible()
+    phone, code = ask_for_code(page, server)
+    phones.get_by_role("button", name=f"Add {phone}").click()
+    expect(phones.get_by_text(code).first).to_be_visible()
+    page.get_by_label("Code").fill(code)
+    page.get_by_role("button", name="Not now").click()
+    expect(phones.get_by_text(code).first).to_be_visible()
+    assert violations(page) == []

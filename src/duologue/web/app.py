@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Response, route
+from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
@@ -83,6 +84,7 @@ class Services(msgspec.Struct, frozen=True):
     sms_callbacks: SmsCallbacks | None
     simulator: Simulator | None
     trusted_proxies: Sequence[Network]
+    origins: Sequence[str]
     public_url: str
 
 
@@ -95,11 +97,24 @@ def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
         exception_handlers={Exception: handle},
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY,
+        cors_config=_cors(services.origins),
         openapi_config=None,
         response_headers=HEADERS,
         lifespan=list(lifespan),
         state=State(msgspec.structs.asdict(services) | {"services": services}),
         logging_config=None,
+    )
+
+
+def _cors(origins: Sequence[str]) -> CORSConfig | None:
+    """What pages of other origins may do, which is all that a client can: no request carries a cookie."""
+    if not origins:
+        return None
+    return CORSConfig(
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        expose_headers=["Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
 
 

@@ -20,7 +20,7 @@ _HEADERS: Final = [
     ResponseHeader(
         name="Content-Security-Policy",
         value="default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     ),
     ResponseHeader(name="Referrer-Policy", value="no-referrer"),
 ]

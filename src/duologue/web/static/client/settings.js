@@ -5,7 +5,7 @@ import { chooseLanguage, chosenLanguage, exactTime, since, t } from "./i18n.js";
 import { notificationsOn, setNotifications } from "./notices.js";
 import { confirm, hintLine, openDialog, reasonOf, toast } from "./overlay.js";
 import { phoneTag } from "./people.js";
-import { offerPhones } from "./signin.js";
+import { offerPhones } from "./phones.js";
 import { LANGUAGES } from "./strings.js";
 import { chosenTheme, chooseTheme } from "./theme.js";
 

@@ -5,6 +5,7 @@ import { t } from "./i18n.js";
 import { hintLine, reasonOf, toast } from "./overlay.js";
 import { pretty } from "./phone.js";
 import { phoneField } from "./phonefield.js";
+import { offerPhones } from "./phones.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Duologue} Duologue */
 
@@ -206,14 +207,6 @@ async function whileBusy(button, work, refuse) {
   } finally {
     if (button.textContent && !button.classList.contains("link")) button.disabled = false;
   }
-}
-
-/** While SMS only go to simulated phones, say where these are. @param {Duologue} duologue @param {Element} place */
-export async function offerPhones(duologue, place) {
-  const simulated = await duologue.request("GET", "/v1/sim/phones").catch(() => null);
-  if (!simulated) return;
-  const link = h("a", { href: "/phones", target: "_blank" }, t("open_phones"));
-  fill(place, t("phones_hint"), " ", link);
 }
 
 /** What the list of devices calls this one. */
