@@ -24,6 +24,8 @@ TEXT_SIZE = 4_000
 MESSAGES = 220
 """For each reader and round: well above what may wait for it."""
 OUTBOUND = 512 * 1024
+BUSY = 48 << 20
+"""Bytes that a node at work may take besides: its largest batch, and the messages rendered last."""
 SLACK = 24 << 20
 """Bytes of memory that a busy server takes whoever reads: caches, batches, fragmentation."""
 
@@ -87,7 +89,7 @@ async def test_many_slow_readers_cost_bounded_memory_and_lose_nothing(
                 ]
             growth = [(peak - before) / 2**20 for peak in peaks]
             print(f"grew by at most {max(growth):.0f} MiB for {READERS} readers")  # noqa: T201 - the figure
-            assert max(peaks) - before < READERS * OUTBOUND + SLACK
+            assert max(peaks) - before < READERS * OUTBOUND + BUSY
             assert peaks[-1] - peaks[0] < SLACK, "each round costs the same again, not more"
 
 

@@ -78,7 +78,7 @@ _MESSAGE: Final = (
 _RECEIPT: Final = b'{"chat_id":"cht_%016x","user_id":"usr_%016x","delivered":%d,"read":%d}'
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def message_json(record: model.Message) -> bytes:
     """`message(record, 0, 0)` as JSON: as it is just after it was sent.
 
