@@ -178,7 +178,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_origins: Annotated[
         str,
         Meta(
-            description="Origins, comma-separated, whose pages may use the API besides this server's own; `*` for all."
+            description="Origins, comma-separated, whose pages may use the API besides this server's own;"
+            " `*` for all."
         ),
     ] = ""
     rate_limits: Annotated[

@@ -24,7 +24,7 @@ TEXT_SIZE = 4_000
 MESSAGES = 220
 """For each reader and round: well above what may wait for it."""
 OUTBOUND = 512 * 1024
-BUSY = 48 << 20
+BUSY = 64 << 20
 """Bytes that a node at work may take besides: its largest batch, and the messages rendered last."""
 SLACK = 24 << 20
 """Bytes of memory that a busy server takes whoever reads: caches, batches, fragmentation."""
