@@ -26,7 +26,7 @@ Ready = Callable[[socket.socket], None]
 """Called once the server takes connections on this socket."""
 
 _BACKLOG = 2048
-_COLLECT_AFTER = 10_000
+_COLLECT_AFTER = 50_000
 _SHUTDOWN_SECONDS = 8
 _READABLE = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 _FIELDS = ["levelname", "name", "message"]
