@@ -94,9 +94,7 @@ class Node:
             receipts=self.receipts,
             traces=self.traces,
             events=Events(self.db, self.hub, self.sessions, self.traces),
-            info=ServerInfo(
-                "duologue", __version__, settings.sign_in, published(self._retention), self._features()
-            ),
+            info=self._info(),
             check_ready=self.check_ready,
             verifications=self._verifications(),
             sms_callbacks=self.sms.callbacks if self.sms else None,
@@ -105,6 +103,10 @@ class Node:
             origins=origins,
             public_url=settings.public_url.rstrip("/"),
         )
+
+    def _info(self) -> ServerInfo:
+        limits = published(self._retention)
+        return ServerInfo("duologue", __version__, self.settings.sign_in, limits, self._features())
 
     def _features(self) -> list[str]:
         """What this server does that another may not."""

@@ -159,6 +159,8 @@ def sent(
         id=row.id,
     )
     if not first:
+        # A receipt was here before the answer: it told that it was sent, not in how many parts.
+        tx.run("UPDATE sms_outbox SET parts = :parts WHERE id = :id AND parts = 0", parts=parts, id=row.id)
         return
     for provider_id in provider_ids:
         tx.run(
