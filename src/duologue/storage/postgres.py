@@ -39,6 +39,8 @@ _CAPACITY: Final = 20_000
 _BATCH_LIMIT: Final = 1_000
 _PATIENCE: Final = 5.0
 """Seconds for which work is retried on a lost connection before its caller is told `overloaded`."""
+_TRY_EVERY: Final = 0.5
+"""Seconds between tries in an outage that has outlasted patience; in between the answer is no, at once."""
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 1.0
 _CONNECTION: Final[dict[str, Any]] = {
@@ -155,12 +157,41 @@ def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
         raise psycopg.InternalError("the transaction had failed before its end")
 
 
+class Outage:
+    """What all links of a node know of the server: in a long outage they must not each wait for it in turn."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._tried_at = 0.0
+
+    def lasts(self) -> bool:
+        """Whether it is known to be away: every so often somebody is told no, and finds out anew."""
+        now = time.monotonic()
+        if self._since is None or now - self._since < _PATIENCE:
+            return False
+        if now - self._tried_at < _TRY_EVERY:
+            return True
+        self._tried_at = now
+        return False
+
+    def failed(self) -> bool:
+        """A connection was lost, or could not be made; whether that has been so for longer than patience lasts."""
+        now = time.monotonic()
+        self._since = self._since or now
+        return now - self._since >= _PATIENCE
+
+    def over(self) -> None:
+        """The server has answered."""
+        self._since = None
+
+
 class Link:
     """One connection, made when it is needed and made again when it is lost."""
 
-    def __init__(self, url: str, closing: threading.Event) -> None:
+    def __init__(self, url: str, closing: threading.Event, outage: Outage) -> None:
         self._url = url
         self.closing = closing
+        self.outage = outage
         self._connection: psycopg.Connection[Any] | None = None
 
     def connection(self) -> psycopg.Connection[Any]:
@@ -184,14 +215,20 @@ def _persist(link: Link, work: Callable[[psycopg.Connection[Any]], T], lost: Cal
     deadline = time.monotonic() + _PATIENCE
     pause = _FIRST_PAUSE
     while True:
+        if link.outage.lasts():
+            raise Unavailable
         try:
-            return work(link.connection())
+            result = work(link.connection())
         except _LOST as fault:
             link.drop()
             lost()
-            if time.monotonic() + pause > deadline or link.closing.wait(pause):
+            waited = link.outage.failed() or time.monotonic() + pause > deadline
+            if waited or link.closing.wait(pause):
                 _log.warning("PostgreSQL can't be reached: %s", fault)
                 raise Unavailable from fault
+        else:
+            link.outage.over()
+            return result
         pause = min(pause * 2, _LONGEST_PAUSE)
 
 
@@ -203,7 +240,8 @@ class PostgresDatabase:
         self._clock = clock
         self._appender = Appender(relay)
         self._closing = threading.Event()
-        self._link = Link(url, self._closing)
+        outage = Outage()
+        self._link = Link(url, self._closing, outage)
         self._order = threading.Lock()
         self._writer = Writer(
             "postgres-writer",
@@ -212,7 +250,9 @@ class PostgresDatabase:
             batch_limit=_BATCH_LIMIT,
             order=self._order,
         )
-        self._pool = Pool("postgres", partial(Link, url, self._closing), size=_POOL_SIZE, capacity=_CAPACITY)
+        self._pool = Pool(
+            "postgres", partial(Link, url, self._closing, outage), size=_POOL_SIZE, capacity=_CAPACITY
+        )
         self._in_doubt = False
 
     async def open(self, listener: Listener) -> None:
