@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 _log = logging.getLogger(__name__)
 
 _STOP_WITHIN: Final = 12.0
-"""Seconds from the signal to SIGKILL, besides what the workers take to drain: see `Crew.patience`."""
+"""Seconds from the signal to SIGKILL, besides what the workers take to drain: see `Crew`'s `patience`."""
 _YOUNG: Final = 5.0
 _MOST_DEATHS: Final = 5
 """As many workers that die young in a row are a fault that another try won't mend."""
+_STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 Work = Callable[[int, Callable[[socket.socket], None]], bool]
 """Runs worker number `index` until a signal ends it, calls what it is given once it is ready; whether it started."""
@@ -27,7 +30,8 @@ Work = Callable[[int, Callable[[socket.socket], None]], bool]
 class Crew:
     """So many workers, forked: what was imported before is shared memory.
 
-    Nothing may run in this process that a fork would tear apart: no thread, no event loop.
+    Nothing may run in this process that a fork would tear apart: no thread, no event loop. Workers don't outlive it,
+    even if it is killed: each holds the reading end of a pipe of which only this process has the other.
     """
 
     def __init__(self, count: int, work: Work, patience: float = 0) -> None:
@@ -35,37 +39,58 @@ class Crew:
         self._work = work
         self._patience = patience + _STOP_WITHIN
         self._workers: dict[int, tuple[int, float]] = {}
-        self._stopping_at: float | None = None
+        self._ready = 0
         self._deaths = 0
+        self._stopping = False
+        self._kill_at: float | None = None
+        self._ready_pipe = os.pipe()
+        self._wake_pipe = os.pipe()
+        self._leash_pipe = os.pipe()
 
     def run(self, ready: Callable[[], None]) -> bool:
         """Until a signal ends it; `ready` is called once every worker is. Whether it got so far."""
-        reader, writer = os.pipe()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+        self._hear_signals()
         for index in range(self._count):
-            self._start(index, reader, writer)
-        if self._all_ready(reader):
-            ready()
-            started = True
-        else:
-            started = False
-            self._stop(signal.SIGTERM, None)
+            self._start(index)
+        started = False
         while self._workers:
-            self._wait(reader, writer)
+            self._wait()
+            if not (started or self._stopping) and self._ready >= self._count:
+                started = True
+                ready()
+            self._reap(started=started)
         return started and self._deaths < _MOST_DEATHS
 
-    def _start(self, index: int, reader: int, writer: int) -> None:
-        pid = os.fork()
-        if pid:
+    def _hear_signals(self) -> None:
+        for end in (*self._wake_pipe, self._ready_pipe[0]):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._wake_pipe[1], warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in _STOPS:
+            signal.signal(number, self._stop)
+
+    def _start(self, index: int) -> None:
+        # A signal meanwhile would be lost on a worker that isn't known yet, or that still has its parent's handlers.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+        if not self._stopping:
+            pid = os.fork()
+            if not pid:
+                self._be_worker(index)
             self._workers[pid] = (index, time.monotonic())
-            return
-        os.close(reader)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+
+    def _be_worker(self, index: int) -> NoReturn:
+        """What the forked process does."""
         status = 1
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            signal.set_wakeup_fd(-1)
+            for number in (signal.SIGCHLD, *_STOPS):
                 signal.signal(number, signal.SIG_DFL)
-            status = 0 if self._work(index, lambda _: _tell(writer)) else 1
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
+            for end in (self._ready_pipe[0], *self._wake_pipe, self._leash_pipe[1]):
+                os.close(end)
+            threading.Thread(target=_end_with_parent, args=(self._leash_pipe[0],), daemon=True).start()
+            status = 0 if self._work(index, self._tell_ready) else 1
         except BaseException:  # noqa: BLE001 - nothing may get past: this is a copy of its parent
             _log.exception("worker %d failed", index)
         finally:
@@ -73,44 +98,45 @@ class Crew:
             sys.stderr.flush()
             os._exit(status)
 
-    def _all_ready(self, reader: int) -> bool:
-        """Wait for a byte from each; False if one dies first, or a signal comes."""
-        count = 0
-        os.set_blocking(reader, False)
-        while count < self._count and self._stopping_at is None:
-            if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                return False
-            try:
-                count += len(os.read(reader, self._count))
-            except BlockingIOError:
-                time.sleep(0.02)
-        return count == self._count
+    def _tell_ready(self, _: socket.socket) -> None:
+        os.write(self._ready_pipe[1], b".")
 
-    def _wait(self, reader: int, writer: int) -> None:
-        """See to the next worker that ends."""
-        try:
-            pid, status = os.waitpid(-1, 0 if self._stopping_at is None else os.WNOHANG)
-        except InterruptedError:
-            return
-        if pid == 0:
-            if self._stopping_at is not None and time.monotonic() > self._stopping_at:
-                self._signal(signal.SIGKILL)
-            time.sleep(0.02)
-            return
-        index, started_at = self._workers.pop(pid)
-        if self._stopping_at is not None:
+    def _wait(self) -> None:
+        """Until a signal comes, a worker is ready, or it has been patient for long enough."""
+        patience = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
+        readable, _, _ = select.select((self._wake_pipe[0], self._ready_pipe[0]), (), (), patience)
+        if self._wake_pipe[0] in readable:
+            os.read(self._wake_pipe[0], 4096)
+        if self._ready_pipe[0] in readable:
+            self._ready += len(os.read(self._ready_pipe[0], 4096))
+        if not readable and self._kill_at is not None:
+            self._kill_at = None
+            self._signal(signal.SIGKILL)
+
+    def _reap(self, *, started: bool) -> None:
+        """See to all the workers that have ended."""
+        while self._workers:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._replace(*self._workers.pop(pid), os.waitstatus_to_exitcode(status), started=started)
+
+    def _replace(self, index: int, started_at: float, code: int, *, started: bool) -> None:
+        if self._stopping:
             return
         young = time.monotonic() - started_at < _YOUNG
         self._deaths = self._deaths + 1 if young else 0
-        _log.error("worker %d ended with %d", index, os.waitstatus_to_exitcode(status))
-        if self._deaths < _MOST_DEATHS:
-            self._start(index, reader, writer)
+        _log.error("worker %d ended with %d", index, code)
+        if started and self._deaths < _MOST_DEATHS:
+            self._start(index)
         else:
             self._stop(signal.SIGTERM, None)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         """Pass the signal on; a second one too, which ends workers at once."""
-        self._stopping_at = self._stopping_at or time.monotonic() + self._patience
+        if not self._stopping:
+            self._stopping = True
+            self._kill_at = time.monotonic() + self._patience
         self._signal(signal.Signals(number))
 
     def _signal(self, number: signal.Signals) -> None:
@@ -118,5 +144,6 @@ class Crew:
             os.kill(pid, number)
 
 
-def _tell(writer: int) -> None:
-    os.write(writer, b".")
+def _end_with_parent(leash: int) -> None:
+    os.read(leash, 1)
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -107,6 +107,22 @@ def test_told_to_stop_all_workers_do(host: DuologueServer) -> None:
     assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
 
 
+def test_if_their_parent_is_killed_no_worker_stays_behind(host: DuologueServer) -> None:
+    workers = workers_of(host)
+    psutil.Process(host.pid).kill()
+    _, alive = psutil.wait_procs(workers, timeout=15)
+    assert not alive
+    host.restart(kill=True)
+    assert len(workers_of(host)) == WORKERS
+
+
+def test_a_worker_that_does_not_stop_is_killed(host: DuologueServer) -> None:
+    workers = workers_of(host)
+    workers[0].suspend()
+    assert host.stop() == 0
+    assert not any(worker.is_running() for worker in workers)
+
+
 @pytest.mark.parametrize("url", ["", "postgresql://postgres@/nowhere?host=/nonexistent"])
 def test_workers_that_cannot_start_say_why(url: str, tmp_path: Path) -> None:
     host = DuologueServer(tmp_path, env={"DUOLOGUE_DATABASE_URL": url, "DUOLOGUE_WORKERS": "2"})
