@@ -273,6 +273,52 @@ def test_what_waits_survives_the_page_and_its_author_only_sends_it(
     assert run(page, stranger, ana, eve) == {"outbox": 0, "kept": 2}
 
 
+def test_what_was_sent_while_the_store_was_read_does_not_come_back(page: Page) -> None:
+    texts, left = run(
+        page,
+        """
+        const inner = memoryStore();
+        let held = null;
+        const list = async (prefix) => { const found = await inner.list(prefix); await held; return found; };
+        const ana = await person(one, { ...inner, list });
+        const texts = [];
+        ana.on("outbox", ({ message }) => message && texts.push(message.text));
+        await ana.send({ to: two, text: "One" });
+        let release;
+        held = new Promise((done) => { release = done; });
+        ana.connect();
+        await until(() => ana.state === "live");
+        await (await ana.send({ to: two, text: "Two" })).sent;
+        release();
+        await (await ana.send({ to: two, text: "Three" })).sent;
+        return [texts, ana.outbox.length];
+        """,
+        new_phone(),
+        new_phone(),
+    )
+    assert texts == ["One", "Two", "Three"]
+    assert left == 0
+
+
+def test_a_message_that_is_found_in_its_chat_is_not_sent_again(page: Page) -> None:
+    left = run(
+        page,
+        """
+        const ana = await person(one);
+        const { entry, sent } = await ana.send({ to: two, text: "One" });
+        const { client_id, to, text } = entry;
+        const { chat_id } = await ana.request("POST", "/v1/messages", { client_id, to, text });
+        const before = ana.outbox.length;
+        await ana.messages(chat_id);
+        await sent;
+        return [before, ana.outbox.length];
+        """,
+        new_phone(),
+        new_phone(),
+    )
+    assert left == [1, 0]
+
+
 def test_two_users_in_two_windows_each_send_their_own(page: Page) -> None:
     """The windows share a store; what one user has left there is nothing to the other."""
     found = run(

@@ -213,9 +213,11 @@ export class Duologue {
   }
 
   /** A page of messages in rising seq: below, above or around a seq, or the newest. */
-  messages(/** @type {string} */ chatId, /** @type {import("./duologue.d.ts").Stretch} */ stretch = {}) {
+  async messages(/** @type {string} */ chatId, /** @type {import("./duologue.d.ts").Stretch} */ stretch = {}) {
     const { before, after, around, limit } = stretch;
-    return this.request("GET", `/v1/chats/${id(chatId)}/messages${query({ before, after, around, limit })}`);
+    const page = await this.request("GET", `/v1/chats/${id(chatId)}/messages${query({ before, after, around, limit })}`);
+    for (const message of page.items) this.#stored(message);
+    return page;
   }
 
   /** Everything up to `seq` is read. */
@@ -316,10 +318,15 @@ export class Duologue {
 
   #apply(/** @type {any} */ event) {
     this.position = event.seq;
-    if (event.type === "message.created" && event.data.sender_id === this.user?.id) this.#outbox.settle(event.data);
+    if (event.type === "message.created") this.#stored(event.data);
     this.#emitter.emit(event.type, event.data);
     this.#emitter.emit("event", event);
     this.#ackSoon();
+  }
+
+  /** A message of this user's needn't be sent any more: the server has it. */
+  #stored(/** @type {import("./duologue.d.ts").Message} */ message) {
+    if (message.sender_id === this.user?.id) this.#outbox.settle(message);
   }
 
   #refused(/** @type {any} */ frame) {

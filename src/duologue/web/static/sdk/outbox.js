@@ -18,6 +18,9 @@ export class Outbox {
   #busy = new Map();
   /** @type {Map<string, Waiter>} */
   #waiters = new Map();
+  /** What was removed while the store was being read: what is read may still have it. @type {Set<string>} */
+  #removed = new Set();
+  #reading = 0;
   /** Where its author's messages are stored: two windows may belong to two users. */
   #prefix = "";
   #store;
@@ -48,8 +51,12 @@ export class Outbox {
 
   /** What is stored: before a reload, or in another window. */
   async #load() {
+    this.#reading += 1;
     const stored = /** @type {OutboxEntry[]} */ (await this.#store.list(this.#prefix));
-    for (const entry of stored) if (!this.#entries.has(entry.client_id)) this.#put(entry);
+    for (const entry of stored)
+      if (!this.#entries.has(entry.client_id) && !this.#removed.has(entry.client_id)) this.#put(entry);
+    this.#reading -= 1;
+    if (!this.#reading) this.#removed.clear();
   }
 
   /**
@@ -93,7 +100,7 @@ export class Outbox {
     this.flush();
   }
 
-  /** The server has it: a `sent` frame says so, or the log does. */
+  /** The server has it: a `sent` frame says so, or the log, or a page of messages. */
   settle(/** @type {Message} */ message) {
     const entry = this.#entries.get(message.client_id);
     if (!entry) return;
@@ -152,6 +159,7 @@ export class Outbox {
 
   #remove(/** @type {OutboxEntry} */ entry) {
     this.#entries.delete(entry.client_id);
+    if (this.#reading) this.#removed.add(entry.client_id);
     if (this.#busy.get(laneOf(entry)) === entry.client_id) this.#busy.delete(laneOf(entry));
     return this.#store.delete(this.#prefix + entry.client_id);
   }
