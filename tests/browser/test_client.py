@@ -78,6 +78,23 @@ def test_the_list_is_live(server: DuologueServer, open_page: Open) -> None:
     expect(ana.page).to_have_title("(2) Duologue")
 
 
+def test_nothing_moves_away_while_it_is_pressed(server: DuologueServer, open_page: Open) -> None:
+    ana = newcomer(open_page, server, "Ana")
+    ben, eve = Device(server, name="Ben"), Device(server, name="Eve")
+    names = ana.page.locator(".chats .name")
+    ben.send(ana.phone, "First")
+    expect(names).to_have_text(["Ben"])
+    ana.page.get_by_role("link", name="Ben").hover()
+    ana.page.mouse.down()
+    eve.send(ana.phone, "Second")
+    ben.send(ana.phone, "Third")
+    expect(ana.page).to_have_title("(3) Duologue")
+    expect(names).to_have_text(["Ben"])
+    ana.page.mouse.up()
+    expect(ana.page.get_by_role("region", name="Chat with Ben")).to_be_visible()
+    expect(names).to_have_text(["Ben", "Eve"])
+
+
 def test_a_chat_that_begins_while_the_list_is_fetched_is_not_lost(
     server: DuologueServer, open_page: Open
 ) -> None:

@@ -114,7 +114,17 @@ export function chatList(model, actions) {
     return element;
   }
 
-  const showSoon = oncePerFrame(show);
+  // What is being pressed must not move away, nor be drawn anew: the click would be lost, or another's.
+  let pressed = false;
+  const showSoon = oncePerFrame(() => pressed || show());
+  const release = () => {
+    pressed = false;
+    showSoon();
+  };
+  list.addEventListener("pointerdown", () => {
+    pressed = true;
+    for (const name of ["pointerup", "pointercancel"]) window.addEventListener(name, release, { once: true });
+  });
   for (const name of ["chats", "people", "messages"]) model.addEventListener(name, showSoon);
   list.addEventListener("contextmenu", (event) => {
     const link = /** @type {Element} */ (event.target).closest("a");
