@@ -28,7 +28,7 @@ from duologue.core.receipts import Receipts
 from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import load_secret
 from duologue.core.sessions import Sessions
-from duologue.core.sms_policy import SmsPolicy, parse_countries, parse_prices
+from duologue.core.sms_policy import SmsPolicy
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
 from duologue.errors import overloaded
@@ -38,7 +38,7 @@ from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
-from duologue.sms_parts import SmsParts, daily_budget, relay_rule
+from duologue.sms_parts import SmsParts, relay_rule, spending
 from duologue.storage.accounts import user_by_id
 from duologue.storage.engines import make_database, prepare
 from duologue.web.app import Services, make_app
@@ -120,13 +120,8 @@ class Node:
     def _verifications(self) -> Verifications | None:
         """The rules for codes, if signing in takes one. Raises `ValueError` for settings that make no sense."""
         settings = self.settings
-        simulated = isinstance(self.provider, Simulator)
         policy = SmsPolicy(
-            allowed=parse_countries(settings.sms_countries),
-            denied=parse_countries(settings.sms_denied_countries),
-            daily_budget=daily_budget(settings, self.provider),
-            prices=parse_prices(settings.sms_prices),
-            trust_local=simulated,
+            spending(settings, self.provider), trust_local=isinstance(self.provider, Simulator)
         )
         if settings.sign_in == "open" or self.provider is None:
             return None

@@ -117,10 +117,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         str, Meta(description="The language of codes, e.g. `fr`. Empty: that of the number's country.")
     ] = ""
     sms_countries: Annotated[
-        str, Meta(description="Countries, comma-separated (`FR,BE`), to which codes are sent. Empty: all.")
+        str, Meta(description="Countries, comma-separated (`FR,BE`), to which SMS are sent. Empty: all.")
     ] = ""
     sms_denied_countries: Annotated[
-        str, Meta(description="Countries, comma-separated, to which no code is ever sent.")
+        str, Meta(description="Countries, comma-separated, to which no SMS is ever sent.")
     ] = ""
     sms_prices: Annotated[
         str, Meta(description="The price of one SMS by country; `*` for all others, which it must have.")

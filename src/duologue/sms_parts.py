@@ -11,7 +11,7 @@ from duologue.core.relay import RelayLoop
 from duologue.core.relay_policy import RelayPolicy, parse_numbers, parse_quiet_hours
 from duologue.core.replies import Replies
 from duologue.core.sms_callbacks import SmsCallbacks
-from duologue.core.sms_policy import MILLION, parse_prices
+from duologue.core.sms_policy import MILLION, Spending, parse_countries, parse_prices
 from duologue.model import Relay
 from duologue.sms.provider import Provider
 from duologue.sms.simulator import Simulator
@@ -52,9 +52,15 @@ def relay_rule(settings: Settings) -> RelayRule:
     return RelayRule(Relay[settings.relay.upper()], unregistered, settings.relay_delay * SECOND)
 
 
-def daily_budget(settings: Settings, provider: Provider | None) -> int:
-    """What SMS may cost in a day, in millionths. Simulated ones cost nothing."""
-    return 0 if isinstance(provider, Simulator) else round(settings.sms_daily_budget * MILLION)
+def spending(settings: Settings, provider: Provider | None) -> Spending:
+    """Where SMS may go and what they may cost. Raises `ValueError` for settings that make no sense."""
+    return Spending(
+        allowed=parse_countries(settings.sms_countries),
+        denied=parse_countries(settings.sms_denied_countries),
+        # Simulated ones cost nothing.
+        daily_budget=0 if isinstance(provider, Simulator) else round(settings.sms_daily_budget * MILLION),
+        prices=parse_prices(settings.sms_prices),
+    )
 
 
 def _policy(settings: Settings, provider: Provider) -> RelayPolicy:
@@ -65,8 +71,7 @@ def _policy(settings: Settings, provider: Provider) -> RelayPolicy:
         language=settings.sms_language or None,
         services=numbers or (_SIMULATED_NUMBERS if simulated else []),
         quiet=parse_quiet_hours(settings.relay_quiet_hours),
-        prices=parse_prices(settings.sms_prices),
-        daily_budget=daily_budget(settings, provider),
+        spending=spending(settings, provider),
         sender_budget=0 if simulated else round(settings.relay_sender_budget * MILLION),
         invite_once=settings.relay_unregistered == "invited",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -104,6 +105,26 @@ async def test_with_always_the_trace_promises_no_cancelling(store_url: str) -> N
         assert "sms_cancelled" not in dict(await people.hops(message.seq))
         await people.later(2 * MINUTE)
         assert len(people.carrier.phones) == 1
+
+
+@pytest.mark.parametrize(
+    ("lists", "phone", "reason"),
+    [
+        ({"denied": ["IN"]}, "+919812345678", "country_not_allowed"),
+        ({"allowed": ["FR"]}, "+447700900123", "country_not_allowed"),
+        ({}, "+33899123456", "premium_number"),
+    ],
+)
+async def test_where_no_code_goes_no_text_does(
+    store_url: str, lists: dict[str, Any], phone: str, reason: str
+) -> None:
+    async with world(store_url, **lists) as people:
+        them = await people.store.user(phone)
+        pair = await people.store.pair_of(people.ana, them)
+        message = await people.writes(pair=pair)
+        await people.later()
+        assert await people.fate(message.seq, pair=pair) == ("cancelled", reason)
+        assert people.carrier.asked == []
 
 
 @pytest.mark.parametrize("default", [Relay.OFF, Relay.OFFLINE, Relay.ALWAYS])

@@ -161,6 +161,14 @@ async def test_answers_of_the_service_cost_from_the_days_money(store_url: str) -
         assert len(people.carrier.phones) == 2
 
 
+async def test_where_no_code_goes_the_service_does_not_answer(store_url: str) -> None:
+    async with world(store_url, denied=["GB"]) as people:
+        await people.phone_says("HELP", sender="+447700900123")
+        assert people.carrier.asked == []
+        await people.phone_says("HELP", sender="+33612000000")
+        assert len(people.carrier.phones) == 1
+
+
 async def test_a_carrier_in_trouble_does_not_hold_up_a_word(
     people: World, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -27,6 +27,7 @@ from duologue.storage.sqlite import SqliteDatabase
 from tests.contract.store import Store, mark, new_phone
 from tests.support.carrier import Carrier, receipts
 from tests.support.sign_in import NOON, Clock
+from tests.support.spending import split_spending
 
 DELAY = 30 * SECOND
 LEASE = 121 * SECOND
@@ -43,12 +44,10 @@ def policy(**changes: Any) -> RelayPolicy:
         "language": "en",
         "services": SERVICES,
         "quiet": None,
-        "prices": {"*": 100_000},
-        "daily_budget": 0,
         "sender_budget": 0,
         "invite_once": False,
     } | changes
-    return RelayPolicy(**chosen)
+    return RelayPolicy(**split_spending(chosen))
 
 
 class RelayStore(Store):

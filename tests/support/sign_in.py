@@ -20,6 +20,7 @@ from duologue.errors import ApiError
 from duologue.sms.provider import Accepted, Capabilities, OutgoingSms, Sink, SmsError, WithoutCallbacks
 from duologue.storage.database import Database
 from duologue.storage.verifications import Verification
+from tests.support.spending import split_spending
 
 SECRET = b"s" * 32
 NOON = 1_800_000_000_000
@@ -90,14 +91,8 @@ class Desk:
         self.db = db
         self.clock = clock
         self.phones = phones
-        policy: dict[str, Any] = {
-            "allowed": frozenset(),
-            "denied": frozenset(),
-            "daily_budget": 0,
-            "prices": {"*": 100_000},
-            "trust_local": False,
-        } | changes
-        self.rules = Verifications(db, clock, phones, SECRET, SmsPolicy(**policy), wording or Wording())
+        policy = SmsPolicy(**split_spending({"trust_local": False} | changes))
+        self.rules = Verifications(db, clock, phones, SECRET, policy, wording or Wording())
 
     async def start(self, phone: str, address: str = OWNER) -> Verification:
         """A code that was sent."""

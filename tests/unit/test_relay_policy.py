@@ -22,6 +22,7 @@ from duologue.core.sms_policy import BUDGET
 from duologue.model import User
 from duologue.sms.segments import measure
 from duologue.storage.pairs import Line
+from tests.support.spending import split_spending
 
 FRENCH, AMERICAN, NEW_YORKER, INDIAN = "+33612345678", "+18005550123", "+12125550123", "+919812345678"
 NIGHT = QuietHours(22 * 60, 8 * 60)
@@ -35,11 +36,10 @@ def policy(**changes: Any) -> RelayPolicy:
         "services": (),
         "quiet": NIGHT,
         "prices": {"FR": 60_000, "*": 100_000},
-        "daily_budget": 0,
         "sender_budget": 0,
         "invite_once": False,
     } | changes
-    return RelayPolicy(**chosen)
+    return RelayPolicy(**split_spending(chosen))
 
 
 def person(phone: str | None = FRENCH, name: str = "") -> User:

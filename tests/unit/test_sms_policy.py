@@ -23,6 +23,7 @@ from duologue.core.sms_policy import (
 )
 from duologue.errors import ApiError
 from duologue.storage.quotas import Quota
+from tests.support.spending import split_spending
 
 FRENCH, AMERICAN, JAMAICAN, RUSSIAN = "+33612345678", "+12025550100", "+18765551234", "+79161234567"
 NOBODYS = "+70000000000"
@@ -31,8 +32,7 @@ CLIENT = "203.0.113.9"
 
 
 def policy(**changes: Any) -> SmsPolicy:
-    given: dict[str, Any] = {"allowed": (), "denied": (), "daily_budget": 0, "prices": {"*": 1}}
-    return SmsPolicy(**(given | {"trust_local": False} | changes))
+    return SmsPolicy(**split_spending({"prices": {"*": 1}, "trust_local": False} | changes))
 
 
 def allows(rules: SmsPolicy, phone: str) -> bool:
@@ -98,8 +98,8 @@ def test_no_code_goes_to_a_number_that_its_caller_pays_for(phone: str) -> None:
 )
 def test_the_cost_counts_every_part_in_the_alphabet_that_it_takes(text: str, parts: int) -> None:
     rules = policy(prices={"FR": 60_000, "*": 100_000})
-    assert rules.cost(FRENCH, text) == parts * 60_000
-    assert rules.cost(AMERICAN, text) == parts * 100_000
+    assert rules.spending.cost(FRENCH, text) == parts * 60_000
+    assert rules.spending.cost(AMERICAN, text) == parts * 100_000
 
 
 def limits(quotas: list[Quota]) -> dict[str, tuple[int, int]]:

@@ -188,6 +188,8 @@ class RelayLoop:
         """Why this message is not, or no longer, to go to this user's phone."""
         if user.phone is None:
             return "account_deleted"
+        if refusal := self._policy.spending.refusal(user.phone):
+            return refusal
         if relay.policy_of(user, self._rule) is Relay.OFF:
             return "switched_off"
         if relay.is_needless(tx, row, self._rule):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -16,11 +16,11 @@ from phonenumbers.timezone import time_zones_for_number
 
 from duologue.clock import DAY, SECOND
 from duologue.core.phones import parse_phone
-from duologue.core.sms_policy import BUDGET
+from duologue.core.sms_policy import BUDGET, Spending
 from duologue.errors import ApiError
 from duologue.model import User
 from duologue.sms.notices import notice
-from duologue.sms.segments import measure, price
+from duologue.sms.segments import measure
 from duologue.storage.pairs import Line
 from duologue.storage.quotas import Quota
 
@@ -53,7 +53,7 @@ class QuietHours(msgspec.Struct, frozen=True):
 
 
 class RelayPolicy(msgspec.Struct, frozen=True):
-    """The operator's choices. Money is in millionths of the operator's currency, per day; 0: no limit.
+    """The operator's choices. `sender_budget` is in millionths of the operator's currency, per day; 0: no limit.
 
     `services` are the numbers that texts come from and answers go to; empty stands for the provider's own.
     `invite_once`: a number that nobody has signed in with gets one text, and more once it has answered.
@@ -63,8 +63,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
     language: str | None
     services: Sequence[str]
     quiet: QuietHours | None
-    prices: Mapping[str, int]
-    daily_budget: int
+    spending: Spending
     sender_budget: int
     invite_once: bool
 
@@ -100,12 +99,12 @@ class RelayPolicy(msgspec.Struct, frozen=True):
 
     def quotas(self, sender_id: int, phone: str, text: str) -> list[Quota]:
         """The allowances that an SMS is taken from."""
-        cost = price(text, phone, self.prices) or 0
+        cost = self.spending.cost(phone, text)
         taken = []
         if self.sender_budget:
             taken.append(Quota(f"{_SENDER}:{sender_id}", self.sender_budget, DAY, cost))
-        if self.daily_budget:
-            taken.append(Quota(BUDGET, self.daily_budget * _SHARE // 100, DAY, cost))
+        if budget := self.spending.daily_budget:
+            taken.append(Quota(BUDGET, budget * _SHARE // 100, DAY, cost))
         return taken
 
     def service_of(self, to: str | None) -> str | None:

@@ -140,6 +140,8 @@ class Replies:
         task.add_done_callback(self._answering.discard)
 
     async def _answer(self, kind: Notice, phone: str, service: str | None) -> None:
+        if self._policy.spending.refusal(phone):
+            return
         text = notice(kind, phone, self._policy.app, self._policy.language)
         allowance = Quota(f"sms-{kind}:{phone}", _NOTICES_A_DAY[kind], DAY)
         taken = [allowance, *self._policy.quotas(0, phone, text)]

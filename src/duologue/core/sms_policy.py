@@ -47,31 +47,48 @@ STOP: Final = Threshold(60, 5)
 SLOW_PACE: Final = 10 * MINUTE
 
 
-class SmsPolicy(msgspec.Struct, frozen=True):
-    """The operator's choices. Money is in millionths of the operator's currency.
+class Spending(msgspec.Struct, frozen=True):
+    """Where SMS may go, and what they may cost: codes and relay alike.
 
-    With `trust_local` this machine's own requests are not limited: only for simulated phones, where nothing costs
-    and everybody sees the codes. Else a proxy that isn't declared would make all the world local.
+    Money is in millionths of the operator's currency; `daily_budget` 0 stands for no limit.
     """
 
     allowed: Collection[str]
     denied: Collection[str]
     daily_budget: int
     prices: Mapping[str, int]
-    trust_local: bool
 
-    def check_number(self, phone: str) -> None:
-        """Raises `ApiError` `country_not_allowed`, and `invalid_phone` for a number that its caller pays for."""
+    def refusal(self, phone: str) -> str | None:
+        """Why nothing may go to this number: `country_not_allowed`, `premium_number`; None if it may."""
         countries = _countries(phone)
         if countries & set(self.denied) or (self.allowed and not countries <= set(self.allowed)):
-            raise ApiError("country_not_allowed")
-        if phonenumbers.number_type(phonenumbers.parse(phone)) == PhoneNumberType.PREMIUM_RATE:
-            hint = "it is a premium-rate number, to which no codes are sent"
-            raise ApiError("invalid_phone", f"It can't be used: {hint}.", errors={"phone": hint})
+            return "country_not_allowed"
+        premium = phonenumbers.number_type(phonenumbers.parse(phone)) == PhoneNumberType.PREMIUM_RATE
+        return "premium_number" if premium else None
 
     def cost(self, phone: str, text: str) -> int:
         """What a text to a number will cost, all parts together."""
         return price(text, phone, self.prices) or 0
+
+
+class SmsPolicy(msgspec.Struct, frozen=True):
+    """Who may have codes sent, to whom, and how often.
+
+    With `trust_local` this machine's own requests are not limited: only for simulated phones, where nothing costs
+    and everybody sees the codes. Else a proxy that isn't declared would make all the world local.
+    """
+
+    spending: Spending
+    trust_local: bool
+
+    def check_number(self, phone: str) -> None:
+        """Raises `ApiError` `country_not_allowed`, and `invalid_phone` for a number that its caller pays for."""
+        refusal = self.spending.refusal(phone)
+        if refusal == "country_not_allowed":
+            raise ApiError(refusal)
+        if refusal:
+            hint = "it is a premium-rate number, to which no codes are sent"
+            raise ApiError("invalid_phone", f"It can't be used: {hint}.", errors={"phone": hint})
 
     def is_exempt(self, address: str) -> bool:
         """Whether whoever asks from this address is not limited."""
@@ -94,8 +111,8 @@ class SmsPolicy(msgspec.Struct, frozen=True):
         else:
             allowances.append(Quota(f"number-asker:{phone} {block}", ASKER_PER_NUMBER, DAY))
             allowances.append(Quota(f"number-day:{phone}", STRANGERS_PER_NUMBER, DAY))
-        if self.daily_budget:
-            allowances.append(Quota(BUDGET, self.daily_budget, DAY, cost))
+        if self.spending.daily_budget:
+            allowances.append(Quota(BUDGET, self.spending.daily_budget, DAY, cost))
         return allowances
 
 

@@ -109,7 +109,7 @@ class Verifications:
         """
         number = parse_phone(phone)
         self._policy.check_number(number)
-        cost = self._policy.cost(number, self._text(number, _ANY_CODE))
+        cost = self._policy.spending.cost(number, self._text(number, _ANY_CODE))
         try:
             begun = await self._db.write(self._begin, number, address, cost, self._clock())
         except TooSoon as fault:
