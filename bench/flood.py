@@ -24,10 +24,11 @@ import time
 from contextlib import nullcontext
 from pathlib import Path
 
+import httpx
 import uvloop
 
 from duologue.lab.server import DuologueServer
-from tests.support.client import Device, Socket, api_of
+from tests.support.client import PATIENCE, Device, Socket, api_of
 
 CHUNK = 200
 ROUNDS = 3
@@ -140,10 +141,26 @@ async def measure(server: DuologueServer, limits: str, count: int, rate: float) 
         report(f"{what} flood" if what else "alone", limits, times, results[""])
 
 
+def drained(server: DuologueServer) -> None:
+    """Wait until what a flooder left in the queues is worked off: until no more is stored."""
+    count, before = -1.0, -2.0
+    while count != before:
+        time.sleep(0.25)
+        before, count = count, stored(server)
+
+
+def stored(server: DuologueServer) -> float:
+    """How many operations went through the group commit so far."""
+    metrics = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=PATIENCE).text
+    [line] = [line for line in metrics.splitlines() if line.startswith("duologue_batch_operations_sum")]
+    return float(line.split()[1])
+
+
 class flooding:  # noqa: N801
     """The flooder, for as long as the context lasts."""
 
     def __init__(self, server: DuologueServer, eve: Device, what: str, chat_id: str) -> None:
+        self.server = server
         options = ("--flood", what, "--port", str(server.port), "--token", eve.token, "--chat", chat_id)
         self.command = [sys.executable, "-m", "bench.flood", *options]
 
@@ -153,7 +170,7 @@ class flooding:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
-        time.sleep(2)  # what it left in the queues is worked off
+        drained(self.server)
 
 
 def main() -> None:

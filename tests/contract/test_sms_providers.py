@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
@@ -16,8 +17,8 @@ from duologue.sms.provider import (
     Rejected,
     Unavailable,
 )
-from tests.support.sms_outside import PATIENT, PUBLIC, SECRET, Outside
-from tests.support.sms_remotes import OUTSIDES
+from tests.support.sms_outside import PATIENT, PUBLIC, SECRET, Outside, RemoteOutside
+from tests.support.sms_remotes import OUTSIDES, REMOTES
 
 pytestmark = [
     pytest.mark.anyio,
@@ -27,31 +28,31 @@ pytestmark = [
 
 PHONE = "+33612345678"
 LONG = "This text is longer than one part." * 10
-REMOTE = sorted(set(OUTSIDES) - {"simulator"})
+T = TypeVar("T", bound=Outside)
 
 
 @pytest.fixture(params=sorted(OUTSIDES))
 async def outside(request: pytest.FixtureRequest) -> AsyncIterator[Outside]:
-    async for each in _started(request.param):
+    async for each in _started(OUTSIDES[request.param]):
         yield each
 
 
-@pytest.fixture(params=REMOTE)
-async def remote(request: pytest.FixtureRequest) -> AsyncIterator[Outside]:
+@pytest.fixture(params=sorted(REMOTES))
+async def remote(request: pytest.FixtureRequest) -> AsyncIterator[RemoteOutside]:
     """Those that can be out of reach."""
-    async for each in _started(request.param):
+    async for each in _started(REMOTES[request.param]):
         yield each
 
 
-@pytest.fixture(params=REMOTE)
-async def impatient(request: pytest.FixtureRequest) -> AsyncIterator[Outside]:
+@pytest.fixture(params=sorted(REMOTES))
+async def impatient(request: pytest.FixtureRequest) -> AsyncIterator[RemoteOutside]:
     """Those that can keep us waiting, which soon give up."""
-    async for each in _started(request.param, timeout=0.3):
+    async for each in _started(REMOTES[request.param], timeout=0.3):
         yield each
 
 
-async def _started(name: str, timeout: float = PATIENT) -> AsyncIterator[Outside]:
-    outside = OUTSIDES[name](timeout)
+async def _started(kind: type[T], timeout: float = PATIENT) -> AsyncIterator[T]:
+    outside = kind(timeout)
     try:
         await outside.start()
         yield outside
@@ -113,7 +114,7 @@ async def test_a_busy_provider_is_unavailable_and_surely_did_not_send(outside: O
     assert busy.value.outcome_unknown is not outside.provider.capabilities.explains
 
 
-async def test_no_answer_within_the_time_out_is_an_unknown_outcome(impatient: Outside) -> None:
+async def test_no_answer_within_the_time_out_is_an_unknown_outcome(impatient: RemoteOutside) -> None:
     await impatient.fall_silent()
     async with asyncio.timeout(10):
         with pytest.raises(Unavailable) as silent:
@@ -121,7 +122,7 @@ async def test_no_answer_within_the_time_out_is_an_unknown_outcome(impatient: Ou
     assert silent.value.outcome_unknown
 
 
-async def test_a_provider_out_of_reach_is_unavailable_and_surely_did_not_send(remote: Outside) -> None:
+async def test_a_provider_out_of_reach_is_unavailable_and_surely_did_not_send(remote: RemoteOutside) -> None:
     await remote.disappear()
     async with asyncio.timeout(5):
         with pytest.raises(Unavailable) as gone:
@@ -141,7 +142,7 @@ async def test_it_serves_again_after_trouble(outside: Outside) -> None:
 
 
 async def test_secrets_and_texts_show_in_no_repr_error_or_log(
-    remote: Outside, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    remote: RemoteOutside, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wish = sms("code 918273")

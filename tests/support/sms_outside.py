@@ -85,14 +85,6 @@ class Outside(ABC):
     async def get_busy(self) -> None:
         """From now on refuse for the moment, as under too much load."""
 
-    async def fall_silent(self) -> None:
-        """From now on take what comes and never answer."""
-        raise NotImplementedError
-
-    async def disappear(self) -> None:
-        """Be gone: connections are refused."""
-        raise NotImplementedError
-
     @abstractmethod
     async def callbacks_of(self, accepted: Accepted) -> list[Callback]:
         """Authentic status callbacks that say that the SMS is delivered; none if there are no callbacks."""
@@ -113,6 +105,18 @@ class Outside(ABC):
         """What the provider makes of a text from `phone`."""
         calls = await self.callbacks_from(phone, text)
         return [message for call in calls for message in self.provider.parse_inbound(call)]
+
+
+class RemoteOutside(Outside):
+    """One at the other end of a network, which may fail."""
+
+    @abstractmethod
+    async def fall_silent(self) -> None:
+        """From now on take what comes and never answer."""
+
+    @abstractmethod
+    async def disappear(self) -> None:
+        """Be gone: connections are refused."""
 
 
 class WithoutCallbacks(Outside):
@@ -154,7 +158,7 @@ class SimulatorOutside(Outside):
         return [(await self.sink.callbacks.get())[1]]
 
 
-class SmppOutside(WithoutCallbacks):
+class SmppOutside(WithoutCallbacks, RemoteOutside):
     def __init__(self, timeout: float = PATIENT) -> None:
         super().__init__(timeout)
         self.smsc = Smsc()

@@ -24,13 +24,14 @@ from tests.support.sms_outside import (
     SECRET,
     SERVICE,
     Outside,
+    RemoteOutside,
     SimulatorOutside,
     SmppOutside,
     WithoutCallbacks,
 )
 
 
-class HttpOutside(Outside):
+class HttpOutside(RemoteOutside):
     """A provider reached over HTTP. `setting` has {address}, where the stand-in listens, and {timeout}."""
 
     setting: str
@@ -266,8 +267,7 @@ class AppriseOutside(WithoutCallbacks, HttpOutside):
         return heard.path.removeprefix("/send/").replace(quote("+"), "+"), json.loads(heard.body)["message"]
 
 
-OUTSIDES: dict[str, type[Outside]] = {
-    "simulator": SimulatorOutside,
+REMOTES: dict[str, type[RemoteOutside]] = {
     "twilio": TwilioOutside,
     "failover": FailoverOutside,
     "kannel": KannelOutside,
@@ -276,3 +276,4 @@ OUTSIDES: dict[str, type[Outside]] = {
     "apprise": AppriseOutside,
     "smpp": SmppOutside,
 }
+OUTSIDES: dict[str, type[Outside]] = {"simulator": SimulatorOutside, **REMOTES}

@@ -188,8 +188,6 @@ class RelayLoop:
         """Why this message is not, or no longer, to go to this user's phone."""
         if user.phone is None:
             return "account_deleted"
-        if refusal := self._policy.spending.refusal(user.phone):
-            return refusal
         if relay.policy_of(user, self._rule) is Relay.OFF:
             return "switched_off"
         if relay.is_needless(tx, row, self._rule):
@@ -198,7 +196,7 @@ class RelayLoop:
             return "opted_out"
         if self._policy.invite_once and user.registered_at is None and relay.is_unanswered(tx, row, pair):
             return "not_answered_yet"
-        return None
+        return self._policy.spending.refusal(user.phone)
 
     # Outside of any transaction: the provider.
 
