@@ -158,6 +158,8 @@ class Node:
     def stop_waiting(self) -> None:
         """Let everybody go who waits for events: the server is about to stop."""
         self.services.events.stop()
+        if self.sms:
+            self.sms.stop()
         if isinstance(self.provider, Simulator):
             self.provider.stop_waiting()
 
@@ -177,8 +179,9 @@ class Node:
             asyncio.create_task(flush_forever(_FLUSH_TRACES, self.traces.flush)),
             asyncio.create_task(self.desk.keep_alive()),
             asyncio.create_task(self.presence.call_rolls()),
-            *(asyncio.create_task(loop) for loop in (self.sms.loops() if self.sms else ())),
         ]
+        if self.sms:
+            self.sms.start()
         try:
             yield
         finally:
@@ -186,7 +189,7 @@ class Node:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
             if self.sms:
-                await self.sms.replies.close()
+                await self.sms.close()
             if self.provider:
                 await self.provider.aclose()
             await flush_once(self._flush_sessions, self.receipts.flush, self.traces.flush)

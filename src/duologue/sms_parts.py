@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, Final
+import asyncio
+import contextlib
+import time
+from typing import Final
 
 from duologue.clock import HOUR, SECOND, Clock
 from duologue.config import Settings
@@ -17,6 +19,8 @@ from duologue.sms.provider import Provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.database import Database, RelayRule
 
+_GRACE: Final = 5.0
+"""Seconds that an SMS under way gets when the node stops."""
 _SIMULATED_NUMBERS: Final = [f"+1202555{number:04d}" for number in range(101, 111)]
 """As many as a developer will try at once; the numbers are set aside for fiction."""
 
@@ -27,6 +31,7 @@ class SmsParts:
     def __init__(
         self, settings: Settings, db: Database, clock: Clock, provider: Provider, rule: RelayRule
     ) -> None:
+        self._stop_by = 0.0
         policy = _policy(settings, provider)
         base = f"{settings.public_url.rstrip('/')}/v1/sms" if settings.public_url else None
         self.relay = RelayLoop(
@@ -41,9 +46,23 @@ class SmsParts:
         self.replies = Replies(db, clock, provider, policy)
         self.callbacks = SmsCallbacks(provider, db, clock, self.replies, self.relay.wake)
 
-    def loops(self) -> list[Coroutine[Any, Any, None]]:
-        """The background loops."""
-        return [self.relay.run(), self.replies.run()]
+    def start(self) -> None:
+        """Run the background loops."""
+        self._relaying = asyncio.create_task(self.relay.run())
+        self._sweeping = asyncio.create_task(self.replies.run())
+
+    def stop(self) -> None:
+        """Begin no SMS any more; those under way have so many seconds from here on."""
+        self._stop_by = self._stop_by or time.monotonic() + _GRACE
+        self.relay.stop()
+
+    async def close(self) -> None:
+        """Wait for them, within bounds: a provider that isn't heard out may be asked twice."""
+        self.stop()
+        self._sweeping.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0, self._stop_by - time.monotonic())):
+                await asyncio.gather(self._relaying, self.replies.close())
 
 
 def relay_rule(settings: Settings) -> RelayRule:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page
@@ -12,25 +11,10 @@ from playwright.sync_api import Page
 from duologue.lab.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.browser.people import look_again, offline
+from tests.browser.scripts import ready, run
 from tests.support.client import new_phone
 
 pytestmark = pytest.mark.browser
-
-START = """async () => {
-  Object.assign(window, await import("/sdk/duologue.js"));
-  window.person = async (phone, store = memoryStore()) => {
-    const one = new Duologue({ store });
-    if (!(await one.restore())) await one.signIn({ phone });
-    one.heard = [];
-    one.resyncs = 0;
-    one.on("event", (event) => one.heard.push(event));
-    one.on("resync", () => { one.resyncs += 1; });
-    return one;
-  };
-  window.until = async (condition) => {
-    while (!(await condition())) await new Promise((done) => setTimeout(done, 20));
-  };
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +26,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]
 @pytest.fixture
 def page(server: DuologueServer, open_page: Open) -> Page:
     return ready(open_page(f"{server.url}/sdk/package.json"))
-
-
-def ready(page: Page) -> Page:
-    page.evaluate(START)
-    return page
-
-
-def run(page: Page, script: str, *phones: str) -> Any:
-    """What an async function of so many numbers returns."""
-    return page.evaluate(f"async ([one, two]) => {{ {script} }}", [*phones, None, None][:2])
 
 
 def test_send_tells_when_a_message_is_safe(page: Page) -> None:
@@ -114,27 +88,6 @@ def test_a_refusal_is_an_error_with_the_servers_code(page: Page) -> None:
     ]
     assert all(one["typed"] for one in found)
     assert [one["retryable"] for one in found] == [False, False, False, True, False]
-
-
-def test_messages_of_a_chat_keep_their_order(page: Page) -> None:
-    texts = run(
-        page,
-        """
-        const [ana, ben] = [await person(one), await person(two)];
-        ben.connect();
-        await until(() => ben.state === "live");
-        for (let number = 0; number < 60; number += 1) {
-          await ana.send({ to: two, text: `Message ${number}` });
-          if (number === 20) ana.connect();
-        }
-        const texts = () => ben.heard.filter(({ type }) => type === "message.created").map(({ data }) => data.text);
-        await until(() => texts().length === 60);
-        return texts();
-        """,
-        new_phone(),
-        new_phone(),
-    )
-    assert texts == [f"Message {number}" for number in range(60)]
 
 
 def test_the_log_is_heard_without_hole_or_repeat_through_crashes(tmp_path: Path, open_page: Open) -> None:
@@ -241,104 +194,6 @@ def test_nothing_is_acknowledged_before_the_app_has_fetched(page: Page) -> None:
         new_phone(),
     )
     assert found == {"tries": 3, "before": 0}
-
-
-def test_what_waits_survives_the_page_and_its_author_only_sends_it(
-    server: DuologueServer, page: Page
-) -> None:
-    ana, ben, eve = new_phone(), new_phone(), new_phone()
-    page.evaluate("window.store = indexedDbStore('mine')")
-    run(page, "const ana = await person(one, store); await ana.send({ to: two, text: 'Later' });", ana, ben)
-    page.reload()
-    ready(page).evaluate("window.store = indexedDbStore('mine')")
-    waiting = run(page, "return (await person(one, store)).outbox.map(({ text }) => text)", ana)
-    assert waiting == ["Later"]
-    # The session ends elsewhere: what was written waits for its author, whoever else signs in here doesn't get it.
-    again = """
-        const other = await person(one);
-        await other.endOtherSessions();
-        const ana = await person(one, store);
-        ana.connect();
-        await new Promise((done) => ana.on("signed_out", done));
-        const back = await person(one, store);
-        return { left: ana.outbox.length, back: back.outbox.map(({ text }) => text) };
-        """
-    assert run(page, again, ana) == {"left": 0, "back": ["Later"]}
-    stranger = """
-        const ana = await person(one, store);
-        const mine = new Duologue({ store });
-        await mine.signIn({ phone: two });
-        return { outbox: mine.outbox.length, kept: (await store.list("")).length };
-        """
-    assert run(page, stranger, ana, eve) == {"outbox": 0, "kept": 2}
-
-
-def test_what_was_sent_while_the_store_was_read_does_not_come_back(page: Page) -> None:
-    texts, left = run(
-        page,
-        """
-        const inner = memoryStore();
-        let held = null;
-        const list = async (prefix) => { const found = await inner.list(prefix); await held; return found; };
-        const ana = await person(one, { ...inner, list });
-        const texts = [];
-        ana.on("outbox", ({ message }) => message && texts.push(message.text));
-        await ana.send({ to: two, text: "One" });
-        let release;
-        held = new Promise((done) => { release = done; });
-        ana.connect();
-        await until(() => ana.state === "live");
-        await (await ana.send({ to: two, text: "Two" })).sent;
-        release();
-        await (await ana.send({ to: two, text: "Three" })).sent;
-        return [texts, ana.outbox.length];
-        """,
-        new_phone(),
-        new_phone(),
-    )
-    assert texts == ["One", "Two", "Three"]
-    assert left == 0
-
-
-def test_a_message_that_is_found_in_its_chat_is_not_sent_again(page: Page) -> None:
-    left = run(
-        page,
-        """
-        const ana = await person(one);
-        const { entry, sent } = await ana.send({ to: two, text: "One" });
-        const { client_id, to, text } = entry;
-        const { chat_id } = await ana.request("POST", "/v1/messages", { client_id, to, text });
-        const before = ana.outbox.length;
-        await ana.messages(chat_id);
-        await sent;
-        return [before, ana.outbox.length];
-        """,
-        new_phone(),
-        new_phone(),
-    )
-    assert left == [1, 0]
-
-
-def test_two_users_in_two_windows_each_send_their_own(page: Page) -> None:
-    """The windows share a store; what one user has left there is nothing to the other."""
-    found = run(
-        page,
-        """
-        const store = indexedDbStore("shared");
-        const ana = await person(one, store);
-        const eve = new Duologue({ store });
-        await eve.signIn({ phone: two });
-        await ana.send({ to: "+12025550123", text: "Ana's" });
-        eve.connect();
-        await until(() => eve.state === "live");
-        await (await eve.send({ to: "+12025550123", text: "Eve's" })).sent;
-        const { items } = await eve.chats();
-        return { said: items.map(({ last_seq }) => last_seq), left: [ana.outbox.length, eve.outbox.length] };
-        """,
-        new_phone(),
-        new_phone(),
-    )
-    assert found == {"said": [1], "left": [1, 0]}
 
 
 def test_state_tells_the_truth(server: DuologueServer, page: Page) -> None:

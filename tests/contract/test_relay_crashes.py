@@ -143,10 +143,13 @@ async def test_a_loop_that_is_told_to_stop_writes_down_what_it_sent(people: Worl
     people.clock.pass_by(DELAY)
     running = asyncio.create_task(people.loop.run())
     await people.carrier.was_asked(1)
-    running.cancel()
+    second = await people.writes()
+    people.clock.pass_by(DELAY)
+    people.loop.stop()
     go.set()
-    await asyncio.gather(running, return_exceptions=True)
+    await running
     assert await people.fate(message.seq) == ("sent", "")
+    assert await people.row(second.seq) is None
 
 
 async def test_a_loop_survives_what_nobody_foresaw(

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -57,24 +58,23 @@ async def delivered(ana: Device) -> int:
     return sum(chat["marks"]["peer_delivered"] for chat in chats)
 
 
+def gateway(outside: AndroidOutside) -> str:
+    return f"gateway+http://user:{SECRET}@{outside.remote.address}?preset=android&secret={SECRET}"
+
+
+def options(outside: AndroidOutside, delay: int) -> list[str]:
+    """Everything is relayed to this gateway, after so many seconds."""
+    server = ["--sms-url", gateway(outside), "--public-url", PUBLIC]
+    return [*server, "--relay-delay", str(delay), "--relay-sender-budget", "0"]
+
+
 @pytest.mark.parametrize("sent", [0, 1, 12, MESSAGES])
 async def test_killed_mid_way_each_message_is_sent_once_and_every_mark_is_right(
     tmp_path: Path, sent: int
 ) -> None:
     outside = AndroidOutside()
-    gateway = f"gateway+http://user:{SECRET}@{outside.remote.address}?preset=android&secret={SECRET}"
-    options = [
-        "--sms-url",
-        gateway,
-        "--public-url",
-        PUBLIC,
-        "--relay-delay",
-        "1",
-        "--relay-sender-budget",
-        "0",
-    ]
     try:
-        with DuologueServer(tmp_path, *options) as server:
+        with DuologueServer(tmp_path, *options(outside, delay=1)) as server:
             async with api_of(server.url) as api:
                 ana, *peers = [await api.device() for _ in range(MESSAGES + 1)]
                 await write_to_all(ana, peers)
@@ -98,19 +98,8 @@ async def test_killed_mid_way_each_message_is_sent_once_and_every_mark_is_right(
 
 async def test_killed_between_receipt_and_mark_the_mark_is_moved_after_the_restart(tmp_path: Path) -> None:
     outside = AndroidOutside()
-    gateway = f"gateway+http://user:{SECRET}@{outside.remote.address}?preset=android&secret={SECRET}"
-    options = [
-        "--sms-url",
-        gateway,
-        "--public-url",
-        PUBLIC,
-        "--relay-delay",
-        "0",
-        "--relay-sender-budget",
-        "0",
-    ]
     try:
-        with DuologueServer(tmp_path, *options) as server:
+        with DuologueServer(tmp_path, *options(outside, delay=0)) as server:
             async with api_of(server.url) as api:
                 ana, *peers = [await api.device() for _ in range(MESSAGES + 1)]
                 await write_to_all(ana, peers)
@@ -122,5 +111,22 @@ async def test_killed_between_receipt_and_mark_the_mark_is_moved_after_the_resta
             async with api_of(server.url) as api, asyncio.timeout(PATIENCE):
                 while await delivered(dataclasses.replace(ana, api=api)) < MESSAGES:
                     await asyncio.sleep(0.02)
+    finally:
+        outside.remote.close()
+
+
+async def test_a_gateway_that_never_answers_holds_up_no_stop(tmp_path: Path) -> None:
+    outside = AndroidOutside()
+    await outside.fall_silent()
+    try:
+        with DuologueServer(tmp_path, *options(outside, delay=0)) as server:
+            async with api_of(server.url) as api, (await api.device()).online():
+                ana, *peers = [await api.device() for _ in range(4)]
+                await write_to_all(ana, peers)
+                await until(lambda: len(outside.remote.heard) >= len(peers))
+                started = time.monotonic()
+                assert await asyncio.to_thread(server.stop) == 0
+                assert time.monotonic() - started < 10
+                assert "Traceback" not in server.log
     finally:
         outside.remote.close()

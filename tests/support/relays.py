@@ -90,17 +90,14 @@ class Node:
 
     async def sent(self) -> None:
         """Wait until what is being sent has come to its end."""
-        while self.loop._sending:
-            await asyncio.wait(set(self.loop._sending))
+        await self.loop._sending.ended()
         # What is to be done at their end is done by now.
         await asyncio.sleep(0)
 
     async def die(self) -> None:
         """As by kill -9: what is being sent is never heard of again."""
-        tasks = set(self.loop._sending)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self.loop._sending.cancel()
+        await self.loop._sending.ended()
 
 
 class World(Node):
@@ -159,8 +156,7 @@ class World(Node):
         await self.callbacks.inbound(
             self.carrier.name, [InboundSms(id or f"in-{self._texts}", phone, to, text, part)]
         )
-        while self.replies._answering:
-            await asyncio.wait(set(self.replies._answering))
+        await self.replies.close()
 
     async def delivered(self, *, pair: Pair | None = None, by: User | None = None) -> int:
         """Up to where Ben has the chat, as its sender sees it."""

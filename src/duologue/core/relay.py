@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from prometheus_client import Counter
@@ -20,6 +20,7 @@ from prometheus_client import Counter
 from duologue.clock import HOUR, MINUTE, SECOND, Clock
 from duologue.core.receipts import mark_of
 from duologue.core.relay_policy import RelayPolicy, spent_reason, storable
+from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 from duologue.model import Pair, Relay, User, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
@@ -48,8 +49,6 @@ _FIRST_RETRY: Final = 5 * SECOND
 _LONGEST_RETRY: Final = 10 * MINUTE
 _UNKNOWN_RETRY: Final = MINUTE
 """At the least, before an SMS that may have been sent is sent again: time for its receipt, or for an ack."""
-_GRACE: Final = 5.0
-"""Seconds that what is being sent gets at the end: a provider that isn't heard out may be asked twice."""
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -92,52 +91,55 @@ class RelayLoop:
         self._valid_for = valid_for
         self._callback_base = callback_base
         self._woken = asyncio.Event()
-        self._sending: set[asyncio.Task[None]] = set()
+        self._stopped = asyncio.Event()
+        self._sending = Tasks()
 
     def wake(self) -> None:
         """There may be something to do already."""
         self._woken.set()
 
+    def stop(self) -> None:
+        """Send nothing more than what is being sent."""
+        self._stopped.set()
+        self.wake()
+
     async def run(self) -> None:
-        """The background loop. Cancelled, it lets what is being sent come to its end, within bounds."""
+        """The background loop. It ends when it is told to stop and what is being sent has come to its end."""
+        while not self._stopped.is_set():
+            patience, awaited = _PAUSE, self._woken
+            if not await self._try_round():
+                patience, awaited = _TROUBLE, self._stopped
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience):
+                    await awaited.wait()
+        await self._sending.ended()
+
+    async def _try_round(self) -> bool:
         try:
-            while True:
-                try:
-                    await self.round()
-                except ApiError as fault:
-                    _log.warning("the relay waits: %s", fault)
-                    await asyncio.sleep(_TROUBLE)
-                except Exception as fault:  # noqa: BLE001 - one bad row mustn't end the relay for everybody
-                    _log.error("the relay failed", exc_info=fault)
-                    await asyncio.sleep(_TROUBLE)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_PAUSE):
-                        await self._woken.wait()
-        finally:
-            if self._sending:
-                await asyncio.wait(self._sending, timeout=_GRACE)
+            await self.round()
+        except ApiError as fault:
+            _log.warning("the relay waits: %s", fault)
+        except Exception as fault:  # noqa: BLE001 - one bad row mustn't end the relay for everybody
+            _log.error("the relay failed", exc_info=fault)
+        else:
+            return True
+        return False
 
     async def round(self) -> None:
         """Do all there is to do now. Raises `ApiError` `overloaded`."""
         self._woken.clear()
         now = self._clock()
         alarms, open_rows = await self._db.read(relay.anything_due, now)
-        while alarms:
+        while alarms and not self._stopped.is_set():
             seen = await self._db.write(relay.answer_alarms, self._rule, self._valid_for, self._clock())
             alarms, open_rows = seen > 0, True
-        while open_rows and (room := _AT_ONCE - len(self._sending)) > 0:
+        while open_rows and not self._stopped.is_set() and (room := _AT_ONCE - len(self._sending)) > 0:
             found = await self._db.write(self._take, self._clock(), room)
             for text in found.texts:
-                self._spawn(self._send(text))
+                # What stands behind it in its chat may go at its end.
+                self._sending.start(self._send(text), self.wake)
             await asyncio.gather(*(self._tell_arrival(*arrival) for arrival in found.arrived))
             open_rows = found.more
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
-        # What stands behind it in its chat may go now.
-        task.add_done_callback(lambda _: self.wake())
 
     # Under the lease: decide about each row.
 

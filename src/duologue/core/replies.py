@@ -13,6 +13,7 @@ import msgspec
 from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.phones import parse_phone
 from duologue.core.relay_policy import RelayPolicy, storable
+from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
 from duologue.protocol.bodies import MAX_CLIENT_ID, MAX_TEXT
@@ -51,7 +52,7 @@ class Replies:
         self._clock = clock
         self._provider = provider
         self._policy = policy
-        self._answering: set[asyncio.Task[None]] = set()
+        self._answering = Tasks()
 
     async def take(self, provider: str, sms: InboundSms) -> None:
         """Store a text, once for each id of the provider's; returns when that is durable.
@@ -135,9 +136,7 @@ class Replies:
     def _tell(self, kind: Notice, whole: Whole) -> None:
         """Answer the phone, without keeping the provider waiting for it."""
         service = whole.service if whole.service in self._policy.services else None
-        task = asyncio.create_task(self._answer(kind, whole.sender, service))
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
+        self._answering.start(self._answer(kind, whole.sender, service))
 
     async def _answer(self, kind: Notice, phone: str, service: str | None) -> None:
         if self._policy.spending.refusal(phone):
@@ -174,8 +173,7 @@ class Replies:
 
     async def close(self) -> None:
         """Let answers under way come to their end."""
-        if self._answering:
-            await asyncio.wait(self._answering, timeout=2)
+        await self._answering.ended()
 
 
 def _client_id(provider: str, provider_id: str) -> str:

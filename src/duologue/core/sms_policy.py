@@ -85,7 +85,7 @@ class SmsPolicy(msgspec.Struct, frozen=True):
         """Raises `ApiError` `country_not_allowed`, and `invalid_phone` for a number that its caller pays for."""
         refusal = self.spending.refusal(phone)
         if refusal == "country_not_allowed":
-            raise ApiError(refusal)
+            raise ApiError("country_not_allowed")
         if refusal:
             hint = "it is a premium-rate number, to which no codes are sent"
             raise ApiError("invalid_phone", f"It can't be used: {hint}.", errors={"phone": hint})
