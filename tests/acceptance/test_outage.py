@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections import Counter
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from duologue.lab.postgres import postgres_server
+from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.lab.server import DuologueServer
-from tests.support.client import Device, api_of
+from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +50,47 @@ class Sender:
                 await asyncio.sleep(0.2)
 
 
-async def test_an_outage_of_postgresql_loses_nothing(tmp_path: Path) -> None:
+class Trouble(ABC):
+    """Something that keeps PostgreSQL from storing anything."""
+
+    readable = False
+
+    def __init__(self, postgres: PostgresServer) -> None:
+        self.postgres = postgres
+
+    @abstractmethod
+    def begin(self) -> None: ...
+
+    @abstractmethod
+    def end(self) -> None: ...
+
+
+class Gone(Trouble):
+    """Killed, and started again."""
+
+    def begin(self) -> None:
+        self.postgres.stop(kill=True)
+
+    def end(self) -> None:
+        self.postgres.start()
+
+
+class ReadOnly(Trouble):
+    """As a standby that isn't promoted yet, or a disk that the operator protects from filling up."""
+
+    readable = True
+
+    def begin(self) -> None:
+        self.postgres.run("ALTER SYSTEM SET default_transaction_read_only = on")
+        self.postgres.run("SELECT pg_reload_conf()")
+
+    def end(self) -> None:
+        self.postgres.run("ALTER SYSTEM RESET default_transaction_read_only")
+        self.postgres.run("SELECT pg_reload_conf()")
+
+
+@pytest.mark.parametrize("kind", [Gone, ReadOnly])
+async def test_an_outage_of_postgresql_loses_nothing(tmp_path: Path, kind: type[Trouble]) -> None:
     with postgres_server() as postgres:
         postgres.run("CREATE DATABASE outage")
         env = {"DUOLOGUE_DATABASE_URL": postgres.url("outage"), "DUOLOGUE_RATE_LIMITS": "off"}
@@ -59,29 +100,35 @@ async def test_an_outage_of_postgresql_loses_nothing(tmp_path: Path) -> None:
                 for _ in range(SENDERS):
                     one, _, chat_id = await api.friends()
                     senders.append(Sender(one, chat_id))
-                over, process = asyncio.Event(), psutil.Process(server.pid)
-                writing = [asyncio.create_task(sender.write(over)) for sender in senders]
-                await asyncio.sleep(1.5)
-                before = process.memory_info().rss
-                postgres.stop(kill=True)
-                await asyncio.sleep(SECONDS)
-                grown = process.memory_info().rss - before
-                assert not (await api.http.get("/readyz")).is_success
-                assert (await api.http.get("/healthz")).is_success
-                stood = sum(len(sender.acknowledged) for sender in senders)
-                postgres.start()
-                async with asyncio.timeout(60):
-                    while sum(len(sender.acknowledged) for sender in senders) < stood + 5 * SENDERS:
-                        await asyncio.sleep(0.1)
-                assert (await api.http.get("/readyz")).is_success
-                over.set()
-                await asyncio.gather(*writing)
+                grown = await outage(kind(postgres), api, server, senders)
                 refusals = sum((sender.refusals for sender in senders), Counter[str]())
                 assert set(refusals) == {"overloaded"}
                 assert grown < ROOM
                 for sender in senders:
                     await check(sender)
     print(f"{SECONDS:g} s without a store: grew by {grown >> 10} KiB; refusals: {dict(refusals)}")  # noqa: T201
+
+
+async def outage(trouble: Trouble, api: Api, server: DuologueServer, senders: list[Sender]) -> int:
+    """Trouble begins and ends while all write. Returns by how many bytes the server has grown at its height."""
+    over, process = asyncio.Event(), psutil.Process(server.pid)
+    writing = [asyncio.create_task(sender.write(over)) for sender in senders]
+    await asyncio.sleep(1.5)
+    before = process.memory_info().rss
+    trouble.begin()
+    await asyncio.sleep(SECONDS)
+    grown = process.memory_info().rss - before
+    assert (await api.http.get("/readyz")).is_success is trouble.readable
+    assert (await api.http.get("/healthz")).is_success
+    stood = sum(len(sender.acknowledged) for sender in senders)
+    trouble.end()
+    async with asyncio.timeout(60):
+        while sum(len(sender.acknowledged) for sender in senders) < stood + 5 * SENDERS:
+            await asyncio.sleep(0.1)
+    assert (await api.http.get("/readyz")).is_success
+    over.set()
+    await asyncio.gather(*writing)
+    return grown
 
 
 async def check(sender: Sender) -> None:

@@ -158,7 +158,10 @@ def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
 
 
 class Outage:
-    """What all links of a node know of the server: in a long outage they must not each wait for it in turn."""
+    """What is known of the server: in a long outage those who need it must not each wait for it in turn.
+
+    There is one for reads and one for writes: a server that takes no writes may answer reads.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -188,10 +191,9 @@ class Outage:
 class Link:
     """One connection, made when it is needed and made again when it is lost."""
 
-    def __init__(self, url: str, closing: threading.Event, outage: Outage) -> None:
+    def __init__(self, url: str, closing: threading.Event) -> None:
         self._url = url
         self.closing = closing
-        self.outage = outage
         self._connection: psycopg.Connection[Any] | None = None
 
     def connection(self) -> psycopg.Connection[Any]:
@@ -207,7 +209,9 @@ class Link:
     close = drop
 
 
-def _persist(link: Link, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]) -> T:
+def _persist(
+    link: Link, outage: Outage, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]
+) -> T:
     """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
 
     `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
@@ -215,19 +219,19 @@ def _persist(link: Link, work: Callable[[psycopg.Connection[Any]], T], lost: Cal
     deadline = time.monotonic() + _PATIENCE
     pause = _FIRST_PAUSE
     while True:
-        if link.outage.lasts():
+        if outage.lasts():
             raise Unavailable
         try:
             result = work(link.connection())
         except _LOST as fault:
             link.drop()
             lost()
-            waited = link.outage.failed() or time.monotonic() + pause > deadline
+            waited = outage.failed() or time.monotonic() + pause > deadline
             if waited or link.closing.wait(pause):
-                _log.warning("PostgreSQL can't be reached: %s", fault)
+                _log.warning("PostgreSQL can't be reached: %s", str(fault).partition("\n")[0])
                 raise Unavailable from fault
         else:
-            link.outage.over()
+            outage.over()
             return result
         pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -240,8 +244,8 @@ class PostgresDatabase:
         self._clock = clock
         self._appender = Appender(relay)
         self._closing = threading.Event()
-        outage = Outage()
-        self._link = Link(url, self._closing, outage)
+        self._reads, self._writes = Outage(), Outage()
+        self._link = Link(url, self._closing)
         self._order = threading.Lock()
         self._writer = Writer(
             "postgres-writer",
@@ -250,9 +254,7 @@ class PostgresDatabase:
             batch_limit=_BATCH_LIMIT,
             order=self._order,
         )
-        self._pool = Pool(
-            "postgres", partial(Link, url, self._closing, outage), size=_POOL_SIZE, capacity=_CAPACITY
-        )
+        self._pool = Pool("postgres", partial(Link, url, self._closing), size=_POOL_SIZE, capacity=_CAPACITY)
         self._in_doubt = False
 
     async def open(self, listener: Listener) -> None:
@@ -273,17 +275,19 @@ class PostgresDatabase:
             with _transaction(connection, _BEGIN_READ):
                 return fn(PostgresTx(connection), *args, **kwargs)
 
-        return await self._run(work, lambda: None)
+        return await self._run(self._reads, work, lambda: None)
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         def work(connection: psycopg.Connection[Any]) -> T:
             return self._transact(connection, lambda tx: fn(tx, *args, **kwargs))
 
-        return await self._run(work, self._doubt)
+        return await self._run(self._writes, work, self._doubt)
 
-    async def _run(self, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]) -> T:
+    async def _run(
+        self, outage: Outage, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]
+    ) -> T:
         try:
-            return await self._pool.run(lambda link: _persist(link, work, lost))
+            return await self._pool.run(lambda link: _persist(link, outage, work, lost))
         except Unavailable as fault:
             raise overloaded("The store can't be reached") from fault
 
@@ -330,10 +334,13 @@ class PostgresDatabase:
 
     def _store(self, batch: Batch) -> Numbers:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
-        return _persist(self._link, partial(self._appender.append, batch=batch), self._doubt)
+        return self._insist(partial(self._appender.append, batch=batch))
 
     def _find(self, post: Post) -> Message | None:
-        return _persist(self._link, lambda connection: find_post(PostgresTx(connection), post), self._doubt)
+        return self._insist(lambda connection: find_post(PostgresTx(connection), post))
+
+    def _insist(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+        return _persist(self._link, self._writes, work, self._doubt)
 
 
 def prepare(url: str) -> None:
