@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page, sync_playwright
 
+from duologue.lab.server import DuologueServer
+from tests.browser.scripts import ready
 from tests.support.client import PATIENCE
 
 EXECUTABLE = os.environ.get("DUOLOGUE_CHROMIUM", "/usr/bin/chromium")
@@ -35,6 +37,13 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
+    """A server that the tests of one module share: each has numbers of its own."""
+    with DuologueServer(tmp_path_factory.mktemp("server")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -67,3 +76,9 @@ def open_page(chromium: Browser) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert faults == []
+
+
+@pytest.fixture
+def page(server: DuologueServer, open_page: Open) -> Page:
+    """A page in which duologue.js is and nothing else, see `scripts.run`."""
+    return ready(open_page(f"{server.url}/sdk/package.json"))

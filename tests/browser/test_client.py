@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import APIResponse, Page, Route, expect
 
@@ -16,12 +14,6 @@ from tests.support.handset import until
 pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=PATIENCE * 1000)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("client")) as running:
-        yield running
 
 
 def test_two_people_write_to_each_other(server: DuologueServer, open_page: Open) -> None:

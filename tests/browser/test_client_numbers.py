@@ -31,12 +31,6 @@ def page(server: DuologueServer, open_page: Open) -> Page:
     return page
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("numbers")) as running:
-        yield running
-
-
 def examples() -> Iterator[tuple[str, phonenumbers.PhoneNumber]]:
     for region in sorted(phonenumbers.SUPPORTED_REGIONS):
         for kind in KINDS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,12 +30,6 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 WAITS = "Waiting to be sent"
 NO_CONNECTION = "No connection. What you write is kept, and sent when it is back."
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("outbox")) as running:
-        yield running
 
 
 def stored(server: DuologueServer, one: Person, other: Person) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,6 @@ ATTACKS = [
     "\u0001\u0007\ud7ff" + "Z̴͎̀a̷̤͐l̵͇̎g̵̺̃o̸͎͝" * 40,
 ]
 NAME = "<b onclick=a()>\"'\u202eanA</b>"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("page")) as running:
-        yield running
 
 
 def test_the_first_load_is_small(server: DuologueServer, open_page: Open) -> None:

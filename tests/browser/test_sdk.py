@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,17 +14,6 @@ from tests.browser.scripts import ready, run
 from tests.support.client import new_phone
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("sdk")) as running:
-        yield running
-
-
-@pytest.fixture
-def page(server: DuologueServer, open_page: Open) -> Page:
-    return ready(open_page(f"{server.url}/sdk/package.json"))
 
 
 def test_send_tells_when_a_message_is_safe(page: Page) -> None:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Page
 
 from duologue.lab.server import DuologueServer
-from tests.browser.conftest import Open
 from tests.browser.scripts import ready, run
 from tests.support.client import new_phone
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    with DuologueServer(tmp_path_factory.mktemp("sdk")) as running:
-        yield running
-
-
-@pytest.fixture
-def page(server: DuologueServer, open_page: Open) -> Page:
-    return ready(open_page(f"{server.url}/sdk/package.json"))
 
 
 def test_what_waits_survives_the_page_and_its_author_only_sends_it(

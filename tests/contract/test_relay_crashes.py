@@ -86,12 +86,7 @@ async def test_dying_between_receipt_and_mark_leaves_the_mark_to_another(people:
 
 
 async def test_a_node_that_slept_through_its_lease_settles_nothing_that_is_anothers(people: World) -> None:
-    go = asyncio.Event()
-    people.carrier.script.append(waits_for(go, is_broken))
-    message = await people.writes()
-    people.clock.pass_by(DELAY)
-    await people.loop.round()
-    await people.carrier.was_asked(1)
+    message, go = await people.is_sending(is_broken)
     people.clock.pass_by(LEASE)
     async with another(people) as other:
         await other.work()
@@ -102,12 +97,7 @@ async def test_a_node_that_slept_through_its_lease_settles_nothing_that_is_anoth
 
 
 async def test_what_was_sent_counts_even_if_the_lease_had_run_out(people: World) -> None:
-    go = asyncio.Event()
-    people.carrier.script.append(waits_for(go))
-    message = await people.writes()
-    people.clock.pass_by(DELAY)
-    await people.loop.round()
-    await people.carrier.was_asked(1)
+    message, go = await people.is_sending()
     people.clock.pass_by(LEASE)
     await people.acks(message.seq)
     async with another(people) as other:
@@ -120,12 +110,7 @@ async def test_what_was_sent_counts_even_if_the_lease_had_run_out(people: World)
 
 
 async def test_of_two_copies_one_delivery_is_enough(people: World) -> None:
-    go = asyncio.Event()
-    people.carrier.script.append(waits_for(go))
-    message = await people.writes()
-    people.clock.pass_by(DELAY)
-    await people.loop.round()
-    await people.carrier.was_asked(1)
+    message, go = await people.is_sending()
     people.clock.pass_by(LEASE)
     async with another(people) as other:
         await other.work()

@@ -22,7 +22,6 @@ from tests.support.carrier import (
     loses_the_answer,
     never_hears,
     rejects,
-    waits_for,
 )
 from tests.support.relays import DELAY, World, world
 
@@ -225,12 +224,7 @@ async def test_an_sms_that_may_have_gone_is_paid(store_url: str) -> None:
 
 
 async def test_an_ack_while_it_is_being_sent_is_reported_honestly(people: World) -> None:
-    go = asyncio.Event()
-    people.carrier.script.append(waits_for(go))
-    message = await people.writes()
-    people.clock.pass_by(DELAY)
-    await people.loop.round()
-    await people.carrier.was_asked(1)
+    message, go = await people.is_sending()
     await people.acks(message.seq)
     assert "sms_cancelled" not in dict(await people.hops(message.seq)), "nobody can promise that now"
     go.set()
@@ -241,12 +235,7 @@ async def test_an_ack_while_it_is_being_sent_is_reported_honestly(people: World)
 
 
 async def test_an_ack_while_it_is_being_sent_spares_the_retry(people: World) -> None:
-    go = asyncio.Event()
-    people.carrier.script.append(waits_for(go, is_broken))
-    message = await people.writes()
-    people.clock.pass_by(DELAY)
-    await people.loop.round()
-    await people.carrier.was_asked(1)
+    message, go = await people.is_sending(is_broken)
     await people.acks(message.seq)
     go.set()
     await people.work()

@@ -25,7 +25,8 @@ from duologue.storage.outbox import Outgoing
 from duologue.storage.postgres import PostgresDatabase
 from duologue.storage.sqlite import SqliteDatabase
 from tests.contract.store import Store, mark, new_phone
-from tests.support.carrier import Carrier, receipts
+from tests.support.carrier import Carrier, accepts, receipts, waits_for
+from tests.support.carrier import Step as CarrierStep
 from tests.support.sign_in import NOON, Clock
 from tests.support.spending import split_spending
 
@@ -120,6 +121,16 @@ class World(Node):
         pair, by = pair or self.pair, by or self.ana
         self._count = getattr(self, "_count", 0) + 1
         return await self.store.send(pair, pair.side_of(by.id), f"c{self._count}", text)
+
+    async def is_sending(self, then: CarrierStep = accepts) -> tuple[Message, asyncio.Event]:
+        """A message that the carrier has been asked to send, and will once the event is set; or does `then`."""
+        go = asyncio.Event()
+        self.carrier.script.append(waits_for(go, then))
+        message = await self.writes()
+        self.clock.pass_by(DELAY)
+        await self.loop.round()
+        await self.carrier.was_asked(1)
+        return message, go
 
     async def acks(self, seq: int, *, pair: Pair | None = None, by: User | None = None) -> None:
         """A device of Ben's has everything up to there."""
