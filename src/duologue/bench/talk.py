@@ -86,13 +86,13 @@ class Talker:
     """One signed-in socket, and one chat that it writes to."""
 
     __slots__ = (
-        "_acked",
         "_awaiting",
         "_caught_up",
         "_frame",
         "_link",
         "_loops",
         "_me",
+        "_owes",
         "_peer_has",
         "_tally",
         "_token",
@@ -115,7 +115,7 @@ class Talker:
         self._caught_up: asyncio.Future[int] | None = None
         self._awaiting: deque[tuple[int, int]] = deque()
         self._peer_has = 0
-        self._acked = 0
+        self._owes = False
         self._loops = False
         self.index = index
         self.acks = True
@@ -133,6 +133,7 @@ class Talker:
         link.say(b'{"op":"hello","token":"%s"%s}' % (self._token.encode(), resume))
         await self._caught_up
         self.seq = max(self.seq, self._caught_up.result())
+        self._owes = True
         self._read()  # what came before isn't looked up again with each later ack
 
     def close(self) -> None:
@@ -227,7 +228,10 @@ class Talker:
 
     def _created(self, payload: bytes) -> None:
         number = self._number(payload)
-        if number >= 0 and self._tally.senders[number] != self.index:
+        if number >= 0 and self._tally.senders[number] == self.index:
+            return
+        self._owes = True
+        if number >= 0:
             self._tally.delivered += 1
             self._tally.note("delivery", number)
 
@@ -245,8 +249,9 @@ class Talker:
         self._tally.note("receipt", number)
 
     def _read(self) -> None:
-        if self.acks and self.seq > self._acked and self._link:
-            self._acked = self.seq
+        """Ack what was read, if a message came with it: receipts and echoes of its own can wait for the next one."""
+        if self._owes and self.acks and self._link:
+            self._owes = False
             self._link.say(b'{"op":"ack","seq":%d}' % self.seq)
 
 

@@ -215,7 +215,8 @@ export class Duologue {
   /** A page of messages in rising seq: below, above or around a seq, or the newest. */
   async messages(/** @type {string} */ chatId, /** @type {import("./duologue.d.ts").Stretch} */ stretch = {}) {
     const { before, after, around, limit } = stretch;
-    const page = await this.request("GET", `/v1/chats/${id(chatId)}/messages${query({ before, after, around, limit })}`);
+    const path = `/v1/chats/${id(chatId)}/messages${query({ before, after, around, limit })}`;
+    const page = await this.request("GET", path);
     for (const message of page.items) this.#stored(message);
     return page;
   }
