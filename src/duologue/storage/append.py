@@ -11,6 +11,7 @@ from duologue.model import Message
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, events, messages
 from duologue.storage.database import RelayRule, Row, Tx
 from duologue.storage.events import insert_events
+from duologue.storage.lists import id_list
 from duologue.storage.messages import pack_client_id
 from duologue.storage.receipts import raise_marks
 from duologue.storage.relay import raise_alarms
@@ -38,7 +39,8 @@ def _found(tx: Tx, sql: str, ids: Sequence[int]) -> list[Row]:
     """The rows with these ids, in their order: `sql` ends where the list begins. Raises `NoSuchChat`."""
     if not ids:
         return []
-    rows = {row[0]: row for row in tx.all(f"{sql} ({', '.join(map(str, ids))})")}
+    listed, values = id_list(ids)
+    rows = {row[0]: row for row in tx.all(f"{sql} {listed}", **values)}
     if len(rows) < len(ids):
         raise NoSuchChat
     return [rows[key] for key in ids]

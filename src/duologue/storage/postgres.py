@@ -67,7 +67,7 @@ _RERUNS: Final = 5
 @lru_cache(maxsize=512)
 def _translated(sql: str) -> str:
     """`:name` as psycopg writes it."""
-    return re.sub(r":([a-z_]+)", r"%(\1)s", sql)
+    return re.sub(r":([a-z_]\w*)", r"%(\1)s", sql)
 
 
 class PostgresTx:

@@ -8,6 +8,7 @@ import msgspec
 
 from duologue.model import Kind, Pair
 from duologue.storage.database import Mark, Row, Tx
+from duologue.storage.lists import pair_list
 
 
 class RaisedMark(msgspec.Struct, frozen=True, gc=False):
@@ -44,12 +45,12 @@ def raise_marks(tx: Tx, marks: Sequence[Mark]) -> list[RaisedMark | None]:
 def _standings(tx: Tx, marks: Sequence[Mark]) -> dict[tuple[int, int], Row]:
     if not marks:
         return {}
+    listed, values = pair_list([(mark.owner, mark.chat_id) for mark in marks])
     rows = tx.all(
         "SELECT m.user_id, m.chat_id, m.delivered, m.read, m.read_shown, c.last_seq, u.read_receipts, l.user_id"
         " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.user_id"
-        " LEFT JOIN logs l ON l.user_id = m.peer_id WHERE (m.user_id, m.chat_id) IN (VALUES "
-        + ", ".join(f"({mark.owner}, {mark.chat_id})" for mark in marks)
-        + ")"
+        f" LEFT JOIN logs l ON l.user_id = m.peer_id WHERE (m.user_id, m.chat_id) IN {listed}",
+        **values,
     )
     return {(row[0], row[1]): row[2:] for row in rows}
 

@@ -17,6 +17,7 @@ from duologue.errors import overloaded
 from duologue.model import Event
 from duologue.storage.append import append
 from duologue.storage.batch import Batch, Numbers
+from duologue.storage.checkpoint import Checkpointer
 from duologue.storage.database import Done, Listener, Operation, RelayRule, Row, Tx, UniqueViolation, settle
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
@@ -41,8 +42,8 @@ _PRAGMAS: Final = (
     f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}",
     "PRAGMA cache_size = -65536",
     "PRAGMA temp_store = MEMORY",
-    # 64 MB of log: a page that is written again and again is copied into the file once in a while only.
-    "PRAGMA wal_autocheckpoint = 16000",
+    # 256 MB, in case that the checkpointer can't keep up.
+    "PRAGMA wal_autocheckpoint = 64000",
 )
 
 
@@ -134,15 +135,18 @@ class SqliteDatabase:
             batch_limit=_BATCH_LIMIT,
             order=nullcontext(),
         )
+        self._checkpointer = Checkpointer(partial(connect, path))
         self._readers = Pool("sqlite-reader", partial(connect, path), size=_READERS, capacity=_CAPACITY)
 
     async def open(self, listener: Listener) -> None:
         self._connection = await asyncio.to_thread(connect, self._path)
         self._readers.start()
+        self._checkpointer.start()
         self._writer.start(asyncio.get_running_loop(), listener)
 
     async def close(self) -> None:
         await self._writer.close()
+        await asyncio.to_thread(self._checkpointer.close)
         await self._readers.close()
         await asyncio.to_thread(self._connection.close)
 
@@ -170,6 +174,7 @@ class SqliteDatabase:
             connection.execute("BEGIN IMMEDIATE")
             events = self._apply(SqliteTx(connection), units)
             connection.execute("COMMIT")
+            self._checkpointer.wrote(connection, len(units))
         except (sqlite3.Error, Unavailable) as fault:
             # A full disk ends the transaction by itself; a busy one leaves it open.
             if connection.in_transaction:

@@ -1,0 +1,89 @@
+"""SQLite's log is copied into the file beside the writer: it begins anew again and again, whatever is going on."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from duologue.storage.checkpoint import EVERY, Checkpointer
+from duologue.storage.sqlite import connect, migrate
+from tests.contract.store import Store, opened
+from tests.support.client import PATIENCE
+
+pytestmark = pytest.mark.anyio
+
+WRITES = 6_000
+MOST = 10 << 20
+"""Bytes of log; so many writes make twice as many."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    migrate(tmp_path / "duologue.db")
+    return tmp_path / "duologue.db"
+
+
+@pytest.fixture
+async def store(path: Path) -> AsyncIterator[Store]:
+    async with opened(f"sqlite:///{path}") as store:
+        yield store
+
+
+def log_size(path: Path) -> int:
+    return Path(f"{path}-wal").stat().st_size
+
+
+async def write(store: Store, count: int) -> None:
+    pair = await store.pair()
+    for start in range(0, count, 20):
+        await asyncio.gather(
+            *(store.send(pair, number % 2, f"c{number}", "x" * 200) for number in range(start, start + 20))
+        )
+
+
+async def test_the_log_stays_small_while_much_is_written(store: Store, path: Path) -> None:
+    await asyncio.gather(*(write(store, WRITES // 4) for _ in range(4)))
+    assert log_size(path) < MOST
+    with closing(connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM messages").fetchone() == (WRITES,)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+async def test_a_reader_that_stays_keeps_the_log_and_no_writer(store: Store, path: Path) -> None:
+    with closing(connect(path)) as reader:
+        reader.execute("BEGIN")
+        before = reader.execute("SELECT count(*) FROM messages").fetchone()
+        await write(store, 3_000)
+        assert reader.execute("SELECT count(*) FROM messages").fetchone() == before
+        grown = log_size(path)
+    await write(store, 3_000)
+    assert log_size(path) < grown + MOST
+
+
+def test_a_checkpoint_that_fails_is_told_and_tried_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: Queue[str] = Queue()
+
+    class Broken(sqlite3.Connection):
+        def execute(self, sql: str, *_: object) -> sqlite3.Cursor:
+            asked.put(sql)
+            raise sqlite3.OperationalError("disk I/O error")
+
+    checkpointer = Checkpointer(
+        lambda: sqlite3.connect(path, factory=Broken, isolation_level=None, check_same_thread=False)
+    )
+    checkpointer.start()
+    with closing(connect(path)) as connection:
+        checkpointer.wrote(connection, EVERY)
+        assert "wal_checkpoint" in asked.get(timeout=PATIENCE)
+        while asked.empty():
+            checkpointer.wrote(connection, EVERY)
+    checkpointer.close()
+    assert "disk I/O error" in caplog.text
