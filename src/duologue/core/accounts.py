@@ -57,8 +57,7 @@ class Accounts:
 
     def greet(self, caller: Caller, tx: Tx) -> User:
         """`me` within a read of somebody's; raises `ApiError` `not_signed_in` too when the session has ended."""
-        self._sessions.check_in(tx, caller)
-        return _present(store.user_by_id(tx, caller.user_id))
+        return _present(self._sessions.user_of(tx, caller))
 
     async def update(
         self,

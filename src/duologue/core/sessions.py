@@ -11,7 +11,7 @@ import msgspec
 
 from duologue.clock import DAY, MINUTE, SECOND, Clock
 from duologue.errors import ApiError
-from duologue.model import Session
+from duologue.model import Session, User
 from duologue.storage import accounts as store
 from duologue.storage.database import Database, Tx
 
@@ -71,14 +71,16 @@ class Sessions:
 
     async def check(self, caller: Caller) -> None:
         """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
-        await self._db.read(self.check_in, caller)
+        await self._db.read(self.user_of, caller)
         self.saw(caller)
 
-    def check_in(self, tx: Tx, caller: Caller) -> None:
-        """The same within a read of somebody's."""
-        session = store.session_by_id(tx, caller.session_id)
-        if session is None or session.ended_at is not None or session.last_seen_at < self._used_since():
+    def user_of(self, tx: Tx, caller: Caller) -> User:
+        """The same within a read of somebody's, which learns whose session it is."""
+        session, user = store.session_with_user(tx, caller.session_id) or (None, None)
+        ended = session is None or session.ended_at is not None or session.last_seen_at < self._used_since()
+        if user is None or ended:
             raise ApiError("not_signed_in", "The session has ended.")
+        return user
 
     def _used_since(self) -> int:
         return self._clock() - self._idle_after

@@ -11,6 +11,13 @@ from duologue.storage.events import NewEvent, append_events
 
 USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay"
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
+_SESSION_WIDTH: Final = len(_SESSION_COLUMNS.split(", "))
+_WITH_USER: Final = "SELECT {} FROM sessions s JOIN users u ON u.id = s.user_id".format(
+    ", ".join(
+        [f"s.{name}" for name in _SESSION_COLUMNS.split(", ")]
+        + [f"u.{name}" for name in USER_COLUMNS.split(", ")]
+    )
+)
 PEERS_TOLD: Final = 1_000
 """How many of a user's chats, most recently active first, hear of a change to its profile."""
 SESSIONS_PER_USER: Final = 100
@@ -178,16 +185,20 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
 def session_by_token(tx: Tx, token_hash: bytes, used_since: int = 0) -> tuple[Session, User] | None:
     """The live session that a token opens, with its user; none if it was last used before `used_since`."""
     row = tx.one(
-        f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE token_hash = :token_hash AND ended_at IS NULL"
-        " AND last_seen_at >= :used_since",
+        f"{_WITH_USER} WHERE s.token_hash = :token_hash AND s.ended_at IS NULL AND s.last_seen_at >= :used_since",
         token_hash=token_hash,
         used_since=used_since,
     )
-    if row is None:
-        return None
-    session = Session(*row)
-    user = user_by_id(tx, session.user_id)
-    return (session, user) if user else None
+    return _load_with_user(row)
+
+
+def session_with_user(tx: Tx, session_id: int) -> tuple[Session, User] | None:
+    """A session, ended or not, with its user."""
+    return _load_with_user(tx.one(f"{_WITH_USER} WHERE s.id = :session_id", session_id=session_id))
+
+
+def _load_with_user(row: Sequence[Any] | None) -> tuple[Session, User] | None:
+    return (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:])) if row else None
 
 
 def live_sessions(tx: Tx, user_id: int, used_since: int = 0) -> list[Session]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 from duologue.errors import overloaded
+from duologue.storage.database import settle
+from duologue.storage.writer import Unit
 
 T = TypeVar("T")
 
@@ -23,16 +26,28 @@ C = TypeVar("C", bound=Closable)
 
 
 class Pool(Generic[C]):
-    """Runs jobs on `size` threads; at most `capacity` may wait.
+    """Has units served on `size` threads; at most `capacity` may wait.
 
-    Each thread makes its resource with `connect` when it first needs one and keeps it. A job gets the
-    resource; what it raises reaches the caller.
+    Each thread makes its resource with `connect` when it first needs one and keeps it. `serve` gets that and units
+    that waited, at most `at_once` of them: together they may cost little more than one. It sets each unit's `result`,
+    or raises what is the result of all.
     """
 
-    def __init__(self, name: str, connect: Callable[[], C], *, size: int, capacity: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], C],
+        serve: Callable[[C, Sequence[Unit]], None],
+        *,
+        size: int,
+        capacity: int,
+        at_once: int = 1,
+    ) -> None:
         self._connect = connect
-        self._jobs: queue.SimpleQueue[Callable[[C], None] | None] = queue.SimpleQueue()
+        self._serve = serve
+        self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._capacity = capacity
+        self._at_once = at_once
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
@@ -40,32 +55,24 @@ class Pool(Generic[C]):
         ]
 
     def start(self) -> None:
+        """To be called on the event loop that will use it."""
+        self._loop = asyncio.get_running_loop()
         for thread in self._threads:
             thread.start()
 
-    async def run(self, job: Callable[[C], T]) -> T:
-        """The result of `job`. Raises what it raises, and `ApiError` `overloaded` when too many wait."""
-        if self._closed or self._jobs.qsize() >= self._capacity:
+    async def run(self, work: Callable[..., Any]) -> Any:
+        """The result of a unit with this work. Raises it, and `ApiError` `overloaded` when too many wait."""
+        if self._closed or self._units.qsize() >= self._capacity:
             raise overloaded("Too many requests wait for the store")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def work(resource: C) -> None:
-            try:
-                result = job(resource)
-            except Exception as fault:  # noqa: BLE001 - it belongs to the caller
-                loop.call_soon_threadsafe(_fail, future, fault)
-            else:
-                loop.call_soon_threadsafe(_succeed, future, result)
-
-        self._jobs.put(work)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._units.put(Unit(work, partial(settle, future)))
         return await future
 
     async def close(self) -> None:
         """Finish what waits, then close every connection."""
         self._closed = True
         for _ in self._threads:
-            self._jobs.put(None)
+            self._units.put(None)
         for thread in self._threads:
             if thread.is_alive():
                 await asyncio.to_thread(thread.join)
@@ -73,17 +80,32 @@ class Pool(Generic[C]):
     def _work(self) -> None:
         resource = self._connect()
         try:
-            while (job := self._jobs.get()) is not None:
-                job(resource)
+            while units := self._take():
+                try:
+                    self._serve(resource, units)
+                except Exception as fault:  # noqa: BLE001 - it belongs to the callers
+                    for unit in units:
+                        unit.result = fault
+                self._loop.call_soon_threadsafe(_settle, units)
         finally:
             resource.close()
 
+    def _take(self) -> list[Unit]:
+        """The next units; none once the pool is closed."""
+        units: list[Unit] = []
+        try:
+            while len(units) < self._at_once:
+                unit = self._units.get(block=not units)
+                if unit is None:
+                    if units:
+                        self._units.put(None)
+                    break
+                units.append(unit)
+        except queue.Empty:
+            pass
+        return units
 
-def _succeed(future: asyncio.Future[T], result: T) -> None:
-    if not future.done():
-        future.set_result(result)
 
-
-def _fail(future: asyncio.Future[T], fault: Exception) -> None:
-    if not future.done():
-        future.set_exception(fault)
+def _settle(units: Sequence[Unit]) -> None:
+    for unit in units:
+        unit.done(unit.result)

@@ -6,15 +6,13 @@ import asyncio
 import logging
 import re
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import ConnStatus, ExecStatus
 
 from duologue.clock import Clock
@@ -27,6 +25,7 @@ from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
+from duologue.storage.postgres_link import Link, Outage, connect, persist
 from duologue.storage.writer import Unit, Writer
 
 P = ParamSpec("P")
@@ -34,33 +33,20 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_POOL_SIZE: Final = 4
+_READERS: Final = 4
+_READS_AT_ONCE: Final = 8
+"""In one transaction: beginning and ending it takes longer than many a read."""
+_WRITERS: Final = 3
+"""Beside the message path."""
 _CAPACITY: Final = 20_000
 _BATCH_LIMIT: Final = 1_000
-_PATIENCE: Final = 5.0
-"""Seconds for which work is retried on a lost connection before its caller is told `overloaded`."""
-_TRY_EVERY: Final = 0.5
-"""Seconds between tries in an outage that has outlasted patience; in between the answer is no, at once."""
-_FIRST_PAUSE: Final = 0.05
-_LONGEST_PAUSE: Final = 1.0
-_CONNECTION: Final[dict[str, Any]] = {
-    "connect_timeout": 3,
-    # A server whose machine is gone says nothing: without these its silence would last for many minutes.
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
 _BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 """One moment for all that a function reads."""
 _BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
-_NO_PREPARE: Final = "prepare=off"
-_PREPARE_AFTER: Final = 5
 _LOG_LOCK: Final = 7237961
 """The same number as in the migration that makes `duologue_append`."""
 _MIGRATION_LOCK: Final = 7237960
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
-_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
 _RERUNS: Final = 5
 
 
@@ -119,20 +105,6 @@ class PostgresTx:
             self._ordered = False
 
 
-def connect(url: str) -> psycopg.Connection[Any]:
-    """A connection in autocommit mode. With `prepare=off` in the URL's query it prepares no statement.
-
-    That is for a pooler that gives each transaction another connection and doesn't follow prepared statements:
-    PgBouncer before 1.21.
-    """
-    address, _, query = url.partition("?")
-    options = query.split("&")
-    threshold = None if _NO_PREPARE in options else _PREPARE_AFTER
-    rest = "&".join(option for option in options if option != _NO_PREPARE)
-    given = conninfo_to_dict(f"{address}?{rest}" if rest else address)
-    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | given))
-
-
 @contextmanager
 def _transaction(connection: psycopg.Connection[Any], begin: bytes) -> Iterator[None]:
     """One transaction. By libpq: psycopg's own would take longer to begin and end than most take to do their work."""
@@ -157,83 +129,23 @@ def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
         raise psycopg.InternalError("the transaction had failed before its end")
 
 
-class Outage:
-    """What is known of the server: in a long outage those who need it must not each wait for it in turn.
-
-    There is one for reads and one for writes: a server that takes no writes may answer reads.
-    """
-
-    def __init__(self) -> None:
-        self._since: float | None = None
-        self._tried_at = 0.0
-
-    def lasts(self) -> bool:
-        """Whether it is known to be away: every so often somebody is told no, and finds out anew."""
-        now = time.monotonic()
-        if self._since is None or now - self._since < _PATIENCE:
-            return False
-        if now - self._tried_at < _TRY_EVERY:
-            return True
-        self._tried_at = now
-        return False
-
-    def failed(self) -> bool:
-        """A connection was lost, or could not be made; whether that has been so for longer than patience lasts."""
-        now = time.monotonic()
-        self._since = self._since or now
-        return now - self._since >= _PATIENCE
-
-    def over(self) -> None:
-        """The server has answered."""
-        self._since = None
+def _look(connection: psycopg.Connection[Any], units: Sequence[Unit]) -> None:
+    with _transaction(connection, _BEGIN_READ):
+        tx = PostgresTx(connection)
+        for unit in units:
+            try:
+                unit.result = unit.work(tx)
+            except psycopg.Error:
+                raise
+            except Exception as fault:  # noqa: BLE001 - it belongs to the caller
+                unit.result = fault
 
 
-class Link:
-    """One connection, made when it is needed and made again when it is lost."""
-
-    def __init__(self, url: str, closing: threading.Event) -> None:
-        self._url = url
-        self.closing = closing
-        self._connection: psycopg.Connection[Any] | None = None
-
-    def connection(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url)
-        return self._connection
-
-    def drop(self) -> None:
-        """Forget the connection: the next use makes a new one, perhaps to another server."""
-        if self._connection is not None:
-            self._connection.close()
-
-    close = drop
-
-
-def _persist(
-    link: Link, outage: Outage, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]
-) -> T:
-    """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
-
-    `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
-    """
-    deadline = time.monotonic() + _PATIENCE
-    pause = _FIRST_PAUSE
-    while True:
-        if outage.lasts():
-            raise Unavailable
-        try:
-            result = work(link.connection())
-        except _LOST as fault:
-            link.drop()
-            lost()
-            waited = outage.failed() or time.monotonic() + pause > deadline
-            if waited or link.closing.wait(pause):
-                _log.warning("PostgreSQL can't be reached: %s", str(fault).partition("\n")[0])
-                raise Unavailable from fault
-        else:
-            outage.over()
-            return result
-        pause = min(pause * 2, _LONGEST_PAUSE)
+async def _told(result: Awaitable[T]) -> T:
+    try:
+        return await result
+    except Unavailable as fault:
+        raise overloaded("The store can't be reached") from fault
 
 
 class PostgresDatabase:
@@ -254,42 +166,54 @@ class PostgresDatabase:
             batch_limit=_BATCH_LIMIT,
             order=self._order,
         )
-        self._pool = Pool("postgres", partial(Link, url, self._closing), size=_POOL_SIZE, capacity=_CAPACITY)
+        link = partial(Link, url, self._closing)
+        self._readers = Pool(
+            "postgres-reader",
+            link,
+            self._look,
+            size=_READERS,
+            capacity=_CAPACITY,
+            at_once=_READS_AT_ONCE,
+        )
+        self._writers = Pool("postgres", link, self._change, size=_WRITERS, capacity=_CAPACITY)
         self._in_doubt = False
 
     async def open(self, listener: Listener) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         await asyncio.to_thread(self._link.connection)
-        self._pool.start()
+        self._readers.start()
+        self._writers.start()
         self._writer.start(self._loop, listener)
 
     async def close(self) -> None:
         self._closing.set()
         await self._writer.close()
-        await self._pool.close()
+        await self._readers.close()
+        await self._writers.close()
         await asyncio.to_thread(self._link.close)
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def work(connection: psycopg.Connection[Any]) -> T:
-            with _transaction(connection, _BEGIN_READ):
-                return fn(PostgresTx(connection), *args, **kwargs)
-
-        return await self._run(self._reads, work, lambda: None)
+        return await _told(self._readers.run(lambda tx: fn(tx, *args, **kwargs)))
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def work(connection: psycopg.Connection[Any]) -> T:
-            return self._transact(connection, lambda tx: fn(tx, *args, **kwargs))
+        return await _told(self._writers.run(lambda tx: fn(tx, *args, **kwargs)))
 
-        return await self._run(self._writes, work, self._doubt)
-
-    async def _run(
-        self, outage: Outage, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]
-    ) -> T:
+    def _look(self, link: Link, units: Sequence[Unit]) -> None:
+        """Reads, all in one transaction; each in its own if the server refused one."""
         try:
-            return await self._pool.run(lambda link: _persist(link, outage, work, lost))
-        except Unavailable as fault:
-            raise overloaded("The store can't be reached") from fault
+            persist(link, self._reads, partial(_look, units=units), lambda: None)
+        except psycopg.Error as fault:
+            if len(units) == 1:
+                units[0].result = fault
+                return
+            for unit in units:
+                self._look(link, [unit])
+
+    def _change(self, link: Link, units: Sequence[Unit]) -> None:
+        for unit in units:
+            transact = partial(self._transact, work=unit.work)
+            unit.result = persist(link, self._writes, transact, self._doubt)
 
     def append(self, operation: Operation, done: Done) -> None:
         self._writer.submit(Unit(operation, done))
@@ -340,7 +264,7 @@ class PostgresDatabase:
         return self._insist(lambda connection: find_post(PostgresTx(connection), post))
 
     def _insist(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
-        return _persist(self._link, self._writes, work, self._doubt)
+        return persist(self._link, self._writes, work, self._doubt)
 
 
 def prepare(url: str) -> None:

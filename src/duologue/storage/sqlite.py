@@ -31,6 +31,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _READERS: Final = 4
+_READS_AT_ONCE: Final = 8
 _CAPACITY: Final = 20_000
 _BATCH_LIMIT: Final = 1_000
 _UNIQUE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
@@ -136,7 +137,14 @@ class SqliteDatabase:
             order=nullcontext(),
         )
         self._checkpointer = Checkpointer(partial(connect, path))
-        self._readers = Pool("sqlite-reader", partial(connect, path), size=_READERS, capacity=_CAPACITY)
+        self._readers = Pool(
+            "sqlite-reader",
+            partial(connect, path),
+            _look,
+            size=_READERS,
+            capacity=_CAPACITY,
+            at_once=_READS_AT_ONCE,
+        )
 
     async def open(self, listener: Listener) -> None:
         self._connection = await asyncio.to_thread(connect, self._path)
@@ -151,14 +159,8 @@ class SqliteDatabase:
         await asyncio.to_thread(self._connection.close)
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        def job(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN")
-            try:
-                return fn(SqliteTx(connection), *args, **kwargs)
-            finally:
-                connection.execute("ROLLBACK")
-
-        return await self._readers.run(job)
+        result: T = await self._readers.run(lambda tx: fn(tx, *args, **kwargs))
+        return result
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -200,6 +202,19 @@ def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Numbers:
             return append(tx, batch, relay)
     except sqlite3.OperationalError as fault:
         raise Unavailable from fault
+
+
+def _look(connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+    """Reads of one moment."""
+    connection.execute("BEGIN")
+    try:
+        for unit in units:
+            try:
+                unit.result = unit.work(SqliteTx(connection))
+            except Exception as fault:  # noqa: BLE001 - it belongs to the caller
+                unit.result = fault
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _call(tx: SqliteTx, unit: Unit) -> None:

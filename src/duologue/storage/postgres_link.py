@@ -1,0 +1,130 @@
+"""Connections to PostgreSQL, and what is done while there are none to be had."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
+
+from duologue.storage.group import Unavailable
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+_PATIENCE: Final = 5.0
+"""Seconds for which work is retried on a lost connection before its caller is told `overloaded`."""
+_TRY_EVERY: Final = 0.5
+"""Seconds between tries in an outage that has outlasted patience; in between the answer is no, at once."""
+_FIRST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 1.0
+_CONNECTION: Final[dict[str, Any]] = {
+    "connect_timeout": 3,
+    # A server whose machine is gone says nothing: without these its silence would last for many minutes.
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_NO_PREPARE: Final = "prepare=off"
+_PREPARE_AFTER: Final = 5
+_LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
+
+
+def connect(url: str) -> psycopg.Connection[Any]:
+    """A connection in autocommit mode. With `prepare=off` in the URL's query it prepares no statement.
+
+    That is for a pooler that gives each transaction another connection and doesn't follow prepared statements:
+    PgBouncer before 1.21.
+    """
+    address, _, query = url.partition("?")
+    options = query.split("&")
+    threshold = None if _NO_PREPARE in options else _PREPARE_AFTER
+    rest = "&".join(option for option in options if option != _NO_PREPARE)
+    given = conninfo_to_dict(f"{address}?{rest}" if rest else address)
+    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | given))
+
+
+class Outage:
+    """What is known of the server: in a long outage those who need it must not each wait for it in turn.
+
+    There is one for reads and one for writes: a server that takes no writes may answer reads.
+    """
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._tried_at = 0.0
+
+    def lasts(self) -> bool:
+        """Whether it is known to be away: every so often somebody is told no, and finds out anew."""
+        now = time.monotonic()
+        if self._since is None or now - self._since < _PATIENCE:
+            return False
+        if now - self._tried_at < _TRY_EVERY:
+            return True
+        self._tried_at = now
+        return False
+
+    def failed(self) -> bool:
+        """A connection was lost, or could not be made; whether that has been so for longer than patience lasts."""
+        now = time.monotonic()
+        self._since = self._since or now
+        return now - self._since >= _PATIENCE
+
+    def over(self) -> None:
+        """The server has answered."""
+        self._since = None
+
+
+class Link:
+    """One connection, made when it is needed and made again when it is lost."""
+
+    def __init__(self, url: str, closing: threading.Event) -> None:
+        self._url = url
+        self.closing = closing
+        self._connection: psycopg.Connection[Any] | None = None
+
+    def connection(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url)
+        return self._connection
+
+    def drop(self) -> None:
+        """Forget the connection: the next use makes a new one, perhaps to another server."""
+        if self._connection is not None:
+            self._connection.close()
+
+    close = drop
+
+
+def persist(
+    link: Link, outage: Outage, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]
+) -> T:
+    """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
+
+    `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    pause = _FIRST_PAUSE
+    while True:
+        if outage.lasts():
+            raise Unavailable
+        try:
+            result = work(link.connection())
+        except _LOST as fault:
+            link.drop()
+            lost()
+            waited = outage.failed() or time.monotonic() + pause > deadline
+            if waited or link.closing.wait(pause):
+                _log.warning("PostgreSQL can't be reached: %s", str(fault).partition("\n")[0])
+                raise Unavailable from fault
+        else:
+            outage.over()
+            return result
+        pause = min(pause * 2, _LONGEST_PAUSE)
