@@ -67,9 +67,9 @@ def test_the_first_conversation_goes_as_it_is_shown(tmp_path: Path) -> None:
 
 
 def test_the_conversation_by_sms_goes_as_it_is_shown(tmp_path: Path) -> None:
-    """But for the 30 seconds, which are one here."""
+    """But for the 30 seconds, which are 5 here: enough that the answer isn't relayed before it is looked at."""
     signed_in = steps(section(README.read_text(), "A first conversation"))[0]
-    play([signed_in, *steps(section(README.read_text(), "And by SMS"))], tmp_path, "--relay-delay", "1")
+    play([signed_in, *steps(section(README.read_text(), "And by SMS"))], tmp_path, "--relay-delay", "5")
 
 
 def play(conversation: list[tuple[str, Block | None]], tmp_path: Path, *options: str) -> None:
