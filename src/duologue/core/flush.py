@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from itertools import islice
+from typing import Final, TypeVar
 
 from duologue.errors import ApiError
 
 _log = logging.getLogger(__name__)
 
 Flush = Callable[[], Awaitable[None]]
+T = TypeVar("T")
+
+_STEP: Final = 500
 
 
 async def flush_forever(every: float, *flushes: Flush) -> None:
@@ -27,3 +32,10 @@ async def flush_once(*flushes: Flush) -> None:
             await flush()
         except ApiError as fault:
             _log.warning("not written down: %s", fault)
+
+
+def in_steps(items: Mapping[int, T]) -> Iterator[dict[int, T]]:
+    """What is to be written, in parts: in between come messages, which mustn't wait for all of it."""
+    rest = iter(items.items())
+    while part := dict(islice(rest, _STEP)):
+        yield part

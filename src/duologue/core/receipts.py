@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from duologue.clock import Clock
 from duologue.core.chats import Chats
+from duologue.core.flush import in_steps
 from duologue.core.messages import explain
 from duologue.core.sessions import Caller
 from duologue.core.traces import Traces
@@ -93,10 +94,10 @@ class Receipts:
         self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
     async def flush(self) -> None:
-        """Write the remembered acks down, all in one go. Raises `ApiError` `overloaded`."""
+        """Write the remembered acks down. Raises `ApiError` `overloaded`."""
         acked, self._acked = self._acked, {}
-        if acked:
-            await self._db.write(store.store_acks, acked)
+        for part in in_steps(acked):
+            await self._db.write(store.store_acks, part)
 
     def known_pair(self, user_id: int, chat_id: int) -> Pair | None:
         """One of the user's chats, from memory alone: None says nothing."""

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from duologue.clock import DAY, MINUTE, SECOND, Clock
+from duologue.core.flush import in_steps
 from duologue.errors import ApiError
 from duologue.model import Session, User
 from duologue.storage import accounts as store
@@ -102,10 +103,10 @@ class Sessions:
         return caller
 
     async def flush(self) -> None:
-        """Write down when sessions were last seen, all in one go. Raises `ApiError` `overloaded`."""
+        """Write down when sessions were last seen. Raises `ApiError` `overloaded`."""
         seen, self._seen = self._seen, {}
-        if seen:
-            await self._db.write(store.touch_sessions, seen)
+        for part in in_steps(seen):
+            await self._db.write(store.touch_sessions, part)
 
     async def live(self, user_id: int) -> list[Session]:
         """The user's signed-in devices, newest first."""

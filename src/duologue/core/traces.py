@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from duologue.clock import Clock
+from duologue.core.flush import in_steps
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import HopName, Kind, Pair, Step
@@ -57,8 +58,8 @@ class Traces:
     async def flush(self) -> None:
         """Write the notes down. Raises `ApiError` `overloaded`."""
         notes, self._notes, self._count = self._notes, {}, 0
-        if notes:
-            await self._db.write(traces.store_notes, notes, self._clock())
+        for part in in_steps(notes):
+            await self._db.write(traces.store_notes, part, self._clock())
 
     async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:
         """Every known hop of one of the caller's messages, in the order of time.
