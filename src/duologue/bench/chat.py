@@ -18,6 +18,8 @@ _PATIENCE: Final = 60.0
 _KEPT_UP: Final = 0.95
 _LEAD: Final = 0.05
 """Seconds until the first message of a fixed rate is due."""
+_TICK: Final = 0.001
+"""Timers are no finer: to sleep for less is not to sleep at all, and would take the whole core."""
 
 
 async def chat(ground: Ground) -> list[Result]:
@@ -96,7 +98,7 @@ async def pace(talkers: Sequence[Talker], rate: float, tally: Tally) -> None:
     while (due := start + count / rate) < tally.ends_at:
         ahead = due - clock()
         if ahead > 0:
-            await asyncio.sleep(ahead)
+            await asyncio.sleep(max(ahead, _TICK))
         else:
             talkers[count % len(talkers)].send(due)
             count += 1
