@@ -16,7 +16,7 @@ from typing import Final
 
 _log = logging.getLogger(__name__)
 
-EVERY: Final = 1_000
+EVERY: Final = 5_000
 """Writes."""
 _CHECKPOINT: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 """The kind that waits for nobody: what can't be copied now will be the next time."""
