@@ -66,24 +66,39 @@ async def test_a_reader_that_stays_keeps_the_log_and_no_writer(store: Store, pat
     assert log_size(path) < grown + MOST
 
 
+class Broken(sqlite3.Connection):
+    """Its file can't be written to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, isolation_level=None, check_same_thread=False)
+        self.asked: Queue[str] = Queue()
+
+    def execute(self, sql: str, *_: object) -> sqlite3.Cursor:
+        self.asked.put(sql)
+        raise sqlite3.OperationalError("disk I/O error")
+
+
 def test_a_checkpoint_that_fails_is_told_and_tried_again(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    asked: Queue[str] = Queue()
-
-    class Broken(sqlite3.Connection):
-        def execute(self, sql: str, *_: object) -> sqlite3.Cursor:
-            asked.put(sql)
-            raise sqlite3.OperationalError("disk I/O error")
-
-    checkpointer = Checkpointer(
-        lambda: sqlite3.connect(path, factory=Broken, isolation_level=None, check_same_thread=False)
-    )
+    broken = Broken(path)
+    checkpointer = Checkpointer(lambda: broken)
     checkpointer.start()
     with closing(connect(path)) as connection:
         checkpointer.wrote(connection, EVERY)
-        assert "wal_checkpoint" in asked.get(timeout=PATIENCE)
-        while asked.empty():
+        assert "wal_checkpoint" in broken.asked.get(timeout=PATIENCE)
+        while broken.asked.empty():
             checkpointer.wrote(connection, EVERY)
+    checkpointer.close()
+    assert "disk I/O error" in caplog.text
+
+
+def test_its_failure_is_not_the_writers(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpointer = Checkpointer(lambda: connect(path))
+    checkpointer.start()
+    with closing(Broken(path)) as writer:
+        checkpointer.wrote(writer, EVERY)
+        while writer.asked.empty():
+            checkpointer.wrote(writer, 0)
     checkpointer.close()
     assert "disk I/O error" in caplog.text

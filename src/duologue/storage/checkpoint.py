@@ -48,7 +48,7 @@ class Checkpointer:
         self._written += count
         if self._nearly_done:
             self._nearly_done = False
-            connection.execute(_CHECKPOINT)
+            _copy(connection)
         elif self._written >= EVERY and not self._busy:
             self._written = 0
             self._busy = True
@@ -57,11 +57,16 @@ class Checkpointer:
     def _work(self) -> None:
         connection = self._connect()
         while self._orders.get():
-            try:
-                connection.execute(_CHECKPOINT)
-            except sqlite3.Error as fault:
-                _log.warning("the log could not be copied into the file: %s", fault)
-            else:
-                self._nearly_done = True
+            self._nearly_done = _copy(connection)
             self._busy = False
         connection.close()
+
+
+def _copy(connection: sqlite3.Connection) -> bool:
+    """Whether it could be done. If not, that is no failure of the writer's: what it wrote is committed."""
+    try:
+        connection.execute(_CHECKPOINT)
+    except sqlite3.Error as fault:
+        _log.warning("the log could not be copied into the file: %s", fault)
+        return False
+    return True
