@@ -211,11 +211,12 @@ class Acks:
             while self._unknown:
                 reached = self._acked
                 await self._receipts.ack(self._caller, reached)
-                if reached < self._unknown:
+                if reached >= self._unknown:
+                    self._unknown = 0
+                    assert self._failed
+                    self._raise(self._acked, self._failed)
+                elif reached == self._acked:
                     break
-                self._unknown = 0
-                assert self._failed
-                self._raise(self._acked, self._failed)
         except ApiError as error:
             if self._failed:
                 self._failed(error)
