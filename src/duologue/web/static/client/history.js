@@ -16,14 +16,12 @@ export class History {
   #used = new Set();
   /** @type {Set<number>} */
   #loading = new Set();
-  /** @type {Set<number>} */
-  #failed = new Set();
   #fetch;
   #changed;
 
   /**
    * @param {number} total
-   * @param {(after: number, limit: number) => Promise<Message[]>} fetch
+   * @param {(after: number, limit: number) => Promise<Message[] | undefined>} fetch
    * @param {() => void} changed
    */
   constructor(total, fetch, changed) {
@@ -62,13 +60,8 @@ export class History {
       const block = blockOf(seq);
       this.#used.delete(block);
       this.#used.add(block);
-      if (!this.#isComplete(block) && !this.#loading.has(block) && !this.#failed.has(block)) this.#load(block);
+      if (!this.#isComplete(block) && !this.#loading.has(block)) this.#load(block);
     }
-  }
-
-  /** Ask again for what could not be fetched. */
-  retry() {
-    this.#failed.clear();
   }
 
   /** Something may have changed meanwhile: fetch anew what is needed again. */
@@ -85,13 +78,11 @@ export class History {
 
   async #load(/** @type {number} */ block) {
     this.#loading.add(block);
-    try {
-      this.add(...(await this.#fetch(block * BLOCK, BLOCK)));
-      this.#evict();
-    } catch {
-      this.#failed.add(block);
-    }
+    const messages = await this.#fetch(block * BLOCK, BLOCK);
+    if (!messages) return; // it can't be had, and isn't asked for again
     this.#loading.delete(block);
+    this.add(...messages);
+    this.#evict();
     this.#changed();
   }
 

@@ -3,6 +3,7 @@
 // Events: `chats`, `messages` (of one chat: `detail` is its id), `people` (presence, typing), `me`, `connection`,
 // `sessions`, `incoming` (a peer's new message: `detail` has it and its chat).
 
+import { DuologueError } from "../sdk/duologue.js";
 import { History } from "./history.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
@@ -15,6 +16,7 @@ const KEPT_CHATS = 100; // on this device, for when there is no network
 const KEPT_MESSAGES = 60;
 const TYPING_FADES = 6000; // milliseconds
 const SOON = 300;
+const LONGEST_WAIT = 30_000; // until what could not be fetched is asked for again
 
 export class Model extends EventTarget {
   /** @type {Map<string, Chat>} */
@@ -30,6 +32,10 @@ export class Model extends EventTarget {
   #histories = new Map();
   /** @type {Map<string, ReturnType<typeof setTimeout>>} */
   #later = new Map();
+  /** What has been read here and isn't known to be on the server, by chat. @type {Map<string, number>} */
+  #unsaid = new Map();
+  /** What ends the waits to try something again. @type {Set<() => void>} */
+  #pauses = new Set();
   /** Chats that events have told of since listing them began: what the list says of them may be older. */
   #told = new Set();
   #duologue;
@@ -104,7 +110,7 @@ export class Model extends EventTarget {
     if (known) return known;
     const history = new History(
       this.chats.get(chatId)?.last_seq ?? 0,
-      async (after, limit) => (await this.#duologue.messages(chatId, { after, limit })).items,
+      async (after, limit) => (await this.#insist(() => this.#duologue.messages(chatId, { after, limit })))?.items,
       () => this.#tell("messages", chatId),
     );
     this.#histories.set(chatId, history);
@@ -129,7 +135,8 @@ export class Model extends EventTarget {
     const chat = this.chats.get(chatId);
     if (!chat || seq <= chat.marks.read) return;
     this.#raise(chat, { delivered: seq, read: seq });
-    this.#soon(`read ${chatId}`, () => this.#duologue.markRead(chatId, chat.marks.read).catch(() => {}));
+    this.#unsaid.set(chatId, seq);
+    this.#soon(`read ${chatId}`, () => this.#sayRead(chatId));
   }
 
   /** Open the chat with a number. @param {string} phone */
@@ -168,6 +175,7 @@ export class Model extends EventTarget {
 
   /** Take a chat as the server tells it; what events have told since stands. @param {Chat} chat */
   #put(chat) {
+    this.#said(chat.id, chat.marks.read);
     const known = this.chats.get(chat.id);
     if (known && known.last_seq > chat.last_seq) {
       const { last_seq, last_message, unread, updated_at } = known;
@@ -217,7 +225,10 @@ export class Model extends EventTarget {
     const chat = this.chats.get(chat_id);
     if (!chat) return;
     if (user_id === chat.peer.id) this.#raisePeer(chat, delivered, read);
-    else this.#raise(chat, { delivered, read });
+    else {
+      this.#said(chat_id, read);
+      this.#raise(chat, { delivered, read });
+    }
     this.#tell("messages", chat_id);
   }
 
@@ -239,8 +250,18 @@ export class Model extends EventTarget {
     this.#tell("chats");
   }
 
+  /** Until the server has it, it is said with each connection: a frame may be lost with the one it was sent on. */
+  #sayRead(/** @type {string} */ chatId) {
+    const seq = this.#unsaid.get(chatId);
+    if (seq) this.#duologue.markRead(chatId, seq).catch(() => {});
+  }
+
+  #said(/** @type {string} */ chatId, /** @type {number} */ seq) {
+    if ((this.#unsaid.get(chatId) ?? 0) <= seq) this.#unsaid.delete(chatId);
+  }
+
   async #refresh(/** @type {string} */ chatId) {
-    const chat = await this.#duologue.chat(chatId).catch(() => null);
+    const chat = await this.#insist(() => this.#duologue.chat(chatId));
     if (!chat) return;
     const isNew = !this.chats.has(chatId);
     this.#put(chat);
@@ -269,12 +290,39 @@ export class Model extends EventTarget {
     this.#tell("people");
   }
 
-  /** What could not be fetched is asked for again. */
-  #goOn() {
-    for (const [id, history] of this.#histories) {
-      history.retry();
-      this.#tell("messages", id);
+  /**
+   * Try until it succeeds; resolves to nothing if it can't. A moment without a network needn't have cost the
+   * connection, so that it isn't enough to try again with the next one.
+   *
+   * @template T
+   * @param {() => Promise<T>} work
+   */
+  async #insist(work) {
+    for (let wait = SOON; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
+      try {
+        return await work();
+      } catch (fault) {
+        if (!(fault instanceof DuologueError && fault.retryable)) return undefined;
+      }
+      await this.#pause(wait);
     }
+  }
+
+  /** Some milliseconds, or less if the connection comes back meanwhile. */
+  #pause(/** @type {number} */ wait) {
+    return new Promise((/** @type {(_: void) => void} */ done) => {
+      const go = () => {
+        this.#pauses.delete(go);
+        done();
+      };
+      this.#pauses.add(go);
+      setTimeout(go, wait);
+    });
+  }
+
+  #goOn() {
+    for (const go of this.#pauses) go();
+    for (const chatId of this.#unsaid.keys()) this.#sayRead(chatId);
   }
 
   #nobodyIsSeen() {
