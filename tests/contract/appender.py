@@ -21,11 +21,10 @@ from duologue.clock import now_ms
 from duologue.model import Event
 from duologue.storage.accounts import sign_in, update_user
 from duologue.storage.chats import open_chat
-from duologue.storage.database import Database, Mark, Marked, Outcome, Post, Posted
+from duologue.storage.database import Database, Mark, Marked, Outcome, Post, Posted, Unit
 from duologue.storage.engines import make_database
 from duologue.storage.postgres import PostgresDatabase
 from duologue.storage.sqlite import SqliteDatabase
-from duologue.storage.writer import Unit
 
 
 class Plan(msgspec.Struct):

@@ -6,6 +6,7 @@ for proof, and what a node noted just before it was killed is lost.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Final
 
@@ -36,6 +37,7 @@ class Traces:
         self._rule = rule
         self._notes: dict[int, list[Note]] = {}
         self._count = 0
+        self._flushing = asyncio.Lock()
 
     def pushed(self, notices: Sequence[Notice]) -> None:
         """A device was given these events."""
@@ -57,9 +59,11 @@ class Traces:
 
     async def flush(self) -> None:
         """Write the notes down. Raises `ApiError` `overloaded`."""
-        notes, self._notes, self._count = self._notes, {}, 0
-        for part in in_steps(notes):
-            await self._db.write(traces.store_notes, part, self._clock())
+        # Whoever asks for a trace meanwhile waits: what is on its way is in no place where it could be found.
+        async with self._flushing:
+            notes, self._notes, self._count = self._notes, {}, 0
+            for part in in_steps(notes):
+                await self._db.write(traces.store_notes, part, self._clock())
 
     async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:
         """Every known hop of one of the caller's messages, in the order of time.

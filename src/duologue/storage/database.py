@@ -129,6 +129,17 @@ def settle(future: asyncio.Future[Any], result: Any) -> None:
         future.set_result(result)
 
 
+class Unit:
+    """One caller's work in the queue, and what became of it. `work` is an operation or a storage call."""
+
+    __slots__ = ("done", "result", "work")
+
+    def __init__(self, work: Any, done: Done) -> None:
+        self.work = work
+        self.done = done
+        self.result: Any = None
+
+
 class Listener(Protocol):
     """Hears of what was committed: on the event loop, in the order of the commits."""
 

@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from duologue.errors import overloaded
-from duologue.storage.database import settle
-from duologue.storage.writer import Unit
+from duologue.storage.database import Unit, settle
 
 T = TypeVar("T")
 

@@ -19,14 +19,24 @@ from duologue.clock import Clock
 from duologue.errors import overloaded
 from duologue.model import Event, Message
 from duologue.storage.batch import Batch, Numbers
-from duologue.storage.database import Done, Listener, Operation, Post, RelayRule, Row, Tx, UniqueViolation
+from duologue.storage.database import (
+    Done,
+    Listener,
+    Operation,
+    Post,
+    RelayRule,
+    Row,
+    Tx,
+    UniqueViolation,
+    Unit,
+)
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
 from duologue.storage.postgres_link import Link, Outage, connect, persist
-from duologue.storage.writer import Unit, Writer
+from duologue.storage.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")

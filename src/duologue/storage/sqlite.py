@@ -18,12 +18,22 @@ from duologue.model import Event
 from duologue.storage.append import append
 from duologue.storage.batch import Batch, Numbers
 from duologue.storage.checkpoint import Checkpointer
-from duologue.storage.database import Done, Listener, Operation, RelayRule, Row, Tx, UniqueViolation, settle
+from duologue.storage.database import (
+    Done,
+    Listener,
+    Operation,
+    RelayRule,
+    Row,
+    Tx,
+    UniqueViolation,
+    Unit,
+    settle,
+)
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, pending
 from duologue.storage.pool import Pool
-from duologue.storage.writer import Unit, Writer
+from duologue.storage.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,13 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Final
 
 from prometheus_client import Gauge, Histogram
 
 from duologue.errors import overloaded
 from duologue.model import Event
-from duologue.storage.database import Done, Listener
+from duologue.storage.database import Listener, Unit
 
 _LINGER: Final = 0.001
 _BATCHES: Final = Histogram(
@@ -29,17 +29,6 @@ _COMMITS: Final = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1, 5),
 )
 _QUEUE: Final = Gauge("duologue_queue_operations", "Writes that waited when the last batch was taken.")
-
-
-class Unit:
-    """One caller's work in the queue, and what became of it. `work` is an operation or a storage call."""
-
-    __slots__ = ("done", "result", "work")
-
-    def __init__(self, work: Any, done: Done) -> None:
-        self.work = work
-        self.done = done
-        self.result: Any = None
 
 
 Commit = Callable[[Sequence[Unit]], Sequence[Event]]

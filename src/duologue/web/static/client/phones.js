@@ -3,7 +3,12 @@
 import { fill, h } from "./dom.js";
 import { t } from "./i18n.js";
 
-/** Say that there are simulated phones, and offer them. @param {import("../sdk/duologue.d.ts").Duologue} duologue @param {Element} place */
+/**
+ * Say that there are simulated phones, and offer them.
+ *
+ * @param {import("../sdk/duologue.d.ts").Duologue} duologue
+ * @param {Element} place
+ */
 export async function offerPhones(duologue, place) {
   const simulated = await duologue.request("GET", "/v1/sim/phones").catch(() => null);
   if (!simulated) return;
