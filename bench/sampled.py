@@ -60,7 +60,9 @@ class Sampler:
         self._busy = True
         started = time.thread_time_ns()
         lines = []
-        for thread, top in sys._current_frames().items():  # noqa: SLF001 - for debuggers
+        frames = sys._current_frames()  # noqa: SLF001 - for debuggers
+        while frames:
+            thread, top = frames.popitem()
             with contextlib.suppress(OSError):  # it has just ended
                 now = time.clock_gettime_ns(time.pthread_getcpuclockid(thread))
                 collected = self._collected.pop(thread, 0)
@@ -70,6 +72,8 @@ class Sampler:
                     lines.append(f"{collected} {COLLECTING}\n")
                 if used > 0:
                     lines.append(line(used, _worker(frame) if thread == self._main else top))
+        # It is among the frames itself: a cycle, which would keep all that they hold until it is collected.
+        del top
         own = time.thread_time_ns() - started
         if self._main:
             self._used[self._main] = self._used.get(self._main, 0) + own

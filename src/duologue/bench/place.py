@@ -24,6 +24,8 @@ ENGINES: Final = ("sqlite", "postgresql")
 GIVEN: Final = "given"
 """The engine of a server that isn't ours: unknown."""
 _THIS_MACHINE: Final = {"127.0.0.1", "::1", "localhost"}
+_AS_INSTALLED: Final = {"shared_buffers": "128MB", "max_wal_size": "1GB"}
+"""What PostgreSQL has where nobody has set anything; our tests' servers are smaller."""
 _LOG_SHOWN: Final = 3000
 """Characters."""
 
@@ -70,7 +72,7 @@ def database_server(engine: str, cores: Cores) -> Iterator[PostgresServer | None
         server = None
         if engine == "postgresql":
             with on_core(cores.server):
-                server = stack.enter_context(postgres_server())
+                server = stack.enter_context(postgres_server(_AS_INSTALLED))
         yield server
 
 
