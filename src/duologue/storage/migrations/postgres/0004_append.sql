@@ -23,23 +23,29 @@ CREATE FUNCTION duologue_append(
     OUT mark_states INTEGER[], OUT marks_delivered INTEGER[], OUT marks_read INTEGER[],
     OUT marks_shown INTEGER[], OUT mark_own_offsets INTEGER[], OUT mark_peer_offsets INTEGER[]
 )
--- Every row is found by its key. A plan made while the tables are still empty must not read them through later.
-LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+-- Every row is found by its key. A plan made while the tables are still empty must not read them through later; nor
+-- need it be made anew for each small batch, which takes longer than to store it.
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+    SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
     tops_before BIGINT[];
     counts INTEGER[];
-    places BIGINT[];
-    seqs INTEGER[];
-    tops BIGINT[];
     u INTEGER;
 BEGIN
     PERFORM pg_advisory_xact_lock(7237961);
+
+    -- Whoever moves a log holds the lock: what stands there now stays.
+    SELECT array_agg(l.last_seq ORDER BY i.n), array_agg(l.top_chat ORDER BY i.n)
+    INTO user_seqs, tops_before
+    FROM (SELECT unnest(user_ids) AS id, generate_subscripts(user_ids, 1) AS n) i
+    LEFT JOIN logs l ON l.user_id = i.id;
 
     IF cardinality(chat_ids) > 0 THEN
         WITH moved AS (
             UPDATE chats c
             SET last_seq = c.last_seq + i.total, low_count = c.low_count + i.low, high_count = c.high_count + i.high
-            FROM unnest(chat_ids, chat_totals, chat_lows, chat_highs) WITH ORDINALITY i (id, total, low, high, n)
+            FROM (SELECT unnest(chat_ids) AS id, unnest(chat_totals) AS total, unnest(chat_lows) AS low,
+                unnest(chat_highs) AS high, generate_subscripts(chat_ids, 1) AS n) i
             WHERE c.id = i.id
             RETURNING i.n, c.last_seq - i.total AS seq, c.low_count - i.low AS low, c.high_count - i.high AS high
         )
@@ -53,8 +59,9 @@ BEGIN
         INSERT INTO messages (chat_id, sent_at, seq, low_count, high_count, reply_to, side, client_id, text)
         SELECT chat_ids[i.c], now_ms, chat_seqs[i.c] + i.seq, chat_low_counts[i.c] + i.low,
             chat_high_counts[i.c] + i.high, i.reply, i.side, i.client, i.body
-        FROM unnest(post_chat_of, post_seqs, post_lows, post_highs, post_replies, post_sides, post_clients,
-            post_texts) i (c, seq, low, high, reply, side, client, body);
+        FROM (SELECT unnest(post_chat_of) AS c, unnest(post_seqs) AS seq, unnest(post_lows) AS low,
+            unnest(post_highs) AS high, unnest(post_replies) AS reply, unnest(post_sides) AS side,
+            unnest(post_clients) AS client, unnest(post_texts) AS body) i;
     END IF;
 
     IF cardinality(mark_chats) > 0 THEN
@@ -67,18 +74,21 @@ BEGIN
             array_agg(v.seen ORDER BY v.n)
         INTO mark_states, marks_delivered, marks_read, marks_shown, counts
         FROM (
-            SELECT i.n, l.user_id AS peer, c.last_seq AS top, m.delivered AS d0, m.read AS r0, m.read_shown AS s0,
+            SELECT i.n, user_seqs[i.peer] AS peer, c.last_seq AS top,
+                m.delivered AS d0, m.read AS r0, m.read_shown AS s0,
                 GREATEST(m.delivered, i.delivered, i.read) AS d1, GREATEST(m.read, i.read) AS r1,
-                CASE WHEN p.read_receipts THEN GREATEST(m.read_shown, i.read) ELSE m.read_shown END AS s1,
-                CASE WHEN x.seq IS NULL THEN m.read_count
-                     WHEN i.side = 1 THEN x.low_count ELSE x.high_count END AS seen
-            FROM unnest(mark_owner_of, mark_chats, mark_sides, mark_delivered, mark_read)
-                WITH ORDINALITY i (owner, chat, side, delivered, read, n)
+                CASE WHEN i.read > m.read_shown
+                        AND (SELECT p.read_receipts FROM users p WHERE p.id = user_ids[i.owner])
+                     THEN i.read ELSE m.read_shown END AS s1,
+                CASE WHEN i.read > m.read THEN coalesce(
+                        (SELECT CASE WHEN i.side = 1 THEN x.low_count ELSE x.high_count END
+                         FROM messages x WHERE x.chat_id = i.chat AND x.seq = i.read), m.read_count)
+                     ELSE m.read_count END AS seen
+            FROM (SELECT unnest(mark_owner_of) AS owner, unnest(mark_peer_of) AS peer, unnest(mark_chats) AS chat,
+                unnest(mark_sides) AS side, unnest(mark_delivered) AS delivered, unnest(mark_read) AS read,
+                generate_subscripts(mark_chats, 1) AS n) i
             LEFT JOIN members m ON m.user_id = user_ids[i.owner] AND m.chat_id = i.chat
             LEFT JOIN chats c ON c.id = m.chat_id
-            LEFT JOIN users p ON p.id = m.user_id
-            LEFT JOIN logs l ON l.user_id = m.peer_id
-            LEFT JOIN messages x ON x.chat_id = i.chat AND x.seq = i.read AND i.read > m.read
         ) v;
         mark_own_offsets := array_fill(0, ARRAY[cardinality(mark_chats)]);
         mark_peer_offsets := mark_own_offsets;
@@ -95,43 +105,47 @@ BEGIN
             END IF;
         END LOOP;
         UPDATE members m SET delivered = i.d, read = i.r, read_shown = i.s, read_count = i.seen
-        FROM unnest(mark_owner_of, mark_chats, mark_states, marks_delivered, marks_read, marks_shown, counts)
-            i (owner, chat, state, d, r, s, seen)
+        FROM (SELECT unnest(mark_owner_of) AS owner, unnest(mark_chats) AS chat, unnest(mark_states) AS state,
+            unnest(marks_delivered) AS d, unnest(marks_read) AS r, unnest(marks_shown) AS s,
+            unnest(counts) AS seen) i
         WHERE i.state > 0 AND m.user_id = user_ids[i.owner] AND m.chat_id = i.chat;
     END IF;
 
-    WITH moved AS (
-        UPDATE logs l
-        SET last_seq = l.last_seq + i.moves, top_chat = CASE WHEN i.top = 0 THEN l.top_chat ELSE i.top END
-        FROM unnest(user_ids, user_moves, user_tops) WITH ORDINALITY i (id, moves, top, n)
-        JOIN logs o ON o.user_id = i.id
-        WHERE l.user_id = i.id AND i.moves > 0
-        RETURNING i.n, o.last_seq AS seq, o.top_chat AS top
-    )
-    SELECT array_agg(n), array_agg(seq), array_agg(top) INTO places, seqs, tops FROM moved;
-    user_seqs := array_fill(NULL::INTEGER, ARRAY[cardinality(user_ids)]);
-    tops_before := array_fill(0::BIGINT, ARRAY[cardinality(user_ids)]);
-    FOR n IN 1 .. coalesce(cardinality(places), 0) LOOP
-        user_seqs[places[n]] := seqs[n];
-        tops_before[places[n]] := tops[n];
-    END LOOP;
-    FOR n IN 1 .. cardinality(user_ids) LOOP
-        IF user_moves[n] > 0 AND user_seqs[n] IS NULL THEN
-            RAISE EXCEPTION 'no such user' USING ERRCODE = 'DU001';
-        END IF;
-    END LOOP;
+    UPDATE logs l
+    SET last_seq = l.last_seq + i.moves, top_chat = CASE WHEN i.top = 0 THEN l.top_chat ELSE i.top END
+    FROM (SELECT unnest(user_ids) AS id, unnest(user_moves) AS moves, unnest(user_tops) AS top) i
+    WHERE l.user_id = i.id AND i.moves > 0;
+    IF array_position(user_seqs, NULL) IS NOT NULL THEN
+        FOR n IN 1 .. cardinality(user_ids) LOOP
+            IF user_moves[n] > 0 AND user_seqs[n] IS NULL THEN
+                RAISE EXCEPTION 'no such user' USING ERRCODE = 'DU001';
+            END IF;
+        END LOOP;
+    END IF;
+
+    INSERT INTO events (user_id, ref, at, seq, a, b, kind)
+    SELECT user_ids[i.u], chat_ids[i.c], now_ms, user_seqs[i.u] + i.o, chat_seqs[i.c] + i.seq, 1 - i.side, 1
+    FROM (SELECT unnest(post_low_of) AS u, unnest(post_low_offsets) AS o, unnest(post_chat_of) AS c,
+        unnest(post_seqs) AS seq, unnest(post_sides) AS side) i
+    UNION ALL
+    SELECT user_ids[i.u], chat_ids[i.c], now_ms, user_seqs[i.u] + i.o, chat_seqs[i.c] + i.seq, i.side, 1
+    FROM (SELECT unnest(post_high_of) AS u, unnest(post_high_offsets) AS o, unnest(post_chat_of) AS c,
+        unnest(post_seqs) AS seq, unnest(post_sides) AS side) i
+    UNION ALL
+    SELECT user_ids[i.owner], i.chat, now_ms, user_seqs[i.owner] + i.o, i.d, i.r, 2
+    FROM (SELECT unnest(mark_owner_of) AS owner, unnest(mark_chats) AS chat, unnest(mark_states) AS state,
+        unnest(mark_own_offsets) AS o, unnest(marks_delivered) AS d, unnest(marks_read) AS r) i
+    WHERE i.state > 0
+    UNION ALL
+    SELECT user_ids[i.peer], i.chat, now_ms, user_seqs[i.peer] + i.o, i.d, i.s, 3
+    FROM (SELECT unnest(mark_peer_of) AS peer, unnest(mark_chats) AS chat, unnest(mark_states) AS state,
+        unnest(mark_peer_offsets) AS o, unnest(marks_delivered) AS d, unnest(marks_shown) AS s) i
+    WHERE i.state = 2;
 
     IF cardinality(chat_ids) > 0 THEN
-        INSERT INTO events (user_id, ref, at, seq, a, b, kind)
-        SELECT user_ids[i.u], chat_ids[i.c], now_ms, user_seqs[i.u] + i.o, chat_seqs[i.c] + i.seq,
-            1 - i.side, 1
-        FROM unnest(post_low_of, post_low_offsets, post_chat_of, post_seqs, post_sides) i (u, o, c, seq, side)
-        UNION ALL
-        SELECT user_ids[i.u], chat_ids[i.c], now_ms, user_seqs[i.u] + i.o, chat_seqs[i.c] + i.seq, i.side, 1
-        FROM unnest(post_high_of, post_high_offsets, post_chat_of, post_seqs, post_sides) i (u, o, c, seq, side);
-
         UPDATE members m SET activity = user_seqs[i.u] + i.o
-        FROM unnest(top_of, top_chats, top_offsets, top_single) i (u, chat, o, single)
+        FROM (SELECT unnest(top_of) AS u, unnest(top_chats) AS chat, unnest(top_offsets) AS o,
+            unnest(top_single) AS single) i
         WHERE m.user_id = user_ids[i.u] AND m.chat_id = i.chat
             AND NOT (i.single AND tops_before[i.u] = i.chat);
     END IF;
@@ -144,23 +158,10 @@ BEGIN
             SELECT u.id, i.c, i.s,
                 CASE WHEN u.registered_at IS NULL THEN relay_unregistered
                      ELSE coalesce(u.sms_relay, relay_default) END AS policy
-            FROM unnest(alarm_of, alarm_chat_of, alarm_seqs) i (u, c, s)
+            FROM (SELECT unnest(alarm_of) AS u, unnest(alarm_chat_of) AS c, unnest(alarm_seqs) AS s) i
             JOIN users u ON u.id = user_ids[i.u] AND u.phone IS NOT NULL
         ) w
         WHERE w.policy > 0
         ON CONFLICT (user_id, chat_id) DO NOTHING;
-    END IF;
-
-    IF cardinality(mark_chats) > 0 THEN
-        INSERT INTO events (user_id, ref, at, seq, a, b, kind)
-        SELECT user_ids[i.owner], i.chat, now_ms, user_seqs[i.owner] + i.o, i.d, i.r, 2
-        FROM unnest(mark_owner_of, mark_chats, mark_states, mark_own_offsets, marks_delivered, marks_read)
-            i (owner, chat, state, o, d, r)
-        WHERE i.state > 0
-        UNION ALL
-        SELECT user_ids[i.peer], i.chat, now_ms, user_seqs[i.peer] + i.o, i.d, i.s, 3
-        FROM unnest(mark_peer_of, mark_chats, mark_states, mark_peer_offsets, marks_delivered, marks_shown)
-            i (peer, chat, state, o, d, s)
-        WHERE i.state = 2;
     END IF;
 END $$;
