@@ -42,7 +42,7 @@ def test_a_batch_by_hand() -> None:
 def test_the_list_is_moved_as_far_as_the_batch_moves_it() -> None:
     batch = Batch([post(AB, 0), post(AC, 0), post(AB, 1)], [], NOW)
     assert batch.raised(0, top_before=AB) == [(AC, 2), (AB, 3)]
-    assert batch.top(0) == AB
+    assert batch.tops[0] == AB
     assert batch.raised(2, top_before=0) == [(AC, 1)]
 
 
@@ -50,9 +50,9 @@ def test_a_chat_at_the_top_stays_there_unwritten() -> None:
     batch = Batch([post(AB, 0), post(AB, 1)], [mark(AC, 1)], NOW)
     assert batch.raised(0, top_before=AB) == []
     assert batch.raised(0, top_before=AC) == [(AB, 2)]
-    assert batch.top(0) == AB
+    assert batch.tops[0] == AB
     assert batch.raised(2, top_before=AC) == []
-    assert batch.top(2) == 0
+    assert batch.tops[2] == 0
 
 
 def test_counters_make_the_numbers_absolute() -> None:

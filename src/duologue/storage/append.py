@@ -88,7 +88,7 @@ def _advance_logs(tx: Tx, batch: Batch, moves: Sequence[int]) -> list[int]:
     before, logs, activity = [0] * len(moves), [], []
     for user, (user_id, seq, top) in zip(users, rows, strict=True):
         before[user] = seq
-        logs.append((seq + moves[user], batch.top(user) or top, user_id))
+        logs.append((seq + moves[user], batch.tops[user] or top, user_id))
         activity += [(seq + offset, user_id, chat_id) for chat_id, offset in batch.raised(user, top)]
     tx.many("UPDATE logs SET last_seq = ?, top_chat = ? WHERE user_id = ?", logs)
     tx.many("UPDATE members SET activity = ? WHERE user_id = ? AND chat_id = ?", activity)

@@ -27,7 +27,12 @@ class Batch:
         self.chat_moves: list[list[int]] = []
         self.user_ids: list[int] = []
         self.user_moves: list[int] = []
-        self.tops: list[dict[int, int]] = []
+        self.tops: list[int] = []
+        """The chat that this batch leaves at the top of each user's list; 0 if it moves none."""
+        self.top_offsets: list[int] = []
+        """Of the events that move them there."""
+        self.several: dict[int, dict[int, int]] = {}
+        """For users of whom it moves more than one chat: each of them with its event's offset, the top one last."""
         self.chat_of: list[int] = []
         self.low_of: list[int] = []
         self.high_of: list[int] = []
@@ -44,17 +49,23 @@ class Batch:
         moves = self.chat_moves[chat]
         moves[0] += 1
         moves[1 + post.side] += 1
-        self.user_moves[low] += 1
-        self.user_moves[high] += 1
-        self.tops[low].pop(post.chat_id, None)
-        self.tops[low][post.chat_id] = self.user_moves[low]
-        self.tops[high].pop(post.chat_id, None)
-        self.tops[high][post.chat_id] = self.user_moves[high]
         self.chat_of.append(chat)
         self.low_of.append(low)
         self.high_of.append(high)
         self.counts.append((moves[0], moves[1], moves[2]))
-        self.offsets.append((self.user_moves[low], self.user_moves[high]))
+        self.offsets.append((self._move(low, post.chat_id), self._move(high, post.chat_id)))
+
+    def _move(self, user: int, chat_id: int) -> int:
+        """One more event in a user's log, which moves a chat to the top of the list. Tells the event's offset."""
+        self.user_moves[user] = offset = self.user_moves[user] + 1
+        top = self.tops[user]
+        if top not in (chat_id, 0) or user in self.several:
+            chats = self.several.setdefault(user, {top: self.top_offsets[user]})
+            chats.pop(chat_id, None)
+            chats[chat_id] = offset
+        self.tops[user] = chat_id
+        self.top_offsets[user] = offset
+        return offset
 
     def _chat(self, chat_id: int) -> int:
         index = self._chats.get(chat_id)
@@ -70,7 +81,8 @@ class Batch:
             index = self._users[user_id] = len(self.user_ids)
             self.user_ids.append(user_id)
             self.user_moves.append(0)
-            self.tops.append({})
+            self.tops.append(0)
+            self.top_offsets.append(0)
         return index
 
     def firsts(self) -> list[tuple[int, int, int]]:
@@ -87,14 +99,10 @@ class Batch:
 
         A chat that is at the top already stays there, and then nothing needs to be written: the usual case.
         """
-        tops = self.tops[user]
-        if len(tops) == 1 and top_before in tops:
-            return []
-        return list(tops.items())
-
-    def top(self, user: int) -> int:
-        """The chat that this batch leaves at the top of a user's list; 0 if it moves none."""
-        return next(reversed(self.tops[user]), 0)
+        if user in self.several:
+            return list(self.several[user].items())
+        top = self.tops[user]
+        return [(top, self.top_offsets[user])] if top not in (top_before, 0) else []
 
 
 class MovedMark(msgspec.Struct, frozen=True, gc=False):

@@ -35,31 +35,35 @@ class Group:
 
     def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
         """The outcome of each operation, in order. Raises `Unavailable`."""
-        posts: dict[tuple[int, int, str, bool], list[int]] = {}
+        posts: dict[tuple[int, int, str, bool], int] = {}
+        twins: list[tuple[int, int]] = []
         marks: dict[tuple[int, int], list[int]] = {}
         for index, operation in enumerate(operations):
             if isinstance(operation, Post):
                 key = (operation.chat_id, operation.side, operation.client_id, operation.by_sms)
-                posts.setdefault(key, []).append(index)
+                first = posts.setdefault(key, index)
+                if first != index:
+                    twins.append((index, first))
             else:
                 marks.setdefault((operation.chat_id, operation.side), []).append(index)
-        firsts = [operations[indexes[0]] for indexes in posts.values()]
+        firsts = [operations[index] for index in posts.values()]
         merged = [_merge([operations[index] for index in indexes]) for indexes in marks.values()]
         posted, marked = self._settle(firsts, merged)  # type: ignore[arg-type]
-        results: dict[int, Outcome] = {}
-        for indexes, outcome in zip(posts.values(), posted, strict=True):
-            results[indexes[0]] = outcome
-            for index in indexes[1:]:
-                results[index] = self._settle_twin(operations[index], outcome)
+        results: dict[int, Outcome] = dict(zip(posts.values(), posted, strict=True))
+        for index, first in twins:
+            results[index] = self._settle_twin(operations[index], results[first])
         for indexes, outcome in zip(marks.values(), marked, strict=True):
-            results.update(self._spread(operations, indexes, outcome))
+            if len(indexes) == 1:
+                results[indexes[0]] = outcome
+            else:
+                results.update(self._spread(operations, indexes, outcome))
         return [results[index] for index in range(len(operations))]
 
     def _spread(
         self, operations: Sequence[Operation], indexes: list[int], outcome: Outcome
     ) -> dict[int, Outcome]:
         """A merged mark's outcome for each of its parts; one part out of range mustn't spoil the others."""
-        if not isinstance(outcome, OutOfRange) or len(indexes) == 1:
+        if not isinstance(outcome, OutOfRange):
             return dict.fromkeys(indexes, outcome)
         return {index: self._settle([], [operations[index]])[1][0] for index in indexes}  # type: ignore[list-item]
 

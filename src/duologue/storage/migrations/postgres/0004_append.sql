@@ -9,11 +9,11 @@
 CREATE FUNCTION duologue_append(
     now_ms BIGINT,
     chat_ids BIGINT[], chat_totals INTEGER[], chat_lows INTEGER[], chat_highs INTEGER[],
-    user_ids BIGINT[], user_moves INTEGER[], user_tops BIGINT[],
+    user_ids BIGINT[], user_moves INTEGER[], user_tops BIGINT[], user_top_offsets INTEGER[],
     post_chat_of INTEGER[], post_seqs INTEGER[], post_lows INTEGER[], post_highs INTEGER[],
     post_sides INTEGER[], post_replies INTEGER[], post_clients BYTEA[], post_texts TEXT[],
     post_low_of INTEGER[], post_low_offsets INTEGER[], post_high_of INTEGER[], post_high_offsets INTEGER[],
-    top_of INTEGER[], top_chats BIGINT[], top_offsets INTEGER[], top_single BOOLEAN[],
+    several_of INTEGER[], several_chats BIGINT[], several_offsets INTEGER[],
     mark_owner_of INTEGER[], mark_peer_of INTEGER[], mark_chats BIGINT[], mark_sides INTEGER[],
     mark_delivered INTEGER[], mark_read INTEGER[],
     alarm_of INTEGER[], alarm_chat_of INTEGER[], alarm_seqs INTEGER[],
@@ -143,11 +143,17 @@ BEGIN
     WHERE i.state = 2;
 
     IF cardinality(chat_ids) > 0 THEN
+        -- A chat that is at the top already, and the only one to move, stays where it is: the usual case.
         UPDATE members m SET activity = user_seqs[i.u] + i.o
-        FROM (SELECT unnest(top_of) AS u, unnest(top_chats) AS chat, unnest(top_offsets) AS o,
-            unnest(top_single) AS single) i
-        WHERE m.user_id = user_ids[i.u] AND m.chat_id = i.chat
-            AND NOT (i.single AND tops_before[i.u] = i.chat);
+        FROM (
+            SELECT t.u, t.chat, t.o
+            FROM (SELECT generate_subscripts(user_tops, 1) AS u, unnest(user_tops) AS chat,
+                unnest(user_top_offsets) AS o) t
+            WHERE t.chat <> 0 AND t.chat <> tops_before[t.u]
+            UNION ALL
+            SELECT unnest(several_of), unnest(several_chats), unnest(several_offsets)
+        ) i
+        WHERE m.user_id = user_ids[i.u] AND m.chat_id = i.chat;
     END IF;
 
     IF cardinality(alarm_of) > 0 THEN
