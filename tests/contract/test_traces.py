@@ -31,8 +31,8 @@ async def people(store_url: str) -> AsyncIterator[World]:
 async def test_every_hop_has_its_time(people: World) -> None:
     sent_at = people.clock()
     message = await people.writes("x" * 400)
-    people.traces.note(people.pair.chat_id, message.seq, Hop.ACCEPTED, sent_at - 3)
-    people.traces.note(people.pair.chat_id, message.seq, Hop.COMMITTED, sent_at + 2)
+    people.traces.note(people.pair.chat_id, (message.seq, Hop.ACCEPTED, sent_at - 3))
+    people.traces.note(people.pair.chat_id, (message.seq, Hop.COMMITTED, sent_at + 2))
     await people.later()
     people.clock.pass_by(4 * SECOND)
     for receipt in reversed(receipts(people.carrier.taken[0])):
@@ -66,7 +66,7 @@ async def test_a_device_that_was_given_it_and_acknowledged_it_shows(people: Worl
     people.clock.pass_by(5)
     people.traces.pushed([_created(people, message.seq)])
     people.clock.pass_by(7)
-    people.traces.note(people.pair.chat_id, message.seq + 1, Hop.ACKNOWLEDGED, people.clock())
+    people.traces.note(people.pair.chat_id, (message.seq + 1, Hop.ACKNOWLEDGED, people.clock()))
     assert [(step.hop, step.at - message.sent_at) for step in await people.trace(message.seq)] == [
         ("committed", 0),
         ("pushed", 5),
@@ -81,7 +81,7 @@ def _created(people: World, seq: int, *, own: int = 0) -> Notice:
 async def test_the_first_time_counts_on_whichever_node_it_was(people: World) -> None:
     message = await people.writes()
     for at in (30, 10, 20):
-        people.traces.note(people.pair.chat_id, message.seq, Hop.PUSHED, message.sent_at + at)
+        people.traces.note(people.pair.chat_id, (message.seq, Hop.PUSHED, message.sent_at + at))
         await people.traces.flush()
     steps = await people.trace(message.seq)
     assert [step.at - message.sent_at for step in steps if step.hop == "pushed"] == [10]
@@ -118,7 +118,7 @@ async def test_an_acknowledged_one_shows_since_when_its_sms_is_cancelled(people:
     await people.later()
     people.clock.pass_by(SECOND)
     await people.acks(message.seq)
-    people.traces.note(people.pair.chat_id, message.seq, Hop.ACKNOWLEDGED, people.clock())
+    people.traces.note(people.pair.chat_id, (message.seq, Hop.ACKNOWLEDGED, people.clock()))
     last = (await people.trace(message.seq))[-1]
     assert (last.hop, last.detail, last.at) == ("sms_cancelled", "acknowledged", people.clock())
 
@@ -162,25 +162,25 @@ async def test_traces_and_the_outbox_are_kept_for_some_days_only(people: World) 
 
 async def test_switched_off_nothing_is_kept(people: World) -> None:
     quiet = traces_module.Traces(people.store.db, people.clock, kept=False)
-    quiet.note(people.pair.chat_id, 1, Hop.PUSHED, people.clock())
+    quiet.note(people.pair.chat_id, (1, Hop.PUSHED, people.clock()))
     await quiet.flush()
     assert await people.store.db.read(lambda tx: tx.all("SELECT * FROM traces")) == []
 
 
 async def test_notes_take_a_bounded_amount_of_memory(people: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces_module, "_MOST", 10)
+    monkeypatch.setattr(traces_module, "_MOST", 30)
     for number in range(50):
-        people.traces.note(people.pair.chat_id, number, Hop.PUSHED, people.clock())
-    assert sum(map(len, people.traces._notes.values())) == 10
+        people.traces.note(people.pair.chat_id, (number, Hop.PUSHED, people.clock()))
+    assert sum(map(len, people.traces._notes.values())) == 30
     await people.traces.flush()
-    people.traces.note(people.pair.chat_id, 50, Hop.PUSHED, people.clock())
-    assert people.traces._count == 1
+    people.traces.note(people.pair.chat_id, (50, Hop.PUSHED, people.clock()))
+    assert people.traces._count == 3
 
 
 async def test_the_notes_of_a_busy_chat_are_few_rows(people: World) -> None:
     for number in range(1, 1001):
-        people.traces.note(people.pair.chat_id, number, Hop.PUSHED, people.clock())
+        people.traces.note(people.pair.chat_id, (number, Hop.PUSHED, people.clock()))
     await people.traces.flush()
     [found] = rows(people.store.url, "SELECT length(hops) FROM traces")
     assert len(found) == 1
-    assert found[0][0] < 20_000, "some bytes a hop"
+    assert found[0][0] < 8_000, "some bytes a hop"

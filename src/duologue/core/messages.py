@@ -20,7 +20,6 @@ from duologue.storage import messages as store
 from duologue.storage import receipts as receipt_store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Post, Posted, Tx, settle
-from duologue.storage.traces import Hop
 
 _log = logging.getLogger(__name__)
 
@@ -86,9 +85,7 @@ class Messages:
 
     def _settled(self, done: Done, accepted_at: int, outcome: Posted | Exception) -> None:
         if isinstance(outcome, Posted) and not outcome.replayed:
-            message = outcome.message
-            self._traces.note(message.chat_id, message.seq, Hop.ACCEPTED, accepted_at)
-            self._traces.note(message.chat_id, message.seq, Hop.COMMITTED, self._clock())
+            self._traces.stored(outcome.message, accepted_at)
         done(outcome)
 
     async def marks(self, caller: Caller, pair: Pair) -> tuple[int, int]:

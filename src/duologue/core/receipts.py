@@ -20,7 +20,6 @@ from duologue.realtime.bus import Notice
 from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
-from duologue.storage.traces import Hop
 
 _ACK_STEP: Final = 1000
 _GIVEN: Final = 500
@@ -59,8 +58,7 @@ class Receipts:
 
     def _settled(self, mark: Mark, done: Done, outcome: Marked | Exception) -> None:
         if isinstance(outcome, Marked) and outcome.changed:
-            seq = max(mark.delivered, mark.read)
-            self._traces.note(mark.chat_id, seq, Hop.ACKNOWLEDGED, self._clock())
+            self._traces.acknowledged(mark.chat_id, max(mark.delivered, mark.read))
         done(outcome)
 
     def pushed(self, notice: Notice) -> None:

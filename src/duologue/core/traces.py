@@ -14,17 +14,17 @@ from duologue.clock import Clock
 from duologue.core.flush import in_steps
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
-from duologue.model import HopName, Kind, Pair, Step
+from duologue.model import HopName, Kind, Message, Pair, Step
 from duologue.realtime.bus import Notice
 from duologue.storage import outbox, traces
 from duologue.storage.database import Database, RelayRule, Tx
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
 from duologue.storage.relay import is_needless
-from duologue.storage.traces import Hop, Note
+from duologue.storage.traces import Hop
 
-_MOST: Final = 50_000
-"""Notes in memory at once; beyond that hops go unnoted until they are written down."""
+_MOST: Final = 150_000
+"""Numbers in memory at once, three to a note; beyond that hops go unnoted until they are written down."""
 
 
 class Traces:
@@ -35,27 +35,37 @@ class Traces:
         self._clock = clock
         self._kept = kept
         self._rule = rule
-        self._notes: dict[int, list[Note]] = {}
+        # Numbers, one after the other: tuples would have Python's garbage collector look at each of them.
+        self._notes: dict[int, list[int]] = {}
         self._count = 0
         self._flushing = asyncio.Lock()
+
+    def stored(self, message: Message, accepted_at: int) -> None:
+        """A message has been committed, just now."""
+        seq = message.seq
+        self.note(message.chat_id, (seq, Hop.ACCEPTED, accepted_at, seq, Hop.COMMITTED, self._clock()))
 
     def pushed(self, notices: Sequence[Notice]) -> None:
         """A device was given these events."""
         now = self._clock()
         for notice in notices:
             if notice.kind == Kind.MESSAGE_CREATED and not notice.b:
-                self.note(notice.ref, notice.a, Hop.PUSHED, now)
+                self.note(notice.ref, (notice.a, Hop.PUSHED, now))
 
-    def note(self, chat_id: int, seq: int, hop: Hop, at: int) -> None:
-        """A message has got so far."""
+    def acknowledged(self, chat_id: int, seq: int) -> None:
+        """A device has a message, and all before it."""
+        self.note(chat_id, (seq, Hop.ACKNOWLEDGED, self._clock()))
+
+    def note(self, chat_id: int, notes: Sequence[int]) -> None:
+        """What has become of a chat's messages: a seq, a `Hop` and when (epoch ms), as often as there are any."""
         if not self._kept or self._count >= _MOST:
             return
-        self._count += 1
-        notes = self._notes.get(chat_id)
-        if notes is None:
-            self._notes[chat_id] = [(seq, int(hop), at)]
+        self._count += len(notes)
+        known = self._notes.get(chat_id)
+        if known is None:
+            self._notes[chat_id] = list(notes)
         else:
-            notes.append((seq, int(hop), at))
+            known += notes
 
     async def flush(self) -> None:
         """Write the notes down. Raises `ApiError` `overloaded`."""

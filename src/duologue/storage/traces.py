@@ -26,33 +26,37 @@ class Hop(IntEnum):
     """By a device of its recipient: this message and all before it."""
 
 
-Note = tuple[int, int, int]
-"""A message's seq, a `Hop`, and when (epoch ms)."""
-_decode: Final = msgspec.msgpack.Decoder(list[Note]).decode
+Columns = tuple[list[int], list[int], list[int]]
+"""How a row keeps its notes: small numbers take a byte or two each. Seqs above the lowest, hops, and for how many
+milliseconds each has been noted."""
+_decode: Final = msgspec.msgpack.Decoder(Columns).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def store_notes(tx: Tx, notes: Mapping[int, Sequence[Note]], now: int) -> None:
-    """Keep what was noted of each chat."""
+def store_notes(tx: Tx, notes: Mapping[int, Sequence[int]], now: int) -> None:
+    """Keep what was noted of each chat: a seq, a `Hop` and when (epoch ms), again and again."""
     rows = []
-    for chat_id, of_chat in notes.items():
-        seqs = [note[0] for note in of_chat]
-        rows.append((chat_id, max(seqs), new_id(), min(seqs), now, _encode(of_chat)))
+    for chat_id, flat in notes.items():
+        seqs = flat[0::3]
+        low = min(seqs)
+        columns = [seq - low for seq in seqs], flat[1::3], [now - at for at in flat[2::3]]
+        rows.append((chat_id, max(seqs), new_id(), low, now, _encode(columns)))
     tx.many("INSERT INTO traces (chat_id, high_seq, id, low_seq, at, hops) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def notes_of(tx: Tx, chat_id: int, seq: int) -> dict[Hop, int]:
     """When each hop of a message was first noted; an acknowledgement of a later one counts for it too."""
     rows = tx.all(
-        "SELECT hops FROM traces WHERE chat_id = :chat_id AND high_seq >= :seq ORDER BY high_seq LIMIT :most",
+        "SELECT low_seq, at, hops FROM traces WHERE chat_id = :chat_id AND high_seq >= :seq"
+        " ORDER BY high_seq LIMIT :most",
         chat_id=chat_id,
         seq=seq,
         most=_ROWS,
     )
     first: dict[Hop, int] = {}
-    for (packed,) in rows:
-        for noted, number, at in _decode(bytes(packed)):
-            hop = Hop(number)
+    for low, written_at, packed in rows:
+        for above, number, age in zip(*_decode(bytes(packed)), strict=True):
+            noted, hop, at = low + above, Hop(number), written_at - age
             if noted == seq or (hop is Hop.ACKNOWLEDGED and noted > seq):
                 first[hop] = min(at, first.get(hop, at))
     return first
