@@ -24,7 +24,7 @@ from duologue.storage.database import Tx
 from duologue.storage.engines import migrate, sqlite_path
 from duologue.storage.events import trim_logs
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.postgres import PostgresTx
+from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.receipts import store_acks
 from duologue.storage.snapshot import CannotRead, snapshot
 from duologue.storage.sqlite import SqliteTx
@@ -49,7 +49,7 @@ def changing(url: str) -> Iterator[Tx]:
             yield SqliteTx(file)
         return
     with psycopg.connect(url) as server, server.transaction(force_rollback=True):
-        yield PostgresTx(server)
+        yield PostgresTx(Line(server))
 
 
 def execute(url: str, *statements: str) -> None:

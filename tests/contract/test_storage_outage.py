@@ -210,6 +210,6 @@ async def test_behind_a_pooler_nothing_is_prepared(postgres_url: str) -> None:
         pair = await store.pair()
         for number in range(10):
             await store.send(pair, 0, f"{number}")
-        link = store.db._link.connection()  # type: ignore[union-attr]
+        link = store.db._link.line().connection  # type: ignore[union-attr]
         assert link.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
         assert len(await store.all_messages(pair)) == 10

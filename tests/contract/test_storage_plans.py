@@ -23,7 +23,7 @@ from duologue.storage.append import append
 from duologue.storage.batch import Batch
 from duologue.storage.database import Row, Tx
 from duologue.storage.engines import migrate
-from duologue.storage.postgres import PostgresTx
+from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx
 from tests.contract.store import mark, opened, post
 
@@ -158,9 +158,8 @@ def filled_postgres(postgres: Postgres) -> Iterator[str]:
 
 @pytest.fixture
 def postgresql(filled_postgres: str) -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(filled_postgres) as connection:
+    with psycopg.connect(filled_postgres) as connection, connection.transaction(force_rollback=True):
         yield connection
-        connection.rollback()
 
 
 def recorded(tx: Tx, function: Callable[[Tx], Any]) -> list[Statement]:
@@ -234,7 +233,7 @@ def test_postgresql_goes_straight_to_the_rows(
     postgresql: psycopg.Connection[Any], case: str, mode: str
 ) -> None:
     function, limit = CASES[case]
-    for statement in recorded(PostgresTx(postgresql), function):
+    for statement in recorded(PostgresTx(Line(postgresql)), function):
         touched = 0
         for node in nodes(explained(postgresql, statement, mode)):
             assert node["Node Type"] not in ("Seq Scan", "Aggregate"), node
@@ -267,7 +266,7 @@ async def test_the_function_reads_no_table_through(
                 mark(pair, 0, read=1 + number * 4),
                 mark(pair, 1, delivered=1 + number * 7),
             )
-        connection = store.db._link.connection()  # type: ignore[union-attr]
+        connection = store.db._link.line().connection  # type: ignore[union-attr]
         connection.execute("SELECT pg_stat_force_next_flush()")
         connection.execute("SELECT 1")
         after = scans(url)

@@ -28,7 +28,7 @@ from duologue.storage.database import Operation, Outcome, Row, Tx
 from duologue.storage.engines import migrate
 from duologue.storage.group import Group, Store
 from duologue.storage.messages import find_post
-from duologue.storage.postgres import PostgresTx
+from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx, connect
 from tests.contract.store import TABLES, contents, mark, post
 from tests.contract.truth import assert_sound
@@ -93,12 +93,18 @@ class ByStatementsOnPostgres:
         self.now = 0
         migrate(url)
         self._connection = psycopg.connect(url, autocommit=True)
+        self._line = Line(self._connection)
 
     @property
     @contextlib.contextmanager
     def tx(self) -> Iterator[Tx]:
-        with self._connection.transaction():
-            yield PostgresTx(self._connection)
+        self._line.command(b"BEGIN")
+        try:
+            yield PostgresTx(self._line)
+        except BaseException:
+            self._line.command(b"ROLLBACK")
+            raise
+        self._line.command(b"COMMIT")
 
     def store(self, batch: Batch) -> Numbers:
         with self.tx as tx:
@@ -116,7 +122,7 @@ class ByFunction(ByStatementsOnPostgres):
         self._appender = postgres_append.Appender()
 
     def store(self, batch: Batch) -> Numbers:
-        return self._appender.append(self._connection, batch)
+        return self._appender.append(self._line, batch)
 
 
 def fresh(way: Way) -> None:

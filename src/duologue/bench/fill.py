@@ -16,7 +16,7 @@ from duologue.clock import now_ms
 from duologue.model import decode_id
 from duologue.storage.database import Tx
 from duologue.storage.engines import sqlite_path
-from duologue.storage.postgres import PostgresTx
+from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx, connect
 
 _LOT: Final = 50_000
@@ -60,10 +60,14 @@ def fill(url: str, pair: tuple[User, User, str], up_to: int, advance: Advance) -
                 connection.execute("BEGIN IMMEDIATE")
             connection.execute("COMMIT")
         return
-    with psycopg.connect(url) as link:
-        link.execute("SET synchronous_commit = off")
-        while stored := _fill_some(PostgresTx(link), _POSTGRES, pair, up_to):
-            link.commit()
+    with psycopg.connect(url) as connection:
+        connection.execute("SET synchronous_commit = off")
+        tx = PostgresTx(Line(connection))
+        while True:
+            with connection.transaction():
+                stored = _fill_some(tx, _POSTGRES, pair, up_to)
+            if not stored:
+                break
             advance(stored)
 
 

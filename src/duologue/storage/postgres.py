@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.pq import ConnStatus, ExecStatus
 
 from duologue.clock import Clock
 from duologue.errors import overloaded
@@ -25,7 +23,6 @@ from duologue.storage.database import (
     Operation,
     Post,
     RelayRule,
-    Row,
     Tx,
     UniqueViolation,
     Unit,
@@ -36,6 +33,7 @@ from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
 from duologue.storage.postgres_link import Link, Outage, connect, persist
+from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.writer import Writer
 
 P = ParamSpec("P")
@@ -53,95 +51,29 @@ _BATCH_LIMIT: Final = 1_000
 _BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 """One moment for all that a function reads."""
 _BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
-_LOG_LOCK: Final = 7237961
-"""The same number as in the migration that makes `duologue_append`."""
 _MIGRATION_LOCK: Final = 7237960
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
 _RERUNS: Final = 5
 
 
-@lru_cache(maxsize=512)
-def _translated(sql: str) -> str:
-    """`:name` as psycopg writes it."""
-    return re.sub(r":([a-z_]\w*)", r"%(\1)s", sql)
-
-
-class PostgresTx:
-    """`Tx` over one connection that is in a transaction."""
-
-    def __init__(self, connection: psycopg.Connection[Any], order: threading.Lock | None = None) -> None:
-        self._connection = connection
-        self._order = order
-        self._ordered = False
-        self.emitted: list[Event] = []
-
-    def _execute(self, sql: str, params: dict[str, Any]) -> psycopg.Cursor[Any]:
-        try:
-            return self._connection.execute(_translated(sql), params)
-        except pg.UniqueViolation as fault:
-            raise UniqueViolation from fault
-
-    def one(self, sql: str, **params: Any) -> Row | None:
-        row: Row | None = self._execute(sql, params).fetchone()
-        return row
-
-    def all(self, sql: str, **params: Any) -> list[Row]:
-        return self._execute(sql, params).fetchall()
-
-    def run(self, sql: str, **params: Any) -> int:
-        return self._execute(sql, params).rowcount
-
-    def many(self, sql: str, rows: Iterable[Row]) -> None:
-        try:
-            with self._connection.cursor() as cursor:
-                cursor.executemany(sql.replace("?", "%s"), list(rows))
-        except pg.UniqueViolation as fault:
-            raise UniqueViolation from fault
-
-    def lock_logs(self) -> None:
-        if self._order and not self._ordered:
-            # Events of one node are told in the order of their commits: this one goes through first.
-            self._order.acquire()
-            self._ordered = True
-        self._connection.execute("SELECT pg_advisory_xact_lock(%s::bigint)", [_LOG_LOCK])
-
-    def emit(self, events: Iterable[Event]) -> None:
-        self.emitted.extend(events)
-
-    def let_go(self) -> None:
-        """Its events are on their way: the next may go through."""
-        if self._order and self._ordered:
-            self._order.release()
-            self._ordered = False
-
-
 @contextmanager
-def _transaction(connection: psycopg.Connection[Any], begin: bytes) -> Iterator[None]:
+def _transaction(line: Line, begin: bytes) -> Iterator[None]:
     """One transaction. By libpq: psycopg's own would take longer to begin and end than most take to do their work."""
-    _command(connection, begin)
+    line.command(begin)
     try:
         yield
     except BaseException:
         with suppress(psycopg.Error):
-            _command(connection, b"ROLLBACK")
+            line.command(b"ROLLBACK")
         raise
-    _command(connection, b"COMMIT")
-
-
-def _command(connection: psycopg.Connection[Any], command: bytes) -> None:
-    result = connection.pgconn.exec_(command)
-    if connection.pgconn.status != ConnStatus.OK:
-        raise psycopg.OperationalError(result.get_error_message() or "the connection is lost")
-    if result.status != ExecStatus.COMMAND_OK:
-        raise pg.error_from_result(result, encoding="utf-8")
     # A transaction in which a statement failed answers COMMIT with ROLLBACK.
-    if command == b"COMMIT" and result.command_status != command:
+    if line.command(b"COMMIT").command_status != b"COMMIT":
         raise psycopg.InternalError("the transaction had failed before its end")
 
 
-def _look(connection: psycopg.Connection[Any], units: Sequence[Unit]) -> None:
-    with _transaction(connection, _BEGIN_READ):
-        tx = PostgresTx(connection)
+def _look(line: Line, units: Sequence[Unit]) -> None:
+    with _transaction(line, _BEGIN_READ):
+        tx = PostgresTx(line)
         for unit in units:
             try:
                 unit.result = unit.work(tx)
@@ -191,7 +123,7 @@ class PostgresDatabase:
     async def open(self, listener: Listener) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
-        await asyncio.to_thread(self._link.connection)
+        await asyncio.to_thread(self._link.line)
         self._readers.start()
         self._writers.start()
         self._writer.start(self._loop, listener)
@@ -228,12 +160,12 @@ class PostgresDatabase:
     def append(self, operation: Operation, done: Done) -> None:
         self._writer.submit(Unit(operation, done))
 
-    def _transact(self, connection: psycopg.Connection[Any], work: Callable[[Tx], T]) -> T:
+    def _transact(self, line: Line, work: Callable[[Tx], T]) -> T:
         """One transaction, run again when the server asks for it; its events are told once it has committed."""
         for rerun in range(_RERUNS):
-            tx = PostgresTx(connection, self._order)
+            tx = PostgresTx(line, self._order)
             try:
-                with _transaction(connection, _BEGIN_WRITE):
+                with _transaction(line, _BEGIN_WRITE):
                     result = work(tx)
                 self._tell(tx.emitted)
             except _RERUN:
@@ -271,9 +203,9 @@ class PostgresDatabase:
         return self._insist(partial(self._appender.append, batch=batch))
 
     def _find(self, post: Post) -> Message | None:
-        return self._insist(lambda connection: find_post(PostgresTx(connection), post))
+        return self._insist(lambda line: find_post(PostgresTx(line), post))
 
-    def _insist(self, work: Callable[[psycopg.Connection[Any]], T]) -> T:
+    def _insist(self, work: Callable[[Line], T]) -> T:
         return persist(self._link, self._writes, work, self._doubt)
 
 

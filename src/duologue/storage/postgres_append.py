@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psycopg
 from psycopg import errors
-from psycopg.pq import ConnStatus, ExecStatus
-from psycopg.pq.abc import PGconn, PGresult
 
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers
 from duologue.storage.database import RelayRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
+from duologue.storage.postgres_tx import Line
 
 _TYPES: Final = (
     *("bigint", "bigint[]", "int[]", "int[]", "int[]", "bigint[]", "int[]", "bigint[]", "int[]"),
@@ -25,7 +24,6 @@ _TYPES: Final = (
 _CALL: Final = "SELECT * FROM duologue_append({})".format(
     ", ".join(f"${place}::{name}" for place, name in enumerate(_TYPES, 1))
 ).encode()
-_NAME: Final = b"duologue_append"
 _NO_SUCH_CHAT: Final = "DU001"
 _LIST: Final = msgspec.json.Decoder(list[int])
 
@@ -38,41 +36,22 @@ class Appender:
 
     def __init__(self, relay: RelayRule | None = None) -> None:
         self._relay = relay
-        self._prepared_on: PGconn | None = None
 
-    def append(self, connection: psycopg.Connection[Any], batch: Batch) -> Numbers:
+    def append(self, line: Line, batch: Batch) -> Numbers:
         """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
 
         Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
         it isn't there, and `psycopg.Error`; nothing is stored then.
         """
-        result = self._call(connection, _parameters(batch, self._relay))
-        if result.status == ExecStatus.TUPLES_OK:
-            return _numbers([_ints(result.get_value(0, column)) for column in range(result.nfields)])
-        fault = errors.error_from_result(result, encoding="utf-8")
-        if isinstance(fault, errors.UniqueViolation):
+        try:
+            result = line.run(_CALL, _parameters(batch, self._relay))
+        except errors.UniqueViolation as fault:
             raise UniqueViolation from fault
-        if fault.sqlstate == _NO_SUCH_CHAT:
-            raise NoSuchChat from fault
-        raise fault
-
-    def _call(self, connection: psycopg.Connection[Any], values: Sequence[bytes]) -> PGresult:
-        line = connection.pgconn
-        if connection.prepare_threshold is None:
-            result = line.exec_params(_CALL, values)
-        else:
-            if self._prepared_on is not line:
-                result = line.prepare(_NAME, _CALL)
-                if result.status != ExecStatus.COMMAND_OK:
-                    return self._checked(line, result)
-                self._prepared_on = line
-            result = line.exec_prepared(_NAME, values)
-        return self._checked(line, result)
-
-    def _checked(self, line: PGconn, result: PGresult) -> PGresult:
-        if line.status != ConnStatus.OK:
-            raise psycopg.OperationalError(result.get_error_message() or "the connection is lost")
-        return result
+        except psycopg.Error as fault:
+            if fault.sqlstate == _NO_SUCH_CHAT:
+                raise NoSuchChat from fault
+            raise
+        return _numbers([_ints(result.get_value(0, column)) for column in range(result.nfields)])
 
 
 def _parameters(batch: Batch, relay: RelayRule | None) -> list[bytes]:

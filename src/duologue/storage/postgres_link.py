@@ -13,6 +13,7 @@ from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
 
 from duologue.storage.group import Unavailable
+from duologue.storage.postgres_tx import Line
 
 T = TypeVar("T")
 
@@ -88,24 +89,22 @@ class Link:
     def __init__(self, url: str, closing: threading.Event) -> None:
         self._url = url
         self.closing = closing
-        self._connection: psycopg.Connection[Any] | None = None
+        self._line: Line | None = None
 
-    def connection(self) -> psycopg.Connection[Any]:
-        if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url)
-        return self._connection
+    def line(self) -> Line:
+        if self._line is None or self._line.connection.closed:
+            self._line = Line(connect(self._url))
+        return self._line
 
     def drop(self) -> None:
         """Forget the connection: the next use makes a new one, perhaps to another server."""
-        if self._connection is not None:
-            self._connection.close()
+        if self._line is not None:
+            self._line.connection.close()
 
     close = drop
 
 
-def persist(
-    link: Link, outage: Outage, work: Callable[[psycopg.Connection[Any]], T], lost: Callable[[], None]
-) -> T:
+def persist(link: Link, outage: Outage, work: Callable[[Line], T], lost: Callable[[], None]) -> T:
     """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
 
     `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
@@ -116,7 +115,7 @@ def persist(
         if outage.lasts():
             raise Unavailable
         try:
-            result = work(link.connection())
+            result = work(link.line())
         except _LOST as fault:
             link.drop()
             lost()

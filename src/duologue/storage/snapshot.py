@@ -51,16 +51,17 @@ def _of_file(path: Path) -> Iterator[Tx]:
 def _of_server(url: str) -> Iterator[Tx]:
     # Loaded when they are asked for, as in `engines`.
     psycopg = importlib.import_module("psycopg")
-    postgres = importlib.import_module("duologue.storage.postgres")
+    connect = importlib.import_module("duologue.storage.postgres_link").connect
+    transaction = importlib.import_module("duologue.storage.postgres_tx")
     try:
-        with postgres.connect(url) as connection:
+        with connect(url) as connection:
             connection.autocommit = False
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
             _check("postgres", _version(connection))
             for way in _WALKS:
                 connection.execute(f"SET LOCAL {way} = off")
-            yield postgres.PostgresTx(connection)
+            yield transaction.PostgresTx(transaction.Line(connection))
     except psycopg.Error as fault:
         raise CannotRead(str(fault).strip()) from fault
 
