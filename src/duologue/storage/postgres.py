@@ -41,8 +41,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_READERS: Final = 4
-_READS_AT_ONCE: Final = 8
+_READERS: Final = 3
+_READS_AT_ONCE: Final = 12
 """In one transaction: beginning and ending it takes longer than many a read."""
 _WRITERS: Final = 3
 """Beside the message path."""
