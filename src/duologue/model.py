@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from enum import IntEnum
 from typing import Final, Literal
@@ -10,7 +11,7 @@ from typing import Final, Literal
 import msgspec
 
 _ID_BITS: Final = 63
-_ID_DIGITS: Final = 16
+_ID: Final = re.compile("[0-9a-f]{16}").fullmatch
 
 
 def new_id() -> int:
@@ -36,7 +37,7 @@ def encode_id(prefix: str, number: int) -> str:
 def decode_id(prefix: str, text: str) -> int | None:
     """The number inside a wire id, or None for anything that this server can't have given out."""
     head, _, digits = text.partition("_")
-    if head != prefix or len(digits) != _ID_DIGITS or not set(digits) <= set("0123456789abcdef"):
+    if head != prefix or not _ID(digits):
         return None
     number = int(digits, 16)
     return number if number < 1 << _ID_BITS else None

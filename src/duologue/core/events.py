@@ -132,7 +132,12 @@ def read_log(tx: Tx, user_id: int, after: int, limit: int) -> tuple[store.LogHea
     """The log's head, and what follows `after` without a hole. Raises `ApiError` `events_expired`."""
     head = store.log_head(tx, user_id)
     _check_floor(head, after)
-    return head, [notice_of(event) for event in event_page(tx, user_id, after, limit)]
+    return head, log_page(tx, user_id, after, limit)
+
+
+def log_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Notice]:
+    """What follows a position that is in the log."""
+    return [notice_of(event) for event in event_page(tx, user_id, after, limit)]
 
 
 def check_position(head: store.LogHead, after: int) -> None:

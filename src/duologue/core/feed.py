@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from duologue.core.events import check_position, read_log
+from duologue.core.events import check_position, log_page, read_log
 from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
@@ -198,7 +198,7 @@ def _open(
     head = log_head(tx, user_id)
     position = head.last_seq if after is None else after
     check_position(head, position)
-    notices = read_log(tx, user_id, position, _PAGE)[1] if position < head.last_seq else []
+    notices = log_page(tx, user_id, position, _PAGE) if position < head.last_seq else []
     return head, notices, look(tx)
 
 

@@ -166,17 +166,18 @@ def trace(steps: Sequence[model.Step]) -> Trace:
     return Trace([Step(step.hop, rfc3339(step.at), step.detail) for step in steps])
 
 
+_EVENTS: Final = {
+    kind: b'{"seq":%%d,"type":"%s","at":"%%b","data":%%b}' % name.encode()
+    for kind, name in EVENT_TYPES.items()
+}
+
+
 def event(record: model.Event) -> bytes:
     """An event as JSON, the same over every transport.
 
     Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read.
     """
-    return b'{"seq":%d,"type":"%s","at":"%s","data":%s}' % (
-        record.seq,
-        EVENT_TYPES[record.kind].encode(),
-        rfc3339(record.at).encode(),
-        _event_data(record.body),
-    )
+    return _EVENTS[record.kind] % (record.seq, rfc3339(record.at).encode(), _event_data(record.body))
 
 
 def _event_data(body: model.Message | model.Receipt | model.Chat | model.User | model.Session) -> bytes:

@@ -95,7 +95,9 @@ class Hub:
 
     def deliver(self, notices: Sequence[Notice]) -> None:
         for notice in notices:
-            for follower in tuple(self._followers.get(notice.user_id, ())):
+            followers = self._followers.get(notice.user_id, ())
+            # One device is the usual case; of several, one may leave on hearing it.
+            for follower in followers if len(followers) == 1 else tuple(followers):
                 follower.offer(notice)
 
     def signal(self, signal: Signal) -> None:

@@ -40,6 +40,8 @@ _WHEN_REFUSED: Final = {
     "internal": 1011,
 }
 """The close code when `hello` fails; for the rest it is 1001: try again."""
+_ENDS: Final = (Kind.SESSION_ENDED, Kind.USER_UPDATED)
+"""Events with which a session may end."""
 _WHEN_LOST: Final = {
     "events_expired": (4011, "events expired"),
     "not_signed_in": (4003, "session ended"),
@@ -154,7 +156,8 @@ class Connection:
     def emit(self, notice: Notice) -> None:
         self.acks.gave(notice)
         self._push(self._codec.from_json(b'{"op":"event",' + notice.event[1:]))
-        self.foresee(notice)
+        if notice.kind in _ENDS:
+            self.foresee(notice)
 
     def foresee(self, notice: Notice) -> None:
         """The end of the session doesn't wait until a slow reader has come to it."""
@@ -189,13 +192,18 @@ class Connection:
     # Answers.
 
     def _push(self, payload: bytes) -> None:
-        waiting = self.wire.buffered_bytes + len(payload)
+        if self._resumed is None or self._has_room(len(payload)):
+            self.wire.send(payload, binary=self._codec.binary)
+
+    def _has_room(self, size: int) -> bool:
+        """Whether so much more may wait for a slow reader, who is choked first and given up in the end."""
+        waiting = self.wire.buffered_bytes + size
         if waiting > MAX_OUTBOUND:
             self._end(4008, "too slow")
-            return
-        if waiting > _CHOKE_AT and self._resumed:
+            return False
+        if waiting > _CHOKE_AT:
             self._intake.choke()
-        self.wire.send(payload, binary=self._codec.binary)
+        return True
 
     def _end(self, code: int, reason: str) -> None:
         """Say good-bye. What came before and waits for its turn is dropped: nobody would hear the answer."""

@@ -229,8 +229,9 @@ class Wire(WSListener):
 
     def _queue(self, first_byte: int, payload: bytes) -> None:
         size = len(payload)
-        self._out.append(_frame_head(first_byte, size))
-        self._out.append(payload)
+        out = self._out
+        out.append(_HEAD_16(first_byte, 126, size) if 125 < size < 65536 else _frame_head(first_byte, size))
+        out.append(payload)
         self._queued += size
         if not self._flush_due:
             self._flush_due = True
@@ -347,10 +348,9 @@ class _Drain(asyncio.BufferedProtocol):
 
 
 def _frame_head(first_byte: int, size: int) -> bytes:
+    """Of a size for which the usual one won't do."""
     if size < 126:
         return _HEAD_7(first_byte, size)
-    if size < 65536:
-        return _HEAD_16(first_byte, 126, size)
     return _HEAD_64(first_byte, 127, size)
 
 
