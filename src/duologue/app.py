@@ -143,12 +143,12 @@ class Node:
         if not self.bus.connected():
             raise overloaded("The bus can't be reached")
 
-    async def _flush_sessions(self) -> None:
+    async def _flush_sessions(self, pause: float) -> None:
         """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""
         for connection in self.desk.connections:
             if isinstance(connection, Connection) and connection.caller:
                 self.sessions.saw(connection.caller)
-        await self.sessions.flush()
+        await self.sessions.flush(pause)
 
     def drain(self, seconds: float) -> None:
         """The node will stop after so many seconds: it isn't ready any more, and sends its sockets elsewhere."""

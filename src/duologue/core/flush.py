@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from itertools import islice
 from typing import Final, TypeVar
 
@@ -12,30 +12,36 @@ from duologue.errors import ApiError
 
 _log = logging.getLogger(__name__)
 
-Flush = Callable[[], Awaitable[None]]
+Flush = Callable[[float], Awaitable[None]]
+"""Writes down what there is, with so many seconds between two parts of it."""
 T = TypeVar("T")
 
-_STEP: Final = 500
+_STEP: Final = 200
+_PAUSE: Final = 0.02
 
 
 async def flush_forever(every: float, *flushes: Flush) -> None:
     """The background loop: `every` is in seconds."""
     while True:
         await asyncio.sleep(every)
-        await flush_once(*flushes)
+        await flush_once(*flushes, pause=_PAUSE)
 
 
-async def flush_once(*flushes: Flush) -> None:
+async def flush_once(*flushes: Flush, pause: float = 0) -> None:
     """Run each; what the store refuses now is lost, which is harmless by each one's own promise."""
     for flush in flushes:
         try:
-            await flush()
+            await flush(pause)
         except ApiError as fault:
             _log.warning("not written down: %s", fault)
 
 
-def in_steps(items: Mapping[int, T]) -> Iterator[dict[int, T]]:
-    """What is to be written, in parts: in between come messages, which mustn't wait for all of it."""
-    rest = iter(items.items())
-    while part := dict(islice(rest, _STEP)):
+async def in_steps(items: dict[int, T], pause: float) -> AsyncIterator[dict[int, T]]:
+    """Take what is there now, in parts: in between come messages, which mustn't wait for all of it."""
+    for step in range(0, len(items), _STEP):
+        if step and pause:
+            await asyncio.sleep(pause)
+        part = dict(islice(items.items(), _STEP))
+        for key in part:
+            del items[key]
         yield part

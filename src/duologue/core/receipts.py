@@ -91,10 +91,9 @@ class Receipts:
         """
         self._acked[user_id] = max(seq, self._acked.get(user_id, 0))
 
-    async def flush(self) -> None:
-        """Write the remembered acks down. Raises `ApiError` `overloaded`."""
-        acked, self._acked = self._acked, {}
-        for part in in_steps(acked):
+    async def flush(self, pause: float = 0) -> None:
+        """Write the remembered acks down, with so many seconds between parts. Raises `ApiError` `overloaded`."""
+        async for part in in_steps(self._acked, pause):
             await self._db.write(store.store_acks, part)
 
     def known_pair(self, user_id: int, chat_id: int) -> Pair | None:

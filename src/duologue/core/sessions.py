@@ -102,10 +102,12 @@ class Sessions:
             self._known.popitem(last=False)
         return caller
 
-    async def flush(self) -> None:
-        """Write down when sessions were last seen. Raises `ApiError` `overloaded`."""
-        seen, self._seen = self._seen, {}
-        for part in in_steps(seen):
+    async def flush(self, pause: float = 0) -> None:
+        """Write down when sessions were last seen, with so many seconds between parts.
+
+        Raises `ApiError` `overloaded`.
+        """
+        async for part in in_steps(self._seen, pause):
             await self._db.write(store.touch_sessions, part)
 
     async def live(self, user_id: int) -> list[Session]:

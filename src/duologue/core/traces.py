@@ -67,12 +67,12 @@ class Traces:
         else:
             known += notes
 
-    async def flush(self) -> None:
-        """Write the notes down. Raises `ApiError` `overloaded`."""
+    async def flush(self, pause: float = 0) -> None:
+        """Write the notes down, with so many seconds between parts. Raises `ApiError` `overloaded`."""
         # Whoever asks for a trace meanwhile waits: what is on its way is in no place where it could be found.
         async with self._flushing:
-            notes, self._notes, self._count = self._notes, {}, 0
-            for part in in_steps(notes):
+            async for part in in_steps(self._notes, pause):
+                self._count -= sum(map(len, part.values()))
                 await self._db.write(traces.store_notes, part, self._clock())
 
     async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:
