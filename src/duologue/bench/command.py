@@ -153,7 +153,7 @@ async def _drive(run: Run, scenario: Scenario, place: Place, machine: Machine, w
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would stop a generator of many sockets for longer than what it measures."""
+    """Without the garbage collector: with many sockets it takes longer than what is to be measured."""
     gc.collect()
     gc.disable()
     try:
