@@ -21,8 +21,10 @@ from duologue.model import Event, Pair
 from duologue.storage import accounts, chats, events, messages, receipts, replay
 from duologue.storage.append import append
 from duologue.storage.batch import Batch
-from duologue.storage.database import Row, Tx
+from duologue.storage.database import Row, Tx, Unit
 from duologue.storage.engines import migrate
+from duologue.storage.postgres import _look
+from duologue.storage.postgres_link import connect
 from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx
 from tests.contract.store import mark, opened, post
@@ -272,3 +274,40 @@ async def test_the_function_reads_no_table_through(
         after = scans(url)
     for name in ("messages", "events"):
         assert after[name] == before[name], name
+
+
+YOUNG = """
+INSERT INTO users (id, phone, registered_at, created_at) SELECT n, '+33' || n, 1, 1 FROM generate_series(1, 400) n;
+INSERT INTO logs (user_id, last_seq) SELECT n, 20 FROM generate_series(1, 400) n;
+INSERT INTO chats (id, low_user, high_user, created_at, last_seq)
+    SELECT 1000 + n, 2 * n - 1, 2 * n, 1, 20 FROM generate_series(1, 200) n;
+INSERT INTO members (user_id, chat_id, peer_id, activity)
+    SELECT 2 * n - 1, 1000 + n, 2 * n, 20 FROM generate_series(1, 200) n
+    UNION ALL SELECT 2 * n, 1000 + n, 2 * n - 1, 20 FROM generate_series(1, 200) n;
+INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text)
+    SELECT 1000 + n, m, 0, m, 0, 0, 1, convert_to(m::text, 'UTF8'), repeat('x', 200)
+    FROM generate_series(1, 200) n, generate_series(1, 20) m;
+INSERT INTO events (user_id, seq, kind, ref, a, b, at)
+    SELECT u, m, 1, 1000 + (u + 1) / 2, m, 0, 1 FROM generate_series(1, 400) u, generate_series(1, 20) m;
+"""
+"""So small that reading a table through looks best."""
+
+
+@pytest.mark.parametrize("analyzed", [False, True])
+def test_what_is_prepared_in_a_young_store_reads_no_table_through(
+    postgres_url: str, *, analyzed: bool
+) -> None:
+    """The plans are kept while the tables grow."""
+    migrate(postgres_url)
+    line = Line(connect(postgres_url))
+    line.connection.execute(YOUNG.encode())
+    if analyzed:
+        line.connection.execute("ANALYZE")
+    before = scans(postgres_url)
+    for _ in range(10):
+        _look(line, [Unit(function, print) for function, _ in CASES.values()])
+    line.connection.execute("SELECT pg_stat_force_next_flush()")
+    line.connection.execute("SELECT 1")
+    after = scans(postgres_url)
+    line.connection.close()
+    assert after == before

@@ -48,9 +48,13 @@ _WRITERS: Final = 3
 """Beside the message path."""
 _CAPACITY: Final = 20_000
 _BATCH_LIMIT: Final = 1_000
-_BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_BY_KEY: Final = (
+    b"; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+)
+"""Every row is found by its key. A plan made while the tables are still empty must not read them through later."""
+_BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + _BY_KEY
 """One moment for all that a function reads."""
-_BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED"
+_BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED" + _BY_KEY
 _MIGRATION_LOCK: Final = 7237960
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
 _RERUNS: Final = 5
