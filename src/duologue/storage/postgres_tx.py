@@ -38,7 +38,7 @@ class Line:
         # Of one size: a statement would have to be prepared anew for each size that a number may have.
         connection.adapters.register_dumper(int, Int8Dumper)
         self._adapt = Transformer(connection)
-        self._line = connection.pgconn
+        self._pgconn = connection.pgconn
         self._threshold = connection.prepare_threshold
         self._uses: dict[tuple[bytes, tuple[int, ...]], int] = {}
         self._names: dict[tuple[bytes, tuple[int, ...]], bytes] = {}
@@ -60,12 +60,12 @@ class Line:
         """Run a statement with values as PostgreSQL writes them for `$1` and so on. Raises `psycopg.Error`."""
         name = self._prepared(command, tuple(types))
         if name:
-            return self.checked(self._line.exec_prepared(name, values, formats))
-        return self.checked(self._line.exec_params(command, values, types or None, formats))
+            return self.checked(self._pgconn.exec_prepared(name, values, formats))
+        return self.checked(self._pgconn.exec_params(command, values, types or None, formats))
 
     def command(self, command: bytes) -> PGresult:
         """Run a statement without parameters. Raises `psycopg.Error`."""
-        return self.checked(self._line.exec_(command))
+        return self.checked(self._pgconn.exec_(command))
 
     def rows(self, result: PGresult) -> list[Row]:
         """What a query has found."""
@@ -76,7 +76,7 @@ class Line:
         """A result that is none of a failure. Raises `psycopg.Error`."""
         if result.status in _DONE:
             return result
-        if self._line.status != ConnStatus.OK:
+        if self._pgconn.status != ConnStatus.OK:
             raise psycopg.OperationalError(result.get_error_message() or "the connection is lost")
         raise pg.error_from_result(result, encoding="utf-8")
 
@@ -90,7 +90,7 @@ class Line:
             return None
         command, types = statement
         name = b"duologue_%d" % len(self._names)
-        self.checked(self._line.prepare(name, command, types or None))
+        self.checked(self._pgconn.prepare(name, command, types or None))
         self._names[statement] = name
         return name
 
