@@ -72,7 +72,8 @@ def post(pair: Pair, side: int) -> Post:
 
 
 def mark(pair: Pair, side: int, seq: int) -> Mark:
-    return Mark(pair.chat_id, pair.low, pair.high, side, seq, 0)
+    owner, peer = (pair.high, pair.low) if side else (pair.low, pair.high)
+    return Mark(pair.chat_id, owner, peer, side, seq, 0)
 
 
 async def bytes_per_message(url: str, count: int, acked_every: int) -> float:

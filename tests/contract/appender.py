@@ -93,9 +93,9 @@ async def _append(db: Database, plan: Plan, number: int, gate: asyncio.Semaphore
     ack = Ack(post.client_id, post.chat_id, post.side, posted.message.seq, posted.replayed)
     os.write(sys.stdout.fileno(), msgspec.json.encode(ack) + b"\n")
     if plan.marks:
-        mark = Mark(
-            post.chat_id, post.low, post.high, 1 - post.side, posted.message.seq, posted.message.seq // 2
-        )
+        owner, peer = (post.low, post.high) if post.side else (post.high, post.low)
+        seq = posted.message.seq
+        mark = Mark(post.chat_id, owner, peer, 1 - post.side, seq, seq // 2)
         marked = await _outcome(partial(db.append, mark))
         assert isinstance(marked, Marked), marked
     gate.release()

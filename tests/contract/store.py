@@ -87,7 +87,8 @@ def post(pair: Pair, side: int, client_id: str, text: str = "hello", reply_to: i
 
 
 def mark(pair: Pair, side: int, *, delivered: int = 0, read: int = 0) -> Mark:
-    return Mark(pair.chat_id, pair.low, pair.high, side, delivered, read)
+    owner, peer = (pair.high, pair.low) if side else (pair.low, pair.high)
+    return Mark(pair.chat_id, owner, peer, side, delivered, read)
 
 
 class Store:

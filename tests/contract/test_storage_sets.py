@@ -22,7 +22,7 @@ from duologue.model import Event, Pair, pair_id
 from duologue.storage import postgres_append
 from duologue.storage.accounts import delete_user, update_user
 from duologue.storage.append import append
-from duologue.storage.batch import Batch, NoSuchChat, Numbers
+from duologue.storage.batch import Batch, NoSuchChat, Stored, as_stored
 from duologue.storage.chats import open_chat, update_chat
 from duologue.storage.database import Operation, Outcome, Row, Tx
 from duologue.storage.engines import migrate
@@ -53,7 +53,7 @@ class Way(Protocol):
         """A transaction."""
         ...
 
-    def store(self, batch: Batch) -> Numbers: ...
+    def store(self, batch: Batch) -> Stored: ...
 
 
 class ByStatementsOnSqlite:
@@ -77,7 +77,7 @@ class ByStatementsOnSqlite:
             raise
         self._connection.execute("COMMIT")
 
-    def store(self, batch: Batch) -> Numbers:
+    def store(self, batch: Batch) -> Stored:
         with self.tx as tx:
             return append(tx, batch)
 
@@ -106,7 +106,7 @@ class ByStatementsOnPostgres:
             raise
         self._line.command(b"COMMIT")
 
-    def store(self, batch: Batch) -> Numbers:
+    def store(self, batch: Batch) -> Stored:
         with self.tx as tx:
             return append(tx, batch)
 
@@ -121,8 +121,8 @@ class ByFunction(ByStatementsOnPostgres):
         super().__init__(url)
         self._appender = postgres_append.Appender()
 
-    def store(self, batch: Batch) -> Numbers:
-        return self._appender.append(self._line, batch)
+    def store(self, batch: Batch) -> Stored:
+        return as_stored(batch, self._appender.append(self._line, batch))
 
 
 def fresh(way: Way) -> None:
@@ -272,7 +272,7 @@ def test_marks_that_stand_still_hold_up_nobody(ways: list[Way]) -> None:
         for way in ways:
             way.now += 1
         function, *others = [
-            way.store(Batch([post(CHATS[0], 0, f"c-{way.now}")], marks, way.now)) for way in ways
+            way.store(Batch([post(CHATS[0], 0, f"c-{way.now}")], marks, way.now)).numbers for way in ways
         ]
         for other in others:
             assert (other.chats, other.moved, other.out_of_range) == (

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from duologue.model import Event, Kind, Receipt
-from duologue.storage.batch import Batch, MovedMark, Numbers, OutOfRange, events, messages, outcomes
+from duologue.storage.batch import (
+    Batch,
+    MovedMark,
+    Numbers,
+    OutOfRange,
+    as_stored,
+    events,
+    messages,
+    outcomes,
+)
 from duologue.storage.database import Mark, Marked, Post, Posted
 
 NOW = 1_700_000_000_000
@@ -23,7 +31,9 @@ def post(chat_id: int, side: int, client_id: str = "k") -> Post:
 
 
 def mark(chat_id: int, side: int, delivered: int = 0, read: int = 0) -> Mark:
-    return Mark(chat_id, ANN, BEN if chat_id == AB else CAT, side, delivered, read)
+    peer = BEN if chat_id == AB else CAT
+    owner, other = (peer, ANN) if side else (ANN, peer)
+    return Mark(chat_id, owner, other, side, delivered, read)
 
 
 def test_a_batch_by_hand() -> None:
@@ -101,18 +111,12 @@ def test_a_mark_is_told_to_its_owner_and_as_far_as_it_shows_to_the_peer() -> Non
 def test_each_operation_has_its_outcome() -> None:
     batch = Batch([post(AB, 0)], [mark(AB, 1, read=1), mark(AC, 1, read=9), mark(AC, 0)], NOW)
     numbers = Numbers([(0, 0, 0)], [0, 0, 0], [MovedMark(0, 1, 1, 1, 1, 2)], frozenset({1}))
-    stored = messages(batch, numbers.chats)
-    posted, marked = outcomes(batch, numbers, stored)
-    assert posted == [Posted(stored[0], replayed=False)]
+    stored = as_stored(batch, numbers)
+    posted, marked = outcomes(batch, stored)
+    assert posted == [Posted(stored.messages[0], replayed=False)]
     assert marked[0] == Marked(changed=True)
     assert isinstance(marked[1], OutOfRange)
     assert marked[2] == Marked(changed=False)
-
-
-@pytest.mark.parametrize("side", [0, 1])
-def test_a_mark_has_an_owner_and_a_peer(side: int) -> None:
-    one = mark(AB, side)
-    assert (one.owner, one.peer) == ((ANN, BEN), (BEN, ANN))[side]
 
 
 @given(st.lists(st.tuples(st.sampled_from([AB, AC]), st.integers(0, 1)), max_size=30), st.data())

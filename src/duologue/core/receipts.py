@@ -30,7 +30,7 @@ Failed = Callable[[ApiError], None]
 
 def mark_of(pair: Pair, user_id: int, *, delivered: int = 0, read: int = 0) -> Mark:
     """What a user says about one of their chats."""
-    return Mark(pair.chat_id, pair.low, pair.high, pair.side_of(user_id), delivered, read)
+    return Mark(pair.chat_id, user_id, pair.peer_of(user_id), pair.side_of(user_id), delivered, read)
 
 
 class Receipts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duologue.model import Message
-from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, events, messages
+from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, Stored, events, messages
 from duologue.storage.database import RelayRule, Row, Tx
 from duologue.storage.events import insert_events
 from duologue.storage.lists import id_list
@@ -17,7 +17,7 @@ from duologue.storage.receipts import raise_marks
 from duologue.storage.relay import raise_alarms
 
 
-def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Numbers:
+def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Stored:
     """Store a batch, with the alarms of the `relay` if there is one.
 
     Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there.
@@ -29,10 +29,11 @@ def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Numbers:
     _insert_messages(tx, batch, stored)
     moved, out_of_range, moves = _raise_marks(tx, batch)
     numbers = Numbers(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
-    insert_events(tx, events(batch, numbers, stored))
+    told = events(batch, numbers, stored)
+    insert_events(tx, told)
     if relay:
         raise_alarms(tx, batch, chats, relay)
-    return numbers
+    return Stored(numbers, stored, told)
 
 
 def _found(tx: Tx, sql: str, ids: Sequence[int]) -> list[Row]:

@@ -7,11 +7,17 @@ needs only each counter's value before the batch; every seq then follows by addi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from duologue.model import Event, Kind, Message, Receipt
 from duologue.storage.database import Mark, Marked, Outcome, Post, Posted
+
+# In Python 3.11 looking up a member of an enum takes longer than making a record.
+_CREATED: Final = Kind.MESSAGE_CREATED
+_MINE: Final = Kind.RECEIPT_MINE
+_PEER: Final = Kind.RECEIPT_PEER
 
 
 class Batch:
@@ -153,43 +159,50 @@ def messages(batch: Batch, chats: Sequence[tuple[int, int, int]]) -> list[Messag
 def events(batch: Batch, numbers: Numbers, stored: Sequence[Message]) -> list[Event]:
     """Every event of the batch; each user's own stand in the order of their seqs."""
     told = []
-    for index, message in enumerate(stored):
-        post, (low_offset, high_offset) = batch.posts[index], batch.offsets[index]
-        for user_id, user, offset in (
-            (post.low, batch.low_of[index], low_offset),
-            (post.high, batch.high_of[index], high_offset),
-        ):
-            seq = numbers.users[user] + offset
-            mine = int(user_id == message.sender_id)
-            told.append(
-                Event(user_id, seq, Kind.MESSAGE_CREATED, post.chat_id, message.seq, mine, batch.now, message)
-            )
+    users, now = numbers.users, batch.now
+    for post, message, low, high, (low_offset, high_offset) in zip(
+        batch.posts, stored, batch.low_of, batch.high_of, batch.offsets, strict=True
+    ):
+        chat_id, seq, side = post.chat_id, message.seq, post.side
+        told.append(Event(post.low, users[low] + low_offset, _CREATED, chat_id, seq, 1 - side, now, message))
+        told.append(Event(post.high, users[high] + high_offset, _CREATED, chat_id, seq, side, now, message))
     for moved in numbers.moved:
-        told += _receipts(batch, numbers, moved)
+        _tell_mark(told, batch, users, moved)
     return told
 
 
-def _receipts(batch: Batch, numbers: Numbers, moved: MovedMark) -> list[Event]:
+def _tell_mark(told: list[Event], batch: Batch, users: Sequence[int], moved: MovedMark) -> None:
     """The events of one mark: for its owner's devices, and for the peer as far as the peer may see it."""
-    mark = batch.marks[moved.index]
-    sides = [
-        (Kind.RECEIPT_MINE, mark.owner, batch.mark_owner, moved.own_offset, moved.read),
-        (Kind.RECEIPT_PEER, mark.peer, batch.mark_peer, moved.peer_offset, moved.read_shown),
-    ]
-    told = []
-    for kind, reader, users, offset, read in sides:
-        if offset:
-            seq = numbers.users[users[moved.index]] + offset
-            body = Receipt(mark.chat_id, mark.owner, moved.delivered, read)
-            told.append(Event(reader, seq, kind, mark.chat_id, moved.delivered, read, batch.now, body))
-    return told
+    mark, now, delivered, read = batch.marks[moved.index], batch.now, moved.delivered, moved.read
+    chat_id, owner = mark.chat_id, mark.owner
+    seq = users[batch.mark_owner[moved.index]] + moved.own_offset
+    body = Receipt(chat_id, owner, delivered, read)
+    told.append(Event(owner, seq, _MINE, chat_id, delivered, read, now, body))
+    if moved.peer_offset:
+        shown = moved.read_shown
+        seq = users[batch.mark_peer[moved.index]] + moved.peer_offset
+        body = Receipt(chat_id, owner, delivered, shown)
+        told.append(Event(mark.peer, seq, _PEER, chat_id, delivered, shown, now, body))
 
 
-def outcomes(
-    batch: Batch, numbers: Numbers, stored: Sequence[Message]
-) -> tuple[list[Outcome], list[Outcome]]:
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """What a batch has become: its messages in its order, and every event that came of it."""
+
+    numbers: Numbers
+    messages: list[Message]
+    events: list[Event]
+
+
+def as_stored(batch: Batch, numbers: Numbers) -> Stored:
+    """A batch with an engine's answer."""
+    stored = messages(batch, numbers.chats)
+    return Stored(numbers, stored, events(batch, numbers, stored))
+
+
+def outcomes(batch: Batch, stored: Stored) -> tuple[list[Outcome], list[Outcome]]:
     """The answer to each post and to each mark, in the batch's order."""
-    posted: list[Outcome] = [Posted(message, replayed=False) for message in stored]
+    posted: list[Outcome] = [Posted(message, replayed=False) for message in stored.messages]
+    numbers = stored.numbers
     changed = {moved.index for moved in numbers.moved}
     marked: list[Outcome] = [
         OutOfRange() if index in numbers.out_of_range else Marked(index in changed)

@@ -90,22 +90,14 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """What one side of a chat has got and read, as seqs; 0 says nothing. Marks only ever rise."""
+    """What `owner`, on its `side` of a chat, has got and read, as seqs; 0 says nothing. Marks only ever rise."""
 
     chat_id: int
-    low: int
-    high: int
+    owner: int
+    peer: int
     side: int
     delivered: int
     read: int
-
-    @property
-    def owner(self) -> int:
-        return self.high if self.side else self.low
-
-    @property
-    def peer(self) -> int:
-        return self.low if self.side else self.high
 
 
 class Marked(msgspec.Struct, frozen=True, gc=False):
@@ -129,15 +121,12 @@ def settle(future: asyncio.Future[Any], result: Any) -> None:
         future.set_result(result)
 
 
-class Unit:
+class Unit(msgspec.Struct, gc=False):
     """One caller's work in the queue, and what became of it. `work` is an operation or a storage call."""
 
-    __slots__ = ("done", "result", "work")
-
-    def __init__(self, work: Any, done: Done) -> None:
-        self.work = work
-        self.done = done
-        self.result: Any = None
+    work: Any
+    done: Done
+    result: Any = None
 
 
 class Listener(Protocol):

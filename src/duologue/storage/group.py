@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from duologue.clock import Clock
 from duologue.errors import ApiError
 from duologue.model import Event, Message
-from duologue.storage.batch import Batch, Numbers, OutOfRange, events, messages, outcomes
+from duologue.storage.batch import Batch, OutOfRange, Stored, outcomes
 from duologue.storage.database import Mark, Operation, Outcome, Post, Posted, UniqueViolation
 
-Store = Callable[[Batch], Numbers]
+Store = Callable[[Batch], Stored]
 """Stores a batch whole or not at all. Raises `UniqueViolation`, `NoSuchChat`, or what the engine raises."""
 Find = Callable[[Post], Message | None]
 """The message already stored under a post's `client_id`."""
@@ -77,16 +77,15 @@ class Group:
     def _settle(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
         batch = Batch(posts, marks, self._clock())
         try:
-            numbers = self._store(batch)
+            stored = self._store(batch)
         except UniqueViolation:
             return self._settle_repeats(posts, marks)
         except Unavailable:
             raise
         except Exception as fault:  # noqa: BLE001 - looked at one by one
             return self._settle_apart(posts, marks, fault)
-        stored = messages(batch, numbers.chats)
-        self.events += events(batch, numbers, stored)
-        return outcomes(batch, numbers, stored)
+        self.events += stored.events
+        return outcomes(batch, stored)
 
     def _settle_repeats(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
         """Some post is stored already: answer those from the store, and commit the rest."""
@@ -128,4 +127,4 @@ def _merge(marks: Sequence[Operation]) -> Mark:
         return first
     delivered = max(mark.delivered for mark in marks if isinstance(mark, Mark))
     read = max(mark.read for mark in marks if isinstance(mark, Mark))
-    return Mark(first.chat_id, first.low, first.high, first.side, delivered, read)
+    return Mark(first.chat_id, first.owner, first.peer, first.side, delivered, read)

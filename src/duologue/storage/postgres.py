@@ -16,7 +16,7 @@ from psycopg import errors as pg
 from duologue.clock import Clock
 from duologue.errors import overloaded
 from duologue.model import Event, Message
-from duologue.storage.batch import Batch, Numbers
+from duologue.storage.batch import Batch, Stored, as_stored
 from duologue.storage.database import (
     Done,
     Listener,
@@ -202,9 +202,9 @@ class PostgresDatabase:
         self._tell(())
         return group.events
 
-    def _store(self, batch: Batch) -> Numbers:
+    def _store(self, batch: Batch) -> Stored:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
-        return self._insist(partial(self._appender.append, batch=batch))
+        return as_stored(batch, self._insist(partial(self._appender.append, batch=batch)))
 
     def _find(self, post: Post) -> Message | None:
         return self._insist(lambda line: find_post(PostgresTx(line), post))

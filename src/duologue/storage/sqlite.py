@@ -16,7 +16,7 @@ from duologue.clock import Clock
 from duologue.errors import overloaded
 from duologue.model import Event
 from duologue.storage.append import append
-from duologue.storage.batch import Batch, Numbers
+from duologue.storage.batch import Batch, Stored
 from duologue.storage.checkpoint import Checkpointer
 from duologue.storage.database import (
     Done,
@@ -206,7 +206,7 @@ class SqliteDatabase:
         return group.events + tx.emitted
 
 
-def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Numbers:
+def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Stored:
     try:
         with tx.savepoint():
             return append(tx, batch, relay)
