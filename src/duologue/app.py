@@ -67,7 +67,7 @@ class Node:
         chats = Chats(self.db, now_ms, limited=settings.rate_limits == "on")
         self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0, rule=rule)
         messages = Messages(self.db, now_ms, chats, self.traces)
-        self.receipts = Receipts(self.db, now_ms, chats, self.traces)
+        self.receipts = Receipts(self.db, chats, self.traces)
         accounts = Accounts(self.db, now_ms, self.sessions, chats, rule.default if rule else Relay.OFF)
         self.presence = Presence(self.db, self.hub, self.bus, now_ms)
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]

@@ -53,8 +53,8 @@ class WatchedWire:
         self._wire = wire
         self.most = 0
 
-    def send(self, payload: bytes, *, binary: bool = False) -> None:
-        self._wire.send(payload, binary=binary)
+    def send(self, payload: bytes, *, binary: bool = False, urgent: bool = True) -> None:
+        self._wire.send(payload, binary=binary, urgent=urgent)
         self.most = max(self.most, self._wire.buffered_bytes)
 
     def __getattr__(self, name: str) -> Any:

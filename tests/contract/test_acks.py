@@ -56,7 +56,7 @@ class Reader:
         self.store, self.db, self.user, self.pairs = store, db, user, pairs
         self.chats = Chats(cast(Database, db), now_ms, limited=False)
         self.receipts = Receipts(
-            cast(Database, db), now_ms, self.chats, Traces(cast(Database, db), now_ms, kept=True)
+            cast(Database, db), self.chats, Traces(cast(Database, db), now_ms, kept=True)
         )
         self.errors: list[ApiError] = []
         self.position = 0

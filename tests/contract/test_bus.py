@@ -97,8 +97,8 @@ async def nodes(kind: Kind) -> AsyncIterator[list[Node]]:
         yield nodes
 
 
-def notice(seq: int, event: bytes = b'{"seq":1}') -> Notice:
-    return Notice(FOLLOWED, seq, kind=1, ref=(1 << 63) - 1, a=3, b=0, event=event)
+def notice(seq: int, frame: bytes = b'{"op":"event","seq":1}') -> Notice:
+    return Notice(FOLLOWED, seq, kind=1, ref=(1 << 63) - 1, a=3, b=0, frame=frame)
 
 
 async def test_notices_reach_every_node_unchanged(nodes: list[Node]) -> None:

@@ -21,6 +21,7 @@ from duologue.storage import events as store
 from duologue.storage.database import Database, Tx
 from duologue.storage.replay import event_page
 
+_CREATED: Final = Kind.MESSAGE_CREATED
 _MESSAGES: Final = Counter("duologue_messages_total", "Messages stored.")
 
 
@@ -37,8 +38,13 @@ class Publisher:
         self._hub = hub
 
     def committed(self, events: Sequence[Event]) -> None:
-        _MESSAGES.inc(sum(event.kind == Kind.MESSAGE_CREATED and event.b for event in events))
-        notices = [notice_of(event) for event in events if self._bus.wants(event.user_id)]
+        notices, created, wants = [], 0, self._bus.wants
+        for event in events:
+            if event.kind == _CREATED:
+                created += event.b
+            if wants(event.user_id):
+                notices.append(notice_of(event))
+        _MESSAGES.inc(created)
         if notices:
             self._bus.publish(notices)
 

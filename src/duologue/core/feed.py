@@ -109,7 +109,8 @@ class Feed:
         if notice.seq > self.next or not self._live:
             self._keep(notice)
         elif notice.seq == self.next:
-            self._pass_on(notice)
+            self.next += 1
+            self._reader.emit(notice)
             if self._early:
                 self._pass_on_early()
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
-from duologue.clock import Clock
 from duologue.core.chats import Chats
 from duologue.core.flush import in_steps
 from duologue.core.messages import explain
@@ -21,6 +20,7 @@ from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
 
+_CREATED: Final = Kind.MESSAGE_CREATED
 _ACK_STEP: Final = 1000
 _GIVEN: Final = 500
 
@@ -36,9 +36,8 @@ def mark_of(pair: Pair, user_id: int, *, delivered: int = 0, read: int = 0) -> M
 class Receipts:
     """The rules for marks: they only rise, so repeats and late arrivals are harmless."""
 
-    def __init__(self, db: Database, clock: Clock, chats: Chats, traces: Traces) -> None:
+    def __init__(self, db: Database, chats: Chats, traces: Traces) -> None:
         self._db = db
-        self._clock = clock
         self._chats = chats
         self._traces = traces
         self._acked: dict[int, int] = {}
@@ -123,7 +122,7 @@ class Acks:
 
     def gave(self, notice: Notice) -> None:
         """The device was given this event."""
-        if notice.kind != Kind.MESSAGE_CREATED or notice.b:
+        if notice.kind != _CREATED or notice.b:
             return
         if notice.seq > self._unknown:
             self._receipts.pushed(notice)

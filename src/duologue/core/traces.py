@@ -23,6 +23,9 @@ from duologue.storage.outbox import Outgoing, State
 from duologue.storage.relay import is_needless
 from duologue.storage.traces import Hop
 
+# In Python 3.11 looking up a member of an enum takes longer than noting it.
+_CREATED: Final = Kind.MESSAGE_CREATED
+_ACCEPTED, _COMMITTED, _PUSHED, _ACKNOWLEDGED = Hop.ACCEPTED, Hop.COMMITTED, Hop.PUSHED, Hop.ACKNOWLEDGED
 _MOST: Final = 150_000
 """Numbers in memory at once, three to a note; beyond that hops go unnoted until they are written down."""
 
@@ -43,18 +46,18 @@ class Traces:
     def stored(self, message: Message, accepted_at: int) -> None:
         """A message has been committed, just now."""
         seq = message.seq
-        self.note(message.chat_id, (seq, Hop.ACCEPTED, accepted_at, seq, Hop.COMMITTED, self._clock()))
+        self.note(message.chat_id, (seq, _ACCEPTED, accepted_at, seq, _COMMITTED, self._clock()))
 
     def pushed(self, notices: Sequence[Notice]) -> None:
         """A device was given these events."""
         now = self._clock()
         for notice in notices:
-            if notice.kind == Kind.MESSAGE_CREATED and not notice.b:
-                self.note(notice.ref, (notice.a, Hop.PUSHED, now))
+            if notice.kind == _CREATED and not notice.b:
+                self.note(notice.ref, (notice.a, _PUSHED, now))
 
     def acknowledged(self, chat_id: int, seq: int) -> None:
         """A device has a message, and all before it."""
-        self.note(chat_id, (seq, Hop.ACKNOWLEDGED, self._clock()))
+        self.note(chat_id, (seq, _ACKNOWLEDGED, self._clock()))
 
     def note(self, chat_id: int, notes: Sequence[int]) -> None:
         """What has become of a chat's messages: a seq, a `Hop` and when (epoch ms), as often as there are any."""

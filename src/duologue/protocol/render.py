@@ -71,6 +71,12 @@ def profile(user: model.User) -> bodies.Profile:
     return bodies.Profile(user_id(user.id), user.phone, user.display_name, user.registered_at is not None)
 
 
+@lru_cache(maxsize=8)
+def _at(ms: int) -> bytes:
+    """A batch has one time for all that it brings."""
+    return rfc3339(ms).encode()
+
+
 _MESSAGE: Final = (
     b'{"id":"msg_%016x_%d","chat_id":"cht_%016x","seq":%d,"sender_id":"usr_%016x","client_id":%s,"text":%s,'
     b'"sent_at":"%s","edited_at":null,"deleted_at":null,"reply_to":%s,"reactions":[],"status":"sent","via":"%s"}'
@@ -92,7 +98,7 @@ def message_json(record: model.Message) -> bytes:
         record.sender_id,
         _encode(record.client_id),
         _encode(record.text),
-        rfc3339(record.sent_at).encode(),
+        _at(record.sent_at),
         b"%d" % record.reply_to if record.reply_to else b"null",
         b"sms" if record.by_sms else b"app",
     )
@@ -167,25 +173,28 @@ def trace(steps: Sequence[model.Step]) -> Trace:
 
 
 _EVENTS: Final = {
-    kind: b'{"seq":%%d,"type":"%s","at":"%%b","data":%%b}' % name.encode()
+    kind: b'{"op":"event","seq":%%d,"type":"%s","at":"%%b","data":%%b}' % name.encode()
     for kind, name in EVENT_TYPES.items()
 }
 
 
 def event(record: model.Event) -> bytes:
-    """An event as JSON, the same over every transport.
+    """The frame of an event, as JSON; the event in it is the same over every transport.
 
     Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read.
     """
-    return _EVENTS[record.kind] % (record.seq, rfc3339(record.at).encode(), _event_data(record.body))
-
-
-def _event_data(body: model.Message | model.Receipt | model.Chat | model.User | model.Session) -> bytes:
+    body = record.body
     if isinstance(body, model.Message):
         # As it was created, so that folding the receipts that follow gives the present status.
-        return message_json(body)
-    if isinstance(body, model.Receipt):
-        return _RECEIPT % (body.chat_id, body.user_id, body.delivered, body.read)
+        data = message_json(body)
+    elif isinstance(body, model.Receipt):
+        data = _RECEIPT % (body.chat_id, body.user_id, body.delivered, body.read)
+    else:
+        data = _state(body)
+    return _EVENTS[record.kind] % (record.seq, _at(record.at), data)
+
+
+def _state(body: model.Chat | model.User | model.Session) -> bytes:
     if isinstance(body, model.Chat):
         return _encode(chat(body))
     if isinstance(body, model.User):

@@ -6,14 +6,16 @@ expects next, and reads the log when they differ.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 import msgspec
 
+_BEFORE_EVENT: Final = len(b'{"op":"event",')
+
 
 class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """An event in a user's log, and the event itself as JSON.
+    """An event in a user's log, and the frame that brings it to a socket, as JSON.
 
     `kind`, `ref`, `a` and `b` are those of `model.Event`: enough to act on it without parsing it.
     """
@@ -24,7 +26,12 @@ class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ref: int
     a: int
     b: int
-    event: bytes
+    frame: bytes
+
+    @property
+    def event(self) -> bytes:
+        """The event without the frame around it, as JSON."""
+        return b"{" + self.frame[_BEFORE_EVENT:]
 
 
 class Frame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="frame"):
@@ -106,6 +113,10 @@ class Bus(Protocol):
         ...
 
 
+def _nobody(_user_id: int) -> bool:
+    return False
+
+
 class LocalBus:
     """The bus of a single node: a function call."""
 
@@ -113,18 +124,18 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._handler: Handler | None = None
+        self.wants: Callable[[int], bool] = _nobody
 
     async def start(self, handler: Handler) -> None:
         self._handler = handler
+        self.wants = handler.wants
 
     async def close(self) -> None:
         self._handler = None
+        self.wants = _nobody
 
     def connected(self) -> bool:
         return True
-
-    def wants(self, user_id: int) -> bool:
-        return self._handler is not None and self._handler.wants(user_id)
 
     def publish(self, notices: Sequence[Notice]) -> None:
         if self._handler:

@@ -42,6 +42,8 @@ class Hub:
         self._followers: dict[int, list[Subscriber]] = {}
         self._devices: dict[int, list[Listener]] = {}
         self._watchers: dict[int, list[Listener]] = {}
+        self.wants: Callable[[int], bool] = self._followers.__contains__
+        """Whether anybody here follows a user's log. Asked for every event."""
 
     def attach(self, user_id: int, follower: Subscriber) -> None:
         """Follow a user's log from now on."""
@@ -90,12 +92,10 @@ class Hub:
         """Stop hearing; nothing happens if it has stopped already."""
         _remove(self._watchers, user_id, watcher)
 
-    def wants(self, user_id: int) -> bool:
-        return user_id in self._followers
-
     def deliver(self, notices: Sequence[Notice]) -> None:
+        followers_of = self._followers.get
         for notice in notices:
-            followers = self._followers.get(notice.user_id, ())
+            followers = followers_of(notice.user_id, ())
             # One device is the usual case; of several, one may leave on hearing it.
             for follower in followers if len(followers) == 1 else tuple(followers):
                 follower.offer(notice)

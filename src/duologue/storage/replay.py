@@ -18,6 +18,9 @@ _PAGE: Final = (
     " LEFT JOIN messages x ON e.kind = 1 AND x.chat_id = e.ref AND x.seq = e.a"
     " WHERE e.user_id = :user_id AND e.seq > :after ORDER BY e.seq LIMIT :limit"
 )
+# In Python 3.11 looking up a member of an enum takes longer than making a record.
+_KINDS: Final = {int(kind): kind for kind in Kind}
+_CREATED, _MINE, _PEER = Kind.MESSAGE_CREATED, Kind.RECEIPT_MINE, Kind.RECEIPT_PEER
 
 
 def event_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Event]:
@@ -28,13 +31,13 @@ def event_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Event]:
 
 def _event(tx: Tx, user_id: int, row: Sequence[Any]) -> Event:
     seq, number, ref, a, b, at, low, high, *columns = row
-    kind = Kind(number)
+    kind = _KINDS[number]
     body: Message | Receipt | Chat | User | Session | None
-    if kind is Kind.MESSAGE_CREATED:
+    if kind is _CREATED:
         body = load(Pair(ref, low, high), columns)
-    elif kind is Kind.RECEIPT_MINE:
+    elif kind is _MINE:
         body = Receipt(ref, user_id, a, b)
-    elif kind is Kind.RECEIPT_PEER:
+    elif kind is _PEER:
         body = Receipt(ref, Pair(ref, low, high).peer_of(user_id), a, b)
     elif kind is Kind.CHAT_UPDATED:
         body = chat_view(tx, user_id, ref)

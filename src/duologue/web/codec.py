@@ -15,6 +15,8 @@ from duologue.protocol.frames import (
 )
 from duologue.web.problems import invalid_body
 
+_MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 class BadFrame(Exception):
     """What came is no frame at all in this subprotocol."""
@@ -25,7 +27,7 @@ class Codec:
 
     def __init__(self, library: Any, *, binary: bool) -> None:
         self.binary = binary
-        self.encode: Callable[[Any], bytes] = library.Encoder().encode
+        self._encode: Callable[[Any], bytes] = library.Encoder().encode
         self._decode = library.Decoder(AnyClientFrame).decode
         self._decode_any = library.Decoder().decode
 
@@ -34,21 +36,20 @@ class Codec:
         if binary != self.binary:
             raise BadFrame
         try:
-            return self._decode_frame(payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-            raise BadFrame from fault
-
-    def _decode_frame(self, payload: bytes) -> ClientFrame:
-        try:
             frame: ClientFrame = self._decode(payload)
         except msgspec.ValidationError as fault:
-            # Raised at the first thing that is wrong: only now is it seen whether the rest is even well-formed.
             raise self._explained(payload, fault) from fault
+        except _MALFORMED as fault:
+            raise BadFrame from fault
         return frame
 
     def _explained(self, payload: bytes, fault: msgspec.ValidationError) -> ApiError:
         error = invalid_body(fault)
-        frame = self._decode_any(payload)
+        try:
+            # Only the first thing that was wrong is known: the rest may not even be well-formed.
+            frame = self._decode_any(payload)
+        except _MALFORMED as worse:
+            raise BadFrame from worse
         if isinstance(frame, dict):
             error.extra |= {
                 name: frame[name] for name in ("ref", "client_id") if isinstance(frame.get(name), str)
@@ -56,8 +57,8 @@ class Codec:
         return error
 
     def from_json(self, frame: bytes) -> bytes:
-        """A frame that was encoded once, as JSON, for every reader."""
-        return self.encode(msgspec.json.decode(frame)) if self.binary else frame
+        """One that was encoded once, as JSON, for every reader, for those of the binary subprotocol."""
+        return self._encode(msgspec.json.decode(frame))
 
 
 _JSON: Final = Codec(msgspec.json, binary=False)

@@ -145,7 +145,8 @@ def ack(client: Client, frame: frames.Ack) -> None:
     if frame.seq > newest:
         client.fail(ApiError("seq_out_of_range", errors={"seq": f"the newest event sent is {newest}"}), frame)
     else:
-        client.acks.ack(frame.seq, client.spawn, partial(client.fail, frame=frame))
+        failed = client.fail if isinstance(frame.ref, UnsetType) else partial(client.fail, frame=frame)
+        client.acks.ack(frame.seq, client.spawn, failed)
 
 
 def read(client: Client, frame: frames.Read) -> None:

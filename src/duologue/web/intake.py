@@ -55,6 +55,7 @@ class Intake:
         "_busy",
         "_bytes_in_flight",
         "_choked",
+        "_full",
         "_in_flight",
         "_loop",
         "_refilled_at",
@@ -72,7 +73,7 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[tuple[bytes, bool]] | None = None
         self._turn: asyncio.Handle | None = None
-        self._busy = self._choked = self._resting = self._stopped = False
+        self._busy = self._choked = self._resting = self._full = self._stopped = False
         self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
         self._allowance = float(FRAME_BURST)
         self._refilled_at = self._loop.time()
@@ -82,7 +83,7 @@ class Intake:
         """Whether nothing waits for the store."""
         return not self._busy and not self._in_flight
 
-    def take(self, payload: bytes, *, binary: bool) -> None:
+    def take(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 (called for every frame)
         """A frame came."""
         if self._backlog or self._burst >= _SLICE or self._held():
             if self._backlog is None:
@@ -138,19 +139,17 @@ class Intake:
         """One more operation of so many bytes is in flight; too much, and the client must wait."""
         self._in_flight += 1
         self._bytes_in_flight += size
-        if self._full():
+        if self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT:
+            self._full = True
             self._source.pause_reading()
 
     def settled(self, size: int) -> None:
         """One of the operations in flight has been answered."""
-        was_full = self._full()
         self._in_flight -= 1
         self._bytes_in_flight -= size
-        if was_full:
+        if self._full:
+            self._full = self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT
             self._work_off()
-
-    def _full(self) -> bool:
-        return self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT
 
     def spend(self) -> bool:
         """A token bucket; whether the frame at hand is within the limit."""
@@ -179,7 +178,7 @@ class Intake:
         self._work_off()
 
     def _held(self) -> bool:
-        return self._busy or self._choked or self._resting or self._full()
+        return self._busy or self._choked or self._resting or self._full
 
     def _work_off(self) -> None:
         """Handle what has waited, and read on once nothing is left of it."""

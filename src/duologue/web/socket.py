@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from duologue.web.problems import problem
 from duologue.web.wire import Wire
 
 _log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
 
 _HELLO_WITHIN: Final = 10.0
 _DRAIN_WITHIN: Final = 30.0
@@ -40,6 +41,7 @@ _WHEN_REFUSED: Final = {
     "internal": 1011,
 }
 """The close code when `hello` fails; for the rest it is 1001: try again."""
+_MINE: Final = Kind.RECEIPT_MINE
 _ENDS: Final = (Kind.SESSION_ENDED, Kind.USER_UPDATED)
 """Events with which a session may end."""
 _WHEN_LOST: Final = {
@@ -68,11 +70,14 @@ class Connection:
         "desk",
         "feed",
         "heard_at",
+        "on_message",
         "watched",
         "wire",
     )
 
     acks: Acks
+    on_message: Callable[[bytes, bool], None]
+    """The intake's `take`, which sees to it that each frame is handled in its turn."""
 
     def __init__(self, desk: Desk, codec: Codec, token: str | None) -> None:
         self.desk = desk
@@ -92,11 +97,9 @@ class Connection:
     def on_open(self, wire: Wire) -> None:
         self.wire = wire
         self._intake = Intake(wire, self)
+        self.on_message = self._intake.take
         self.desk.connections.add(self)
         self._timer = self._loop.call_later(_HELLO_WITHIN, wire.close, 4010, "no hello")
-
-    def on_message(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 - as the wire calls it
-        self._intake.take(payload, binary=binary)
 
     def on_heartbeat(self) -> None:
         self.heard_at = self._loop.time()
@@ -149,13 +152,14 @@ class Connection:
 
     def signal(self, frame: bytes) -> None:
         if self._resumed is None:  # what is of no use later doesn't queue for a slow reader
-            self._push(self._codec.from_json(frame))
+            self.say_json(frame)
 
     # From the feed.
 
     def emit(self, notice: Notice) -> None:
         self.acks.gave(notice)
-        self._push(self._codec.from_json(b'{"op":"event",' + notice.event[1:]))
+        # What the device has done itself is news to the others alone.
+        self.say_json(notice.frame, urgent=notice.kind != _MINE)
         if notice.kind in _ENDS:
             self.foresee(notice)
 
@@ -191,10 +195,6 @@ class Connection:
 
     # Answers.
 
-    def _push(self, payload: bytes) -> None:
-        if self._resumed is None or self._has_room(len(payload)):
-            self.wire.send(payload, binary=self._codec.binary)
-
     def _has_room(self, size: int) -> bool:
         """Whether so much more may wait for a slow reader, who is choked first and given up in the end."""
         waiting = self.wire.buffered_bytes + size
@@ -212,11 +212,14 @@ class Connection:
 
     def say(self, frame: frames.ServerFrame) -> None:
         """Queue a frame for the client."""
-        self._push(self._codec.encode(frame))
+        self.say_json(_encode(frame))
 
-    def say_json(self, frame: bytes) -> None:
+    def say_json(self, frame: bytes, *, urgent: bool = True) -> None:
         """Queue a frame that is JSON already."""
-        self._push(self._codec.from_json(frame))
+        binary = self._codec.binary
+        payload = self._codec.from_json(frame) if binary else frame
+        if self._resumed is None or self._has_room(len(payload)):
+            self.wire.send(payload, binary=binary, urgent=urgent)
 
     def fail(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
         """Tell the client that a frame failed, and changed nothing."""
@@ -339,7 +342,8 @@ class Connection:
     def settled(self, size: int = 0) -> None:
         """One of the operations in flight has been answered."""
         self._intake.settled(size)
-        self._leave_if_idle()
+        if self._leaving:
+            self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
         if self._leaving and self._intake.idle:

@@ -24,6 +24,7 @@ from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not export
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from duologue.web.handshake import Handshake, Refusal, accepting, plain_refusal, read_handshake, refusing
+from duologue.web.turn import Turn
 from duologue.web.wire import HIGH_WATER, LOW_WATER, Handler, Wire
 
 SUBPROTOCOLS: Final = ("duologue.v1", "duologue.v1.msgpack")
@@ -52,6 +53,7 @@ class _Options:
     max_message: int
     subprotocols: Sequence[str]
     close_timeout: float
+    turn: Turn
 
 
 def http_with_websocket(
@@ -69,7 +71,7 @@ def http_with_websocket(
     """
 
     class Bound(_HttpProtocol):
-        options = _Options(accept, max_message, subprotocols, close_timeout)
+        options = _Options(accept, max_message, subprotocols, close_timeout, Turn())
 
     return Bound
 
@@ -130,7 +132,7 @@ class _HttpProtocol(HttpToolsProtocol):
         _bound_buffers(self.transport)
         self.transport.write(accepting(handshake))
         options = self.options
-        wire = Wire(self.transport, handler, options.max_message, options.close_timeout)
+        wire = Wire(self.transport, handler, options.turn, options.max_message, options.close_timeout)
         self.connections.discard(self)
         protocol = _FrameProtocol(self.transport, wire, self.connections)
         self.transport.set_protocol(protocol)

@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from duologue.web.turn import Turn
+
 SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for the peer to answer our close frame while the server goes down
 HIGH_WATER, LOW_WATER = 64 * 1024, 16 * 1024  # bytes waiting at which on_pause and on_resume are called
 
@@ -77,13 +79,20 @@ class Wire(WSListener):
         "_state",
         "_timer",
         "_transport",
+        "_turn",
         "max_message",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, handler: Handler, max_message: int, close_timeout: float
+        self,
+        transport: asyncio.Transport,
+        handler: Handler,
+        turn: Turn,
+        max_message: int,
+        close_timeout: float,
     ) -> None:
         self._transport = transport
+        self._turn = turn
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self.max_message = max_message
@@ -104,18 +113,33 @@ class Wire(WSListener):
         """Bytes sent but not yet taken by the kernel."""
         return self._queued + self._transport.get_write_buffer_size()
 
-    def send(self, payload: bytes, *, binary: bool = False) -> None:
+    def send(self, payload: bytes, *, binary: bool = False, urgent: bool = True) -> None:
         """Queues a message. All that is queued during one read, or one turn of the loop, leaves in one write.
 
-        Text must be UTF-8. Once the connection is closing this does nothing.
+        What isn't urgent leaves with the next that is, or some `turn.LATE` seconds later. Text must be UTF-8. Once
+        the connection is closing this does nothing.
         """
-        if self._state == _OPEN:
-            self._queue(_SEND_BINARY if binary else _SEND_TEXT, payload)
+        if self._state != _OPEN:
+            return
+        size = len(payload)
+        first_byte = _SEND_BINARY if binary else _SEND_TEXT
+        head = _HEAD_16(first_byte, 126, size) if 125 < size < 65536 else _frame_head(first_byte, size)
+        is_first = not self._out
+        self._out += (head, payload)
+        self._queued += size
+        if self._flush_due:
+            if self._queued > HIGH_WATER:  # or on_pause would come too late to stop whoever is sending
+                self.flush()
+        elif urgent or self._queued > HIGH_WATER:
+            self._flush_due = True
+            self._turn.add(self)
+        elif is_first:
+            self._turn.add_late(self)
 
     def ping(self, payload: bytes = b"") -> None:
         """Queues a ping of at most 125 bytes; the answer comes as `Handler.on_heartbeat`."""
         if self._state == _OPEN:
-            self._queue(_SEND_PING, payload)
+            self._control(_SEND_PING, payload)
 
     def flush(self) -> None:
         """Writes what is queued now, instead of at the end of this read or turn of the loop."""
@@ -143,6 +167,10 @@ class Wire(WSListener):
             self._send_close(code, reason)
             self._transport.resume_reading()
             self._abort_later()
+
+    def abort(self) -> None:
+        """Ends the TCP connection at once; what is queued is lost."""
+        self._transport.abort()
 
     def pause_reading(self) -> None:
         """Leaves what the peer sends in the kernel; messages of the present read are still handed over."""
@@ -192,7 +220,11 @@ class Wire(WSListener):
                 and self._partial is None
                 and self._state == _OPEN
             ):
-                self._deliver(frame.get_payload_as_bytes(), kind is _BINARY)
+                payload = frame.get_payload_as_bytes()
+                if kind is _BINARY or payload.isascii():
+                    self._handler.on_message(payload, kind is _BINARY)
+                else:
+                    self._deliver_text(payload)
             elif kind is _CLOSE:
                 self._on_close_frame(frame)
             elif self._state == _OPEN:
@@ -200,7 +232,9 @@ class Wire(WSListener):
             if frame.last_in_buffer:
                 if self._state == _OPEN:
                     self._handler.on_read_end()
-                self.flush()
+                if self._out:
+                    self.flush()
+                self._flush_due = False
         except Exception:
             _logger.exception(_HANDLER_FAILED)
             self.close(1011)
@@ -214,7 +248,7 @@ class Wire(WSListener):
         self._paused = False
         if self._state == _OPEN:
             if self._late_pong is not None:
-                self._queue(_SEND_PONG, self._late_pong)
+                self._control(_SEND_PONG, self._late_pong)
                 self._late_pong = None
             self._guard(self._handler.on_resume)
 
@@ -227,23 +261,19 @@ class Wire(WSListener):
 
     # Inside.
 
-    def _queue(self, first_byte: int, payload: bytes) -> None:
-        size = len(payload)
-        out = self._out
-        out.append(_HEAD_16(first_byte, 126, size) if 125 < size < 65536 else _frame_head(first_byte, size))
-        out.append(payload)
-        self._queued += size
+    def _control(self, first_byte: int, payload: bytes) -> None:
+        self._out += (_HEAD_7(first_byte, len(payload)), payload)
         if not self._flush_due:
             self._flush_due = True
-            self._loop.call_soon(self.flush)
-        elif self._queued > HIGH_WATER:  # or on_pause would come too late to stop whoever is sending
-            self.flush()
+            self._turn.add(self)
 
-    def _deliver(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001
-        if binary or _is_utf8(payload):
-            self._handler.on_message(payload, binary)
-        else:
+    def _deliver_text(self, payload: bytes) -> None:
+        try:
+            payload.decode()
+        except UnicodeDecodeError:
             self._fail(1007, "text is not UTF-8")
+        else:
+            self._handler.on_message(payload, False)  # noqa: FBT003
 
     def _on_rare_frame(self, kind: WSMsgType, frame: WSFrame) -> None:
         if kind is _PING:
@@ -267,7 +297,10 @@ class Wire(WSListener):
             self._fail(1009, f"message over {self.max_message} bytes")
         elif frame.fin:
             message, self._partial = bytes(self._partial), None
-            self._deliver(message, self._partial_is_binary)
+            if self._partial_is_binary:
+                self._handler.on_message(message, True)  # noqa: FBT003
+            else:
+                self._deliver_text(message)
         else:
             self._handler.on_heartbeat()
 
@@ -280,7 +313,7 @@ class Wire(WSListener):
             # The latest one will do (RFC 6455 section 5.5.3), so that a flood of pings costs no memory.
             self._late_pong = payload
         else:
-            self._queue(_SEND_PONG, payload)
+            self._control(_SEND_PONG, payload)
 
     def _on_close_frame(self, frame: WSFrame) -> None:
         code = frame.get_close_code().value if frame.payload_size else 1005
@@ -303,7 +336,7 @@ class Wire(WSListener):
         self._code = code
         text = reason.encode()[:123].decode(errors="ignore").encode()
         payload = b"" if code == 1005 else code.to_bytes(2) + text
-        self._queue(_SEND_CLOSE, payload)
+        self._control(_SEND_CLOSE, payload)
         self.flush()
 
     def _fail(self, code: int, reason: str) -> None:
@@ -357,13 +390,3 @@ def _frame_head(first_byte: int, size: int) -> bytes:
 def _is_close_code(code: int) -> bool:
     """Whether a close frame may hold `code`: RFC 6455 section 7.4 and what IANA has registered since."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, 1005, 1006})
-
-
-def _is_utf8(payload: bytes) -> bool:
-    if payload.isascii():
-        return True
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
