@@ -16,7 +16,7 @@ from duologue.model import Pair
 from duologue.realtime.bus import Bus, Handler, LocalBus, Notice, Signal
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
-from duologue.storage.events import trim_logs
+from duologue.storage.events import log_head, trim_logs
 from tests.contract.store import PATIENCE, Store
 
 FOR_EVER = 1 << 60
@@ -82,6 +82,7 @@ class Diary:
     """A reader that writes down what it is given. While `gate` is closed it takes no more."""
 
     def __init__(self, db: Database, hub: Hub, user_id: int) -> None:
+        self.user_id = user_id
         self.feed = Feed(db, hub, user_id, self)
         self.seqs: list[int] = []
         self.foreseen: list[int] = []
@@ -91,7 +92,7 @@ class Diary:
         self.caught_up_at: list[int] = []
 
     async def follow(self, after: int | None) -> Diary:
-        await self.feed.open(after, lambda _: None)
+        await self.feed.open(after, lambda tx: (log_head(tx, self.user_id), None))
         self.feed.start(lambda: self.caught_up_at.append(len(self.seqs)))
         return self
 

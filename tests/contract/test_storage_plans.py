@@ -81,6 +81,7 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "received": (lambda tx: receipts.received(tx, HUB, 0, 29_500, PAGE), 3 * PAGE),
     "shown_marks": (lambda tx: receipts.shown_marks(tx, LONG_CHAT), 1),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
+    "standing": (lambda tx: accounts.standing(tx, accounts.live_sessions(tx, HUB)[0].id), 2 * SESSIONS),
     "live_sessions": (lambda tx: accounts.live_sessions(tx, HUB), 2 * SESSIONS),
 }
 """Functions of the request path, and how many rows a statement of theirs may touch at most."""

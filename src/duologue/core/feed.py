@@ -17,7 +17,7 @@ from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database, Tx
-from duologue.storage.events import LogHead, log_head
+from duologue.storage.events import LogHead
 
 T = TypeVar("T")
 
@@ -81,11 +81,11 @@ class Feed:
         self._closed = False
         self._first: list[Notice] | None = None
 
-    async def open(self, after: int | None, look: Callable[[Tx], T]) -> tuple[LogHead, T]:
+    async def open(self, after: int | None, look: Callable[[Tx], tuple[LogHead, T]]) -> tuple[LogHead, T]:
         """Attach, and find the log's head; without `after`, the feed begins with what comes next.
 
-        The same read takes a `look` at whatever else the reader must know of that moment, and brings the first page.
-        Raises `ApiError` `events_expired`, `seq_out_of_range`, `overloaded`.
+        The reader's `look` finds it, and with it whatever else the reader must know of that moment. The same
+        read brings the first page. Raises `ApiError` `events_expired`, `seq_out_of_range`, `overloaded`.
         """
         self._hub.attach(self._user_id, self)
         head, self._first, seen = await self._db.read(_open, self._user_id, after, look)
@@ -194,13 +194,13 @@ class Feed:
 
 
 def _open(
-    tx: Tx, user_id: int, after: int | None, look: Callable[[Tx], T]
+    tx: Tx, user_id: int, after: int | None, look: Callable[[Tx], tuple[LogHead, T]]
 ) -> tuple[LogHead, list[Notice], T]:
-    head = log_head(tx, user_id)
+    head, seen = look(tx)
     position = head.last_seq if after is None else after
     check_position(head, position)
     notices = log_page(tx, user_id, position, _PAGE) if position < head.last_seq else []
-    return head, notices, look(tx)
+    return head, notices, seen
 
 
 def _read(tx: Tx, user_id: int, after: int) -> list[Notice]:

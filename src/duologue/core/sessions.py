@@ -15,6 +15,7 @@ from duologue.errors import ApiError
 from duologue.model import Session, User
 from duologue.storage import accounts as store
 from duologue.storage.database import Database, Tx
+from duologue.storage.events import LogHead
 
 _PREFIX: Final = "dlg_"
 _TOKEN_BYTES: Final = 32
@@ -72,16 +73,17 @@ class Sessions:
 
     async def check(self, caller: Caller) -> None:
         """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
-        await self._db.read(self.user_of, caller)
+        await self._db.read(self.standing, caller)
         self.saw(caller)
 
-    def user_of(self, tx: Tx, caller: Caller) -> User:
-        """The same within a read of somebody's, which learns whose session it is."""
-        session, user = store.session_with_user(tx, caller.session_id) or (None, None)
-        ended = session is None or session.ended_at is not None or session.last_seen_at < self._used_since()
-        if user is None or ended:
-            raise ApiError("not_signed_in", "The session has ended.")
-        return user
+    def standing(self, tx: Tx, caller: Caller) -> tuple[User, LogHead]:
+        """The same within a read of somebody's, which learns whose session it is, and the state of the user's log."""
+        found = store.standing(tx, caller.session_id)
+        if found:
+            session, user, head = found
+            if session.ended_at is None and session.last_seen_at >= self._used_since():
+                return user, head
+        raise ApiError("not_signed_in", "The session has ended.")
 
     def _used_since(self) -> int:
         return self._clock() - self._idle_after

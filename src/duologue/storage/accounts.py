@@ -7,16 +7,19 @@ from typing import Any, Final
 
 from duologue.model import Kind, Relay, Session, User, new_id
 from duologue.storage.database import Tx, UniqueViolation
-from duologue.storage.events import NewEvent, append_events
+from duologue.storage.events import LogHead, NewEvent, append_events
 
 USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay"
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
 _SESSION_WIDTH: Final = len(_SESSION_COLUMNS.split(", "))
-_WITH_USER: Final = "SELECT {} FROM sessions s JOIN users u ON u.id = s.user_id".format(
-    ", ".join(
-        [f"s.{name}" for name in _SESSION_COLUMNS.split(", ")]
-        + [f"u.{name}" for name in USER_COLUMNS.split(", ")]
-    )
+_OF_BOTH: Final = ", ".join(
+    [f"s.{name}" for name in _SESSION_COLUMNS.split(", ")]
+    + [f"u.{name}" for name in USER_COLUMNS.split(", ")]
+)
+_WITH_USER: Final = f"SELECT {_OF_BOTH} FROM sessions s JOIN users u ON u.id = s.user_id"
+_STANDING: Final = (
+    f"SELECT {_OF_BOTH}, l.last_seq, l.floor, l.acked FROM sessions s JOIN users u ON u.id = s.user_id"
+    " JOIN logs l ON l.user_id = s.user_id WHERE s.id = :session_id"
 )
 PEERS_TOLD: Final = 1_000
 """How many of a user's chats, most recently active first, hear of a change to its profile."""
@@ -192,13 +195,16 @@ def session_by_token(tx: Tx, token_hash: bytes, used_since: int = 0) -> tuple[Se
     return _load_with_user(row)
 
 
-def session_with_user(tx: Tx, session_id: int) -> tuple[Session, User] | None:
-    """A session, ended or not, with its user."""
-    return _load_with_user(tx.one(f"{_WITH_USER} WHERE s.id = :session_id", session_id=session_id))
-
-
 def _load_with_user(row: Sequence[Any] | None) -> tuple[Session, User] | None:
     return (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:])) if row else None
+
+
+def standing(tx: Tx, session_id: int) -> tuple[Session, User, LogHead] | None:
+    """A session, ended or not, with its user and the state of the user's log; none of a deleted user."""
+    row = tx.one(_STANDING, session_id=session_id)
+    if row is None:
+        return None
+    return Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:-3]), LogHead(*row[-3:])
 
 
 def live_sessions(tx: Tx, user_id: int, used_since: int = 0) -> list[Session]:
