@@ -16,7 +16,7 @@ from duologue.model import Pair
 from duologue.realtime.bus import Bus, Handler, LocalBus, Notice, Signal
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
-from duologue.storage.events import log_head, trim_logs
+from duologue.storage.events import LogHead, log_head, trim_logs
 from tests.contract.store import PATIENCE, Store
 
 FOR_EVER = 1 << 60
@@ -82,6 +82,7 @@ class Diary:
     """A reader that writes down what it is given. While `gate` is closed it takes no more."""
 
     def __init__(self, db: Database, hub: Hub, user_id: int) -> None:
+        self._db = db
         self.user_id = user_id
         self.feed = Feed(db, hub, user_id, self)
         self.seqs: list[int] = []
@@ -92,9 +93,12 @@ class Diary:
         self.caught_up_at: list[int] = []
 
     async def follow(self, after: int | None) -> Diary:
-        await self.feed.open(after, lambda tx: (log_head(tx, self.user_id), None))
+        await self.feed.open(after, self._look)
         self.feed.start(lambda: self.caught_up_at.append(len(self.seqs)))
         return self
+
+    async def _look(self) -> tuple[LogHead, None]:
+        return await self._db.read(log_head, self.user_id), None
 
     def emit(self, notice: Notice) -> None:
         self.seqs.append(notice.seq)

@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 
 from duologue.core import feed as feed_module
-from duologue.core.events import read_log
 from duologue.errors import ApiError, overloaded
 from duologue.model import Kind
 from duologue.realtime.bus import Notice
@@ -213,15 +212,17 @@ async def test_a_trim_between_two_looks_at_the_log_leaves_no_hole(line: Line) ->
         def __getattr__(self, name: str) -> Any:
             return getattr(self.tx, name)
 
-        def all(self, sql: str, **params: Any) -> Any:
+        def one(self, sql: str, **params: Any) -> Any:
+            asyncio.run_coroutine_threadsafe(line.talk(pair, 1, "before the trim", 1), loop).result()
             asyncio.run_coroutine_threadsafe(line.trim_all(), loop).result()
-            asyncio.run_coroutine_threadsafe(line.talk(pair, 1, "after the trim", 1), loop).result()
-            return self.tx.all(sql, **params)
+            return self.tx.one(sql, **params)
 
     def read(tx: Tx) -> list[Notice]:
-        return read_log(cast(Tx, Meddler(tx)), pair.low, 0, 100)[1]
+        return feed_module._read(cast(Tx, Meddler(tx)), pair.low, newest)
 
-    assert [notice.seq for notice in await line.store.db.read(read)] == list(range(1, newest + 1))
+    assert await line.store.db.read(read) == []
+    with pytest.raises(ApiError, match="no longer kept"):
+        await line.store.db.read(feed_module._read, pair.low, newest)
 
 
 async def test_a_deleted_account_ends_the_feed(line: Line) -> None:

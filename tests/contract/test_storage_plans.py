@@ -81,7 +81,8 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "received": (lambda tx: receipts.received(tx, HUB, 0, 29_500, PAGE), 3 * PAGE),
     "shown_marks": (lambda tx: receipts.shown_marks(tx, LONG_CHAT), 1),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
-    "standing": (lambda tx: accounts.standing(tx, accounts.live_sessions(tx, HUB)[0].id), 2 * SESSIONS),
+    "standings": (lambda tx: accounts.standings(tx, [1, 2, 3]), 3),
+    "sessions_by_token": (lambda tx: accounts.sessions_by_token(tx, [b"x", b"y"]), 2),
     "live_sessions": (lambda tx: accounts.live_sessions(tx, HUB), 2 * SESSIONS),
 }
 """Functions of the request path, and how many rows a statement of theirs may touch at most."""
@@ -207,8 +208,8 @@ def test_a_page_costs_sqlite_the_same_at_any_depth(sqlite: sqlite3.Connection) -
 def explained(connection: psycopg.Connection[Any], statement: Statement, mode: str) -> dict[str, Any]:
     """The plan of a prepared statement as it ran, made for these values or for any (`mode`)."""
     sql, params = statement
-    names = list(dict.fromkeys(re.findall(r":([a-z_]+)", sql)))
-    positional = re.sub(r":([a-z_]+)", lambda found: f"${names.index(found[1]) + 1}", sql)
+    names = list(dict.fromkeys(re.findall(r":([a-z_]\w*)", sql)))
+    positional = re.sub(r":([a-z_]\w*)", lambda found: f"${names.index(found[1]) + 1}", sql)
     connection.execute(f"SET LOCAL plan_cache_mode = {mode}".encode())
     connection.execute(f"PREPARE statement AS {positional}".encode())
     values = ", ".join(["%s"] * len(names))

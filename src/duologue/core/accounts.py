@@ -16,7 +16,7 @@ from duologue.model import Chat, Message, Relay, Session, User
 from duologue.storage import accounts as store
 from duologue.storage import chats as chat_store
 from duologue.storage import messages as message_store
-from duologue.storage.database import Database, Tx
+from duologue.storage.database import Database
 from duologue.storage.events import LogHead
 
 _EXPORT_PAGE: Final = 200
@@ -56,12 +56,9 @@ class Accounts:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
         return _present(await self._db.read(store.user_by_id, caller.user_id))
 
-    def greet(self, caller: Caller, tx: Tx) -> tuple[LogHead, User]:
-        """`me` within a read of somebody's, and the state of the log.
-
-        Raises `ApiError` `not_signed_in` too when the session has ended.
-        """
-        user, head = self._sessions.standing(tx, caller)
+    async def greet(self, caller: Caller) -> tuple[LogHead, User]:
+        """`me`, and the state of the log. Raises `ApiError` `not_signed_in` too when the session has ended."""
+        user, head = await self._sessions.standing(caller)
         return head, _present(user)
 
     async def update(

@@ -128,17 +128,11 @@ class Events:
 
 
 def _read(tx: Tx, user_id: int, after: int, limit: int) -> EventPage:
-    head, notices = read_log(tx, user_id, after, limit)
+    head = store.log_head(tx, user_id)
     check_position(head, after)
+    notices = log_page(tx, user_id, after, limit)
     newest = notices[-1].seq if notices else after
     return EventPage(notices, newest, newest < head.last_seq)
-
-
-def read_log(tx: Tx, user_id: int, after: int, limit: int) -> tuple[store.LogHead, list[Notice]]:
-    """The log's head, and what follows `after` without a hole. Raises `ApiError` `events_expired`."""
-    head = store.log_head(tx, user_id)
-    _check_floor(head, after)
-    return head, log_page(tx, user_id, after, limit)
 
 
 def log_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Notice]:
@@ -148,14 +142,9 @@ def log_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Notice]:
 
 def check_position(head: store.LogHead, after: int) -> None:
     """Raises `ApiError` when a log can't be followed from `after`: `events_expired`, `seq_out_of_range`."""
-    _check_floor(head, after)
-    if after > head.last_seq:
-        raise ApiError("seq_out_of_range", errors={"after": f"the newest event is {head.last_seq}"})
-
-
-def _check_floor(head: store.LogHead, after: int) -> None:
-    """Raises `ApiError` `events_expired` when what follows `after` is no longer kept."""
     if after < head.floor:
         raise ApiError(
             "events_expired", f"Events up to {head.floor} are no longer kept.", latest=head.last_seq
         )
+    if after > head.last_seq:
+        raise ApiError("seq_out_of_range", errors={"after": f"the newest event is {head.last_seq}"})

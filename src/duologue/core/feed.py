@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
-from duologue.core.events import check_position, log_page, read_log
+from duologue.core.events import check_position, log_page
 from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database, Tx
-from duologue.storage.events import LogHead
+from duologue.storage.events import LogHead, log_head
 
 T = TypeVar("T")
 
@@ -57,9 +57,9 @@ class Feed:
         "_closed",
         "_db",
         "_early",
-        "_first",
         "_gap_timer",
         "_hub",
+        "_is_current",
         "_live",
         "_reader",
         "_task",
@@ -79,17 +79,22 @@ class Feed:
         self._gap_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
-        self._first: list[Notice] | None = None
+        self._is_current = False
 
-    async def open(self, after: int | None, look: Callable[[Tx], tuple[LogHead, T]]) -> tuple[LogHead, T]:
+    async def open(
+        self, after: int | None, look: Callable[[], Awaitable[tuple[LogHead, T]]]
+    ) -> tuple[LogHead, T]:
         """Attach, and find the log's head; without `after`, the feed begins with what comes next.
 
-        The reader's `look` finds it, and with it whatever else the reader must know of that moment. The same
-        read brings the first page. Raises `ApiError` `events_expired`, `seq_out_of_range`, `overloaded`.
+        The reader's `look` finds it, and with it whatever else the reader must know of that moment. Raises
+        `ApiError` `events_expired`, `seq_out_of_range`, `overloaded`.
         """
         self._hub.attach(self._user_id, self)
-        head, self._first, seen = await self._db.read(_open, self._user_id, after, look)
-        self.next = (head.last_seq if after is None else after) + 1
+        head, seen = await look()
+        position = head.last_seq if after is None else after
+        check_position(head, position)
+        self._is_current = position == head.last_seq
+        self.next = position + 1
         return head, seen
 
     def start(self, caught_up: Callable[[], None]) -> None:
@@ -176,10 +181,10 @@ class Feed:
         return len(notices) < _PAGE and await self._joins_live()
 
     async def _next_page(self) -> list[Notice]:
-        if self._first is not None:
-            # Read when the feed was opened: it may have fallen behind since.
-            notices, self._first = self._first, None
-            return notices
+        if self._is_current:
+            # As of when it was opened: it may have fallen behind since.
+            self._is_current = False
+            return []
         self._behind = False
         return await self._db.read(_read, self._user_id, self.next - 1)
 
@@ -193,18 +198,12 @@ class Feed:
         return not self._early and not self._behind
 
 
-def _open(
-    tx: Tx, user_id: int, after: int | None, look: Callable[[Tx], tuple[LogHead, T]]
-) -> tuple[LogHead, list[Notice], T]:
-    head, seen = look(tx)
-    position = head.last_seq if after is None else after
-    check_position(head, position)
-    notices = log_page(tx, user_id, position, _PAGE) if position < head.last_seq else []
-    return head, notices, seen
-
-
 def _read(tx: Tx, user_id: int, after: int) -> list[Notice]:
-    head, notices = read_log(tx, user_id, after, _PAGE)
-    if head.last_seq < after:
-        raise ApiError("not_signed_in", "The account has been deleted.")
+    notices = log_page(tx, user_id, after, _PAGE)
+    if not notices or notices[0].seq > after + 1:
+        # Nothing is missing, or what comes next has been dropped, or all of it with the account.
+        head = log_head(tx, user_id)
+        if head.last_seq < after:
+            raise ApiError("not_signed_in", "The account has been deleted.")
+        check_position(head, after)
     return notices

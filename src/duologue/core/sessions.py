@@ -14,7 +14,7 @@ from duologue.core.flush import in_steps
 from duologue.errors import ApiError
 from duologue.model import Session, User
 from duologue.storage import accounts as store
-from duologue.storage.database import Database, Tx
+from duologue.storage.database import Database
 from duologue.storage.events import LogHead
 
 _PREFIX: Final = "dlg_"
@@ -73,12 +73,12 @@ class Sessions:
 
     async def check(self, caller: Caller) -> None:
         """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
-        await self._db.read(self.standing, caller)
+        await self.standing(caller)
         self.saw(caller)
 
-    def standing(self, tx: Tx, caller: Caller) -> tuple[User, LogHead]:
-        """The same within a read of somebody's, which learns whose session it is, and the state of the user's log."""
-        found = store.standing(tx, caller.session_id)
+    async def standing(self, caller: Caller) -> tuple[User, LogHead]:
+        """The same, and tells whose session it is, and the state of the user's log."""
+        found = await self._db.find(store.standings, caller.session_id)
         if found:
             session, user, head = found
             if session.ended_at is None and session.last_seen_at >= self._used_since():
@@ -89,11 +89,10 @@ class Sessions:
         return self._clock() - self._idle_after
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
-        found = await self._db.read(store.session_by_token, token_hash, self._used_since())
-        if found is None:
+        session = await self._db.find(store.sessions_by_token, token_hash)
+        if session is None or session.last_seen_at < self._used_since():
             self._known.pop(token_hash, None)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
-        session, _ = found
         if session.last_seen_at < now - _LONG_AGO:
             # At once: it must not expire while its sign of life waits to be written down.
             await self._db.write(store.touch_sessions, {session.id: now - now % MINUTE})

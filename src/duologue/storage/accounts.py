@@ -8,6 +8,7 @@ from typing import Any, Final
 from duologue.model import Kind, Relay, Session, User, new_id
 from duologue.storage.database import Tx, UniqueViolation
 from duologue.storage.events import LogHead, NewEvent, append_events
+from duologue.storage.lists import id_list
 
 USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay"
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
@@ -19,7 +20,7 @@ _OF_BOTH: Final = ", ".join(
 _WITH_USER: Final = f"SELECT {_OF_BOTH} FROM sessions s JOIN users u ON u.id = s.user_id"
 _STANDING: Final = (
     f"SELECT {_OF_BOTH}, l.last_seq, l.floor, l.acked FROM sessions s JOIN users u ON u.id = s.user_id"
-    " JOIN logs l ON l.user_id = s.user_id WHERE s.id = :session_id"
+    " JOIN logs l ON l.user_id = s.user_id WHERE s.id IN"
 )
 PEERS_TOLD: Final = 1_000
 """How many of a user's chats, most recently active first, hear of a change to its profile."""
@@ -199,12 +200,22 @@ def _load_with_user(row: Sequence[Any] | None) -> tuple[Session, User] | None:
     return (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:])) if row else None
 
 
-def standing(tx: Tx, session_id: int) -> tuple[Session, User, LogHead] | None:
-    """A session, ended or not, with its user and the state of the user's log; none of a deleted user."""
-    row = tx.one(_STANDING, session_id=session_id)
-    if row is None:
-        return None
-    return Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:-3]), LogHead(*row[-3:])
+def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, Session]:
+    """The sessions that these tokens open, however long ago they were used."""
+    listed, values = id_list(token_hashes)
+    rows = tx.all(
+        f"SELECT token_hash, {_SESSION_COLUMNS} FROM sessions WHERE token_hash IN {listed}", **values
+    )
+    return {bytes(row[0]): Session(*row[1:]) for row in rows}
+
+
+def standings(tx: Tx, session_ids: Sequence[int]) -> dict[int, tuple[Session, User, LogHead]]:
+    """These sessions, ended or not, each with its user and the state of the user's log; none of deleted users."""
+    listed, values = id_list(session_ids)
+    return {
+        row[0]: (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:-3]), LogHead(*row[-3:]))
+        for row in tx.all(f"{_STANDING} {listed}", **values)
+    }
 
 
 def live_sessions(tx: Tx, user_id: int, used_since: int = 0) -> list[Session]:

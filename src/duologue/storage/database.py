@@ -8,7 +8,7 @@ operations from many callers are committed together, many to one fsync (group co
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
@@ -17,6 +17,7 @@ from duologue.model import Event, Message, Relay
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
 Row = tuple[Any, ...]
 
 
@@ -154,6 +155,13 @@ class Database(Protocol):
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `fn` in a transaction that writes nothing. Raises `ApiError` `overloaded`."""
+        ...
+
+    async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
+        """What `fn`, a function of a module, finds for a key. Raises `ApiError` `overloaded`.
+
+        Keys that wait for the same function are found by one call of it: for reads that come in crowds.
+        """
         ...
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import TypeVar
+
+Id = TypeVar("Id", bound=int | bytes)
 
 
-def id_list(ids: Sequence[int]) -> tuple[str, dict[str, int]]:
+def id_list(ids: Sequence[Id]) -> tuple[str, dict[str, Id]]:
     """What follows `IN`, and its parameters: some ids, and the last of them as often as it takes."""
     padded = [*ids, *[ids[-1]] * (_length(ids) - len(ids))]
     return _texts(len(padded), 1), _named(padded)
@@ -25,7 +28,7 @@ def _length(items: Sequence[object]) -> int:
     return -(-len(items) // step) * step
 
 
-def _named(values: Sequence[int]) -> dict[str, int]:
+def _named(values: Sequence[Id]) -> dict[str, Id]:
     return dict(zip(_names(len(values)), values, strict=True))
 
 

@@ -59,7 +59,7 @@ class Pool(Generic[C]):
         for thread in self._threads:
             thread.start()
 
-    async def run(self, work: Callable[..., Any]) -> Any:
+    async def run(self, work: Any) -> Any:
         """The result of a unit with this work. Raises it, and `ApiError` `overloaded` when too many wait."""
         if self._closed or self._units.qsize() >= self._capacity:
             raise overloaded("Too many requests wait for the store")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -28,6 +28,7 @@ from duologue.storage.database import (
     Unit,
 )
 from duologue.storage.group import Group, Unavailable
+from duologue.storage.lookups import Lookup, answer
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
@@ -38,6 +39,7 @@ from duologue.storage.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
@@ -77,14 +79,7 @@ def _transaction(line: Line, begin: bytes) -> Iterator[None]:
 
 def _look(line: Line, units: Sequence[Unit]) -> None:
     with _transaction(line, _BEGIN_READ):
-        tx = PostgresTx(line)
-        for unit in units:
-            try:
-                unit.result = unit.work(tx)
-            except psycopg.Error:
-                raise
-            except Exception as fault:  # noqa: BLE001 - it belongs to the caller
-                unit.result = fault
+        answer(PostgresTx(line), units, (psycopg.Error,))
 
 
 async def _told(result: Awaitable[T]) -> T:
@@ -141,6 +136,9 @@ class PostgresDatabase:
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _told(self._readers.run(lambda tx: fn(tx, *args, **kwargs)))
+
+    async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
+        return await _told(self._readers.run(Lookup(fn, key)))
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await _told(self._writers.run(lambda tx: fn(tx, *args, **kwargs)))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,7 @@ from duologue.storage.database import (
     settle,
 )
 from duologue.storage.group import Group, Unavailable
+from duologue.storage.lookups import Lookup, answer
 from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, pending
 from duologue.storage.pool import Pool
@@ -37,6 +38,7 @@ from duologue.storage.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")
+K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
@@ -172,6 +174,10 @@ class SqliteDatabase:
         result: T = await self._readers.run(lambda tx: fn(tx, *args, **kwargs))
         return result
 
+    async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
+        found: T | None = await self._readers.run(Lookup(fn, key))
+        return found
+
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._writer.submit(Unit(lambda tx: fn(tx, *args, **kwargs), partial(settle, future)))
@@ -218,11 +224,7 @@ def _look(connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
     """Reads of one moment."""
     connection.execute("BEGIN")
     try:
-        for unit in units:
-            try:
-                unit.result = unit.work(SqliteTx(connection))
-            except Exception as fault:  # noqa: BLE001 - it belongs to the caller
-                unit.result = fault
+        answer(SqliteTx(connection), units)
     finally:
         connection.execute("ROLLBACK")
 
