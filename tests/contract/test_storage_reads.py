@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 import psycopg
 import pytest
@@ -65,3 +67,35 @@ async def test_a_read_sees_what_was_committed_before_it_was_asked_for(store: Sto
         assert (message.seq,) in [tuple(row) for row in rows]
 
     await asyncio.gather(*(look() for _ in range(60)))
+
+
+async def test_keys_that_wait_together_are_found_by_one_call(store: Store) -> None:
+    calls: list[list[int]] = []
+
+    def squares(tx: Tx, numbers: Sequence[int]) -> dict[int, int]:
+        calls.append(list(numbers))
+        return {number: answers(tx, number * number) for number in numbers if number % 10}
+
+    wanted = [*range(100), 7, 7]
+    outcomes = await asyncio.gather(*(store.db.find(squares, number) for number in wanted))
+    assert outcomes == [number * number if number % 10 else None for number in wanted]
+    assert sorted(chain.from_iterable(calls)) == sorted(wanted)
+    assert len(calls) < len(wanted) / 2
+
+
+@pytest.mark.parametrize("broken", [refuses, is_broken])
+async def test_a_call_that_fails_fails_for_those_alone_whose_key_it_was_to_find(
+    store: Store, broken: Callable[[Tx, int], int]
+) -> None:
+    def fails(tx: Tx, numbers: Sequence[int]) -> dict[int, int]:
+        return {number: broken(tx, number) for number in numbers}
+
+    def succeeds(tx: Tx, numbers: Sequence[int]) -> dict[int, int]:
+        return {number: answers(tx, number) for number in numbers}
+
+    calls = [store.db.find(fails if number % 2 else succeeds, number) for number in range(60)]
+    for number, outcome in enumerate(await asyncio.gather(*calls, return_exceptions=True)):
+        if number % 2:
+            assert isinstance(outcome, ApiError | sqlite3.Error | psycopg.Error)
+        else:
+            assert outcome == number

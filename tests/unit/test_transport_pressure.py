@@ -8,6 +8,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -88,6 +89,34 @@ def test_message_sent_outside_of_a_read_needs_no_flush(server: Running) -> None:
     with server.opened() as (peer, handler):
         server.run(lambda: handler.wire.send(b"\x01", binary=True))
         assert peer.frame() == Frame(BINARY, b"\x01")
+
+
+def test_message_that_is_not_urgent_leaves_with_the_next_that_is(server: Running) -> None:
+    with server.opened() as (peer, handler):
+        writes = server.run(lambda: WriteCounter(handler.wire))
+        server.run(lambda: handler.wire.send(b"may wait", urgent=False))
+        server.run(lambda: handler.wire.send(b"now"))
+        assert [peer.frame(), peer.frame()] == [Frame(TEXT, b"may wait"), Frame(TEXT, b"now")]
+        assert len(writes.sizes) == 1
+
+
+def test_message_that_is_not_urgent_leaves_by_itself_too(server: Running) -> None:
+    with server.opened() as (peer, handler):
+        for text in (b"one", b"another"):
+            server.run(partial(handler.wire.send, text, urgent=False))
+            assert peer.frame() == Frame(TEXT, text)
+
+
+def test_messages_that_are_not_urgent_do_not_pile_up(server: Running) -> None:
+    with server.opened() as (peer, handler):
+
+        def send_much() -> int:
+            for _ in range(3):
+                handler.wire.send(b"x" * HIGH_WATER, urgent=False)
+            return handler.wire._queued
+
+        assert server.run(send_much) <= HIGH_WATER
+        assert [len(peer.frame().payload) for _ in range(3)] == [HIGH_WATER] * 3
 
 
 def test_flush_writes_at_once(server: Running) -> None:

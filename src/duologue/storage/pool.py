@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
@@ -29,7 +30,7 @@ class Pool(Generic[C]):
 
     Each thread makes its resource with `connect` when it first needs one and keeps it. `serve` gets that and units
     that waited, at most `at_once` of them: together they may cost little more than one. It sets each unit's `result`,
-    or raises what is the result of all.
+    or raises what is the result of all. After several at once a thread waits `linger` seconds for as many more.
     """
 
     def __init__(
@@ -41,12 +42,14 @@ class Pool(Generic[C]):
         size: int,
         capacity: int,
         at_once: int = 1,
+        linger: float = 0,
     ) -> None:
         self._connect = connect
         self._serve = serve
         self._units: queue.SimpleQueue[Unit | None] = queue.SimpleQueue()
         self._capacity = capacity
         self._at_once = at_once
+        self._linger = linger
         self._closed = False
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
@@ -86,6 +89,8 @@ class Pool(Generic[C]):
                     for unit in units:
                         unit.result = fault
                 self._loop.call_soon_threadsafe(_settle, units)
+                if self._linger and len(units) > 1:
+                    time.sleep(self._linger)
         finally:
             resource.close()
 
