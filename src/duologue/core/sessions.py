@@ -81,16 +81,19 @@ class Sessions:
         found = await self._db.find(store.standings, caller.session_id)
         if found:
             session, user, head = found
-            if session.ended_at is None and session.last_seen_at >= self._used_since():
+            if self._is_live(session):
                 return user, head
         raise ApiError("not_signed_in", "The session has ended.")
+
+    def _is_live(self, session: Session) -> bool:
+        return session.ended_at is None and session.last_seen_at >= self._used_since()
 
     def _used_since(self) -> int:
         return self._clock() - self._idle_after
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
         session = await self._db.find(store.sessions_by_token, token_hash)
-        if session is None or session.last_seen_at < self._used_since():
+        if session is None or not self._is_live(session):
             self._known.pop(token_hash, None)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
         if session.last_seen_at < now - _LONG_AGO:

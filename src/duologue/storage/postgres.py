@@ -43,7 +43,7 @@ K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
-_READERS: Final = 2
+_READERS: Final = 3
 _READS_AT_ONCE: Final = 12
 """In one transaction: beginning and ending it takes longer than many a read."""
 _FOUND_AT_ONCE: Final = 100
