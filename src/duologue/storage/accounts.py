@@ -17,9 +17,10 @@ _OF_BOTH: Final = ", ".join(
     [f"s.{name}" for name in _SESSION_COLUMNS.split(", ")]
     + [f"u.{name}" for name in USER_COLUMNS.split(", ")]
 )
-_WITH_USER: Final = f"SELECT {_OF_BOTH} FROM sessions s JOIN users u ON u.id = s.user_id"
+_FROM_BOTH: Final = "FROM sessions s JOIN users u ON u.id = s.user_id"
+_WITH_USER: Final = f"SELECT {_OF_BOTH} {_FROM_BOTH}"
 _STANDING: Final = (
-    f"SELECT {_OF_BOTH}, l.last_seq, l.floor, l.acked FROM sessions s JOIN users u ON u.id = s.user_id"
+    f"SELECT {_OF_BOTH}, l.last_seq, l.floor, l.acked {_FROM_BOTH}"
     " JOIN logs l ON l.user_id = s.user_id WHERE s.id IN"
 )
 PEERS_TOLD: Final = 1_000
