@@ -11,7 +11,7 @@ import pytest
 from duologue.errors import ApiError
 from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.model import Pair
-from duologue.storage.accounts import user_by_id
+from duologue.storage.accounts import sessions_by_token, user_by_id
 from duologue.storage.chats import open_chat
 from duologue.storage.database import Posted
 from duologue.storage.engines import migrate
@@ -113,14 +113,17 @@ async def test_an_outage_is_overloaded_and_then_over(server: PostgresServer, url
             failed = await asyncio.gather(
                 store.apply(post(pair, 0, "a")),
                 store.db.read(user_by_id, pair.low),
+                store.db.find(sessions_by_token, b"token"),
+                store.db.find(sessions_by_token, b"another"),
                 store.db.write(open_chat, pair.low, new_phone(), store.clock()),
                 return_exceptions=True,
             )
         finally:
             server.start()
-        assert [getattr(fault, "code", fault) for fault in failed] == ["overloaded"] * 3
+        assert [getattr(fault, "code", fault) for fault in failed] == ["overloaded"] * 5
         assert (await store.send(pair, 0, "a")).seq == 1
         assert await store.db.read(user_by_id, pair.low)
+        assert await store.db.find(sessions_by_token, b"token") is None
     assert_sound(url)
 
 
@@ -194,11 +197,12 @@ async def test_closing_in_an_outage_answers_everybody_at_once(server: PostgresSe
             store.apply(post(pair, 0, "a")),
             store.apply(mark(pair, 0, read=0)),
             store.db.read(user_by_id, pair.low),
+            store.db.find(sessions_by_token, b"token"),
             return_exceptions=True,
         )
         await asyncio.sleep(0)
     try:
-        assert [getattr(answer, "code", answer) for answer in await waiting] == ["overloaded"] * 3
+        assert [getattr(answer, "code", answer) for answer in await waiting] == ["overloaded"] * 4
     finally:
         server.start()
 
