@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 import pytest
 
 from duologue.clock import now_ms
-from duologue.core import receipts as module
+from duologue.core import acks as module
+from duologue.core.acks import Acks, Waiting
 from duologue.core.chats import Chats
 from duologue.core.events import notice_of
-from duologue.core.receipts import Acks, Receipts
+from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
 from duologue.core.traces import Traces
 from duologue.errors import ApiError, overloaded
@@ -31,9 +33,10 @@ class MoodyDatabase:
     def __init__(self, db: Database) -> None:
         self._db = db
         self.full = self.failing = False
-        self.reads = 0
+        self.reads = self.marks = 0
 
     def append(self, operation: Operation, done: Callable[[Any], None]) -> None:
+        self.marks += 1
         if self.full:
             raise overloaded()
         if self.failing:
@@ -58,6 +61,7 @@ class Reader:
         self.receipts = Receipts(
             cast(Database, db), self.chats, Traces(cast(Database, db), now_ms, kept=True)
         )
+        self.waiting = Waiting()
         self.errors: list[ApiError] = []
         self.position = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,7 +69,8 @@ class Reader:
     async def connect(self, *, after: int = 0) -> None:
         """Begin anew; what comes after that position is given to the device."""
         head = await self.store.db.read(log_head, self.user.id)
-        self.acks = Acks(self.receipts, Caller(self.user.id, 1), after if head.acked < after else 0)
+        unknown = after if head.acked < after else 0
+        self.acks = Acks(self.receipts, self.waiting, Caller(self.user.id, 1), self._spawn, unknown=unknown)
         self.position = after
         for pair in self.pairs:
             await self.chats.pair(self.user.id, pair.chat_id)
@@ -79,12 +84,15 @@ class Reader:
         return self.position
 
     def ack(self, seq: int) -> None:
-        self.acks.ack(seq, lambda work: self._tasks.add(asyncio.ensure_future(work)), self.errors.append)
+        self.acks.ack(seq, self.errors.append)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.ensure_future(work))
 
     async def delivered(self) -> list[int]:
         """How far the user has got in each chat, once nothing is under way any more."""
         async with asyncio.timeout(PATIENCE):
-            while self.acks._pending or self.acks._scanning:
+            while self.acks._waits or self.acks._pending or self.acks._scanning:
                 await asyncio.sleep(0.005)
         return [(await self.store.view(self.user.id, pair)).delivered for pair in self.pairs]
 
@@ -222,3 +230,85 @@ async def test_a_late_ack_takes_nothing_back(reader: Reader) -> None:
     assert await reader.delivered() == [3, 0, 0]
     await reader.receipts.flush()
     assert (await reader.store.db.read(log_head, reader.user.id)).acked == seqs[2]
+
+
+async def test_acks_one_after_the_other_are_raised_together(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first at once, those that follow soon with one mark."""
+    monkeypatch.setattr(module, "GATHER", 0.2)
+    seqs = [await hear(reader, number % 2, str(number)) for number in range(8)]
+    for seq in seqs:
+        reader.ack(seq)
+    assert reader.db.marks == 1
+    assert await reader.delivered() == [4, 4, 0]
+    assert reader.db.marks == 3, "the first, and then one for each chat"
+    assert reader.errors == []
+
+
+async def test_an_ack_in_time_takes_those_that_wait_with_it(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER", 60)
+    seqs = [await hear(reader, 0, str(number)) for number in range(4)]
+    for seq in seqs[:3]:
+        reader.ack(seq)
+    monkeypatch.setattr(module, "GATHER", 0)
+    reader.ack(seqs[3])
+    assert await reader.delivered() == [4, 0, 0]
+    assert reader.db.marks == 2
+
+
+async def test_a_wait_that_an_ack_has_ended_does_not_end_the_next_one(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER", 0.05)
+    seqs = [await hear(reader, 0, str(number)) for number in range(4)]
+    reader.ack(seqs[0])
+    reader.ack(seqs[1])
+    monkeypatch.setattr(module, "GATHER", 0)
+    reader.ack(seqs[2])
+    monkeypatch.setattr(module, "GATHER", 60)
+    reader.ack(seqs[3])
+    await asyncio.sleep(0.1)
+    assert reader.acks._waits
+    assert (await reader.store.view(reader.user.id, reader.pairs[0])).delivered == 3
+    reader.acks.settle()
+    assert await reader.delivered() == [4, 0, 0]
+
+
+async def test_what_waits_when_the_connection_ends_is_raised_at_once(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER", 60)
+    seqs = [await hear(reader, 0, str(number)) for number in range(3)]
+    for seq in seqs[:2]:
+        reader.ack(seq)
+    reader.acks.settle()
+    reader.acks.settle()
+    assert await reader.delivered() == [2, 0, 0], "what was acked, and no more"
+    assert reader.db.marks == 2
+
+
+def _note(told: list[int], seq: int, error: ApiError) -> None:
+    assert error.code == "overloaded"
+    told.append(seq)
+
+
+@pytest.mark.parametrize("mood", ["full", "failing"])
+async def test_of_acks_that_wait_together_the_newest_is_told_of_a_failure(
+    reader: Reader, mood: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GATHER", 0.05)
+    seqs = [await hear(reader, 0, str(number)) for number in range(4)]
+    told: list[int] = []
+    reader.ack(seqs[0])
+    assert await reader.delivered() == [1, 0, 0]
+    setattr(reader.db, mood, True)
+    for seq in seqs[1:3]:
+        reader.acks.ack(seq, partial(_note, told, seq))
+    assert await reader.delivered() == [1, 0, 0]
+    assert told == [seqs[2]]
+    setattr(reader.db, mood, False)
+    reader.ack(seqs[3])
+    assert await reader.delivered() == [4, 0, 0]

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from duologue.core.receipts import Acks, Receipts
+from duologue.core.acks import Acks, Waiting
+from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 
@@ -41,10 +42,10 @@ async def test_an_ack_that_comes_while_the_log_is_looked_at_is_looked_up_too(lat
     def failed(error: ApiError) -> None:
         raise error
 
-    acks = Acks(cast("Receipts", log), Caller(1, 1), unknown=10)
-    acks.ack(3, spawn, failed)
+    acks = Acks(cast("Receipts", log), Waiting(), Caller(1, 1), spawn, unknown=10)
+    acks.ack(3, failed)
     await asyncio.sleep(0)
-    acks.ack(later, spawn, failed)
+    acks.ack(later, failed)
     log.go.set()
     await asyncio.gather(*tasks)
     assert log.asked == [3, later]

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from prometheus_client import Gauge
 
 from duologue.core.accounts import Accounts
+from duologue.core.acks import Waiting
 from duologue.core.chats import Chats
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
@@ -64,6 +65,7 @@ class Desk:
         self.chats = chats
         self.messages = messages
         self.receipts = receipts
+        self.waiting_acks = Waiting()
         self.presence = presence
         self.origins = origins
         self.limited = limited

@@ -12,9 +12,10 @@ from typing import Any, Final, Protocol
 
 from msgspec import UnsetType
 
+from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.messages import explain
-from duologue.core.receipts import Acks, mark_of
+from duologue.core.receipts import mark_of
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Pair, decode_id
@@ -146,7 +147,7 @@ def ack(client: Client, frame: frames.Ack) -> None:
         client.fail(ApiError("seq_out_of_range", errors={"seq": f"the newest event sent is {newest}"}), frame)
     else:
         failed = client.fail if isinstance(frame.ref, UnsetType) else partial(client.fail, frame=frame)
-        client.acks.ack(frame.seq, client.spawn, failed)
+        client.acks.ack(frame.seq, failed)
 
 
 def read(client: Client, frame: frames.Read) -> None:

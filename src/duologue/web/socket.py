@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
+from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
-from duologue.core.receipts import Acks
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
@@ -129,6 +129,8 @@ class Connection:
         self._timer.cancel()
         self._intake.stop()
         self.desk.connections.discard(self)
+        if self.caller:
+            self.acks.settle()
         for task in tuple(self._tasks or ()):
             task.cancel()
         if self.feed:
@@ -316,7 +318,8 @@ class Connection:
             self._end(4009, "too many connections")
             return
         position = feed.next - 1
-        self.acks = Acks(desk.receipts, caller, position if head.acked < position else 0)
+        unknown = position if head.acked < position else 0
+        self.acks = Acks(desk.receipts, desk.waiting_acks, caller, self.spawn, unknown=unknown)
         self.caller = caller
         self._token = None
         desk.presence.arrive(caller.user_id, self)

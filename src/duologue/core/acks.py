@@ -1,0 +1,216 @@
+"""Acks: what a device says it has, and the delivered marks that this moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from time import monotonic
+from typing import Any, Final
+
+from duologue.core.messages import explain
+from duologue.core.receipts import Receipts, mark_of
+from duologue.core.sessions import Caller
+from duologue.errors import ApiError
+from duologue.model import Kind
+from duologue.realtime.bus import Notice
+from duologue.storage.database import Mark, Marked
+
+GATHER: Final = 0.1
+"""Seconds after a device's marks were raised in which its next acks wait, so as to be raised together."""
+_TICK: Final = 0.01
+_CREATED: Final = Kind.MESSAGE_CREATED
+_GIVEN: Final = 500
+
+Spawn = Callable[[Coroutine[Any, Any, None]], Any]
+Failed = Callable[[ApiError], None]
+
+
+class Waiting:
+    """Calls back `GATHER` seconds later: one timer for all connections."""
+
+    def __init__(self) -> None:
+        self._queue: deque[tuple[float, Callable[[], None]]] = deque()
+
+    def add(self, callback: Callable[[], None]) -> None:
+        """Call it in `GATHER` seconds, up to a hundredth of a second early."""
+        if not self._queue:
+            asyncio.get_running_loop().call_later(GATHER, self._call)
+        self._queue.append((monotonic() + GATHER, callback))
+
+    def _call(self) -> None:
+        loop, now = asyncio.get_running_loop(), monotonic()
+        while self._queue and self._queue[0][0] <= now + _TICK:
+            loop.call_soon(self._queue.popleft()[1])
+        if self._queue:
+            loop.call_later(self._queue[0][0] - now, self._call)
+
+
+class Acks:
+    """What one connection has given its device of the log, and how far that has acked it.
+
+    An ack moves the delivered marks of the chats whose messages it covers. Which they are is remembered here;
+    for events up to `unknown` (given on an earlier connection, or too many to remember, or their marks could
+    not be stored) the log tells. A client that never acks costs a bounded amount of memory.
+
+    The marks of a device that acks one message after the other are raised every `GATHER` seconds, with an ack that
+    comes then, or when the first that waits has done so as long; the first after a pause isn't kept waiting. `spawn`
+    runs what has to look into the log.
+    """
+
+    __slots__ = (
+        "_acked",
+        "_caller",
+        "_failed",
+        "_given",
+        "_heard",
+        "_pending",
+        "_raised_at",
+        "_receipts",
+        "_scanning",
+        "_spawn",
+        "_unknown",
+        "_waiting",
+        "_waits",
+    )
+
+    def __init__(
+        self, receipts: Receipts, waiting: Waiting, caller: Caller, spawn: Spawn, *, unknown: int
+    ) -> None:
+        self._receipts = receipts
+        self._waiting = waiting
+        self._caller = caller
+        self._spawn = spawn
+        self._unknown = unknown
+        self._given: deque[tuple[int, int, int]] | None = None
+        self._heard = 0
+        self._acked = 0
+        self._raised_at = 0.0
+        self._waits = False
+        self._pending = 0
+        self._failed: Failed | None = None
+        self._scanning = False
+
+    def gave(self, notice: Notice) -> None:
+        """The device was given this event."""
+        if notice.kind != _CREATED or notice.b:
+            return
+        if notice.seq > self._unknown:
+            self._receipts.pushed(notice)
+        if self._given is None:
+            self._given = deque()
+        elif len(self._given) >= _GIVEN:
+            self._unknown = self._given[-1][0]
+            self._given.clear()
+        self._given.append((notice.seq, notice.ref, notice.a))
+
+    def ack(self, seq: int, failed: Failed) -> None:
+        """The device has everything up to `seq`.
+
+        `failed` is told if that, or what was acked before it, could not be stored, or not all of it: the device
+        should ack again. Of acks that wait together, the newest one's is told.
+        """
+        self._heard = max(self._heard, seq)
+        self._failed = failed
+        if self._is_time():
+            self._advance(failed)
+        elif not self._waits:
+            self._waits = True
+            self._waiting.add(self._overdue)
+
+    def settle(self) -> None:
+        """Raise the marks of what was acked and still waits."""
+        if self._waits:
+            assert self._failed
+            self._advance(self._failed)
+
+    def _is_time(self, early: float = 0.0) -> bool:
+        return monotonic() + early - self._raised_at >= GATHER
+
+    def _overdue(self) -> None:
+        """No ack has come that could take with it those that wait; or one has, and these are others."""
+        if self._is_time(_TICK):
+            self.settle()
+
+    def _advance(self, failed: Failed) -> None:
+        self._waits = False
+        self._acked = self._heard
+        if self._unknown or not self._raise(self._acked, failed):
+            self._look_up()
+
+    def _raise(self, seq: int, failed: Failed) -> bool:
+        """Raise the marks of what was given up to `seq`; whether memory was enough for that."""
+        marks = self._marks(self._covered(seq))
+        if marks is None:
+            return False
+        if marks:
+            self._raised_at = monotonic()
+        self._pending += len(marks)
+        for index, mark in enumerate(marks):
+            try:
+                self._receipts.submit(mark, partial(self._marked, seq, failed))
+            except ApiError as error:
+                self._pending -= len(marks) - index
+                self._missed(seq, failed, error)
+                return True
+        self._note()
+        return True
+
+    def _covered(self, seq: int) -> dict[int, int]:
+        """The newest message of each chat among what was given up to `seq`, which is then forgotten."""
+        newest = {}
+        while self._given and self._given[0][0] <= seq:
+            _, chat_id, message_seq = self._given.popleft()
+            newest[chat_id] = message_seq
+        return newest
+
+    def _marks(self, newest: dict[int, int]) -> list[Mark] | None:
+        """The marks to raise; None if the log must tell."""
+        user_id = self._caller.user_id
+        marks = []
+        for chat_id, message_seq in newest.items():
+            pair = self._receipts.known_pair(user_id, chat_id)
+            if pair is None:
+                self._unknown = self._acked
+                return None
+            marks.append(mark_of(pair, user_id, delivered=message_seq))
+        return marks
+
+    def _marked(self, seq: int, failed: Failed, outcome: Marked | Exception) -> None:
+        self._pending -= 1
+        if isinstance(outcome, Exception):
+            self._missed(seq, failed, explain(outcome))
+        else:
+            self._note()
+
+    def _missed(self, seq: int, failed: Failed, error: ApiError) -> None:
+        self._unknown = max(self._unknown, seq)
+        failed(error)
+
+    def _note(self) -> None:
+        if not self._pending and not self._unknown:
+            self._receipts.note_ack(self._caller.user_id, self._acked)
+
+    def _look_up(self) -> None:
+        """One look at a time; it goes on as far as was acked meanwhile."""
+        if not self._scanning:
+            self._scanning = True
+            self._spawn(self._scan())
+
+    async def _scan(self) -> None:
+        """Have the log tell what memory doesn't know; what was given since then is in memory."""
+        assert self._failed
+        try:
+            while self._unknown:
+                reached = self._acked
+                await self._receipts.ack(self._caller, reached)
+                if reached >= self._unknown:
+                    self._unknown = 0
+                    self._raise(self._acked, self._failed)
+                elif reached == self._acked:
+                    break
+        except ApiError as error:
+            self._failed(error)
+        finally:
+            self._scanning = False
