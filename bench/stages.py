@@ -38,7 +38,7 @@ _RULES: Final = [
         (r"web/intake\.py:(spend|refused)", "limits"),
         (r"core/limits\.py:", "limits"),
         (r"web/intake\.py:", "turn-taking"),
-        (r"core/receipts\.py:|web/frames\.py:(ack|_?mark|read)|core/flush\.py:", "acks and marks"),
+        (r"core/(acks|receipts)\.py:|web/frames\.py:(ack|_?mark|read)|core/flush\.py:", "acks and marks"),
         (r"core/(feed|events)\.py:|realtime/", "fan-out"),
         (r"web/socket\.py:(emit|foresee|signal)", "fan-out"),
         (r"web/socket\.py:(say|fail)", "encode"),
