@@ -34,6 +34,8 @@ class MoodyDatabase:
         self._db = db
         self.full = self.failing = False
         self.reads = self.marks = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     def append(self, operation: Operation, done: Callable[[Any], None]) -> None:
         self.marks += 1
@@ -46,6 +48,7 @@ class MoodyDatabase:
 
     async def read(self, *args: Any, **kwargs: Any) -> Any:
         self.reads += 1
+        await self.gate.wait()
         return await self._db.read(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -92,7 +95,7 @@ class Reader:
     async def delivered(self) -> list[int]:
         """How far the user has got in each chat, once nothing is under way any more."""
         async with asyncio.timeout(PATIENCE):
-            while self.acks._waits or self.acks._pending or self.acks._scanning:
+            while self.acks._due or self.acks._pending or self.acks._scanning:
                 await asyncio.sleep(0.005)
         return [(await self.store.view(self.user.id, pair)).delivered for pair in self.pairs]
 
@@ -271,7 +274,7 @@ async def test_a_wait_that_an_ack_has_ended_does_not_end_the_next_one(
     monkeypatch.setattr(module, "GATHER", 60)
     reader.ack(seqs[3])
     await asyncio.sleep(0.1)
-    assert reader.acks._waits
+    assert reader.acks._due
     assert (await reader.store.view(reader.user.id, reader.pairs[0])).delivered == 3
     reader.acks.settle()
     assert await reader.delivered() == [4, 0, 0]
@@ -312,3 +315,21 @@ async def test_of_acks_that_wait_together_the_newest_is_told_of_a_failure(
     setattr(reader.db, mood, False)
     reader.ack(seqs[3])
     assert await reader.delivered() == [4, 0, 0]
+
+
+async def test_what_waits_is_raised_though_a_look_at_the_log_ends_meanwhile(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seqs = [await hear(reader, 0, str(number)) for number in range(3)]
+    reader.db.failing = True
+    reader.ack(seqs[0])
+    assert await reader.delivered() == [0, 0, 0]
+    reader.db.failing = False
+    reader.db.gate.clear()
+    monkeypatch.setattr(module, "GATHER", 0)
+    reader.ack(seqs[1])
+    monkeypatch.setattr(module, "GATHER", 0.4)
+    reader.ack(seqs[2])
+    await asyncio.sleep(0.2)
+    reader.db.gate.set()
+    assert await reader.delivered() == [3, 0, 0]

@@ -62,6 +62,7 @@ class Acks:
     __slots__ = (
         "_acked",
         "_caller",
+        "_due",
         "_failed",
         "_given",
         "_heard",
@@ -72,7 +73,6 @@ class Acks:
         "_spawn",
         "_unknown",
         "_waiting",
-        "_waits",
     )
 
     def __init__(
@@ -87,7 +87,7 @@ class Acks:
         self._heard = 0
         self._acked = 0
         self._raised_at = 0.0
-        self._waits = False
+        self._due = 0.0
         self._pending = 0
         self._failed: Failed | None = None
         self._scanning = False
@@ -113,28 +113,26 @@ class Acks:
         """
         self._heard = max(self._heard, seq)
         self._failed = failed
-        if self._is_time():
+        now = monotonic()
+        if now - self._raised_at >= GATHER:
             self._advance(failed)
-        elif not self._waits:
-            self._waits = True
+        elif not self._due:
+            self._due = now + GATHER
             self._waiting.add(self._overdue)
 
     def settle(self) -> None:
         """Raise the marks of what was acked and still waits."""
-        if self._waits:
+        if self._due:
             assert self._failed
             self._advance(self._failed)
 
-    def _is_time(self, early: float = 0.0) -> bool:
-        return monotonic() + early - self._raised_at >= GATHER
-
     def _overdue(self) -> None:
-        """No ack has come that could take with it those that wait; or one has, and these are others."""
-        if self._is_time(_TICK):
+        """No ack has come that took with it those that wait; or one has, and these are others, called for later."""
+        if monotonic() + 2 * _TICK >= self._due:
             self.settle()
 
     def _advance(self, failed: Failed) -> None:
-        self._waits = False
+        self._due = 0.0
         self._acked = self._heard
         if self._unknown or not self._raise(self._acked, failed):
             self._look_up()
