@@ -33,7 +33,7 @@ from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
 from duologue.errors import overloaded
 from duologue.model import Relay
-from duologue.protocol.bodies import ServerInfo
+from duologue.protocol.server import ServerInfo
 from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider

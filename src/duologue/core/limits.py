@@ -10,9 +10,9 @@ from duologue.protocol.bodies import (
     MAX_DEVICE_NAME,
     MAX_DISPLAY_NAME,
     MAX_TEXT,
-    Limits,
 )
 from duologue.protocol.frames import MAX_WATCHED
+from duologue.protocol.server import Limits
 from duologue.storage.accounts import PEERS_TOLD, SESSIONS_PER_USER
 
 MAX_BODY: Final = 64 * 1024

@@ -24,7 +24,7 @@ from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications
-from duologue.protocol.bodies import ServerInfo
+from duologue.protocol.server import ServerInfo
 from duologue.sms.simulator import Simulator
 from duologue.web import (
     accounts,

@@ -10,6 +10,7 @@ from duologue import __version__
 from duologue.clock import DAY
 from duologue.core.limits import published
 from duologue.protocol import bodies, events, simulator
+from duologue.protocol.server import Health, ServerInfo
 from duologue.protocol.trace import Step, Trace
 
 _CLIENT_ID: Final = "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"
@@ -82,7 +83,7 @@ _EVENT_PAGE: Final = events.EventPage(
     next=125,
     has_more=False,
 )
-_SERVER: Final = bodies.ServerInfo(
+_SERVER: Final = ServerInfo(
     name="duologue",
     version=__version__,
     sign_in="open",
@@ -128,7 +129,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
         event="receipt.updated",
         data=msgspec.json.encode(_EVENT_PAGE.items[1]).decode(),
     ),
-    bodies.ServerInfo: _SERVER,
+    ServerInfo: _SERVER,
     simulator.Phones: simulator.Phones(items=["+447700900123"]),
     simulator.Inbox: simulator.Inbox(
         items=[
@@ -143,6 +144,6 @@ EXAMPLES: Final[dict[Any, Any]] = {
     simulator.Behaviour: simulator.Behaviour(
         reachable=False, delay_ms=0, loss=0.0, duplicate=0.0, reorder=0.0, multipart=True
     ),
-    bodies.Health: bodies.Health("ok"),
+    Health: Health("ok"),
 }
 """By body; a body without an example is a failing test."""

@@ -8,29 +8,29 @@ from litestar import Response, get
 from litestar.datastructures import State
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from duologue.protocol import bodies
+from duologue.protocol.server import Health, ServerInfo
 from duologue.web.docs import errors
 from duologue.web.request import PUBLIC
 
 
 @get("/v1/server", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
-async def server_info(state: State) -> bodies.ServerInfo:
+async def server_info(state: State) -> ServerInfo:
     """Get what the server is and allows. How one signs in, and every limit that a client needs."""
-    info: bodies.ServerInfo = state.info
+    info: ServerInfo = state.info
     return info
 
 
 @get("/healthz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
-async def healthz() -> bodies.Health:
+async def healthz() -> Health:
     """Tell whether the process is up."""
-    return bodies.Health("ok")
+    return Health("ok")
 
 
 @get("/readyz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
-async def readyz(state: State) -> bodies.Health:
+async def readyz(state: State) -> Health:
     """Tell whether the node can serve. Its store answers, or else the answer is `overloaded`."""
     await state.check_ready()
-    return bodies.Health("ok")
+    return Health("ok")
 
 
 @get("/metrics", opt=PUBLIC, include_in_schema=False)

@@ -1,0 +1,57 @@
+"""Bodies that describe the server itself: its limits, its features, its health."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from duologue.protocol.bodies import Body
+
+
+class Limits(Body, frozen=True):
+    """Every limit that a client needs to know."""
+
+    text_characters: Annotated[int, Meta(description="The longest text of a message.")]
+    client_id_characters: Annotated[int, Meta(description="The longest `client_id`.")]
+    display_name_characters: Annotated[int, Meta(description="The longest `display_name`.")]
+    device_name_characters: Annotated[int, Meta(description="The longest `device_name`.")]
+    body_bytes: Annotated[int, Meta(description="The largest request body.")]
+    chats_page: Annotated[int, Meta(description="The highest `limit` for chats.")]
+    messages_page: Annotated[int, Meta(description="The highest `limit` for messages.")]
+    events_page: Annotated[int, Meta(description="The highest `limit` for events.")]
+    long_poll_seconds: Annotated[int, Meta(description="The longest `wait` for events.")]
+    event_retention_days: Annotated[int, Meta(description="How long events can be resumed from.")]
+    sessions_per_user: Annotated[
+        int, Meta(description="Signing in once more ends the one unused the longest.")
+    ]
+    profile_update_chats: Annotated[
+        int, Meta(description="How many peers, latest first, hear of a new name.")
+    ]
+    socket_frame_bytes: Annotated[int, Meta(description="The largest frame, fragments together.")]
+    socket_frames_per_second: Annotated[int, Meta(description="What one socket may send for long.")]
+    socket_frame_burst: Annotated[int, Meta(description="What one socket may send at once.")]
+    socket_sends_in_flight: Annotated[int, Meta(description="Unanswered sends before reading pauses.")]
+    socket_outbound_bytes: Annotated[int, Meta(description="What may wait for a slow reader.")]
+    sockets_per_user: Annotated[int, Meta(description="Open sockets of one user on one node.")]
+    new_chats_per_hour: Annotated[int, Meta(description="With numbers one had no chat with.")]
+    watched_users: Annotated[int, Meta(description="The most users in one `watch`.")]
+
+
+class ServerInfo(Body, frozen=True):
+    """What this server is and what it allows."""
+
+    name: str
+    version: str
+    sign_in: Annotated[
+        Literal["open", "sms"],
+        Meta(description="`open`: a phone number is enough. `sms`: a code sent to it proves it."),
+    ]
+    limits: Limits
+    features: Annotated[list[str], Meta(description="Optional parts that this server has.")]
+
+
+class Health(Body, frozen=True):
+    """An answer to a probe."""
+
+    status: Literal["ok"]
