@@ -9,8 +9,9 @@ from typing import Final
 
 from duologue.clock import HOUR, SECOND, Clock
 from duologue.config import Settings
+from duologue.core.quiet_hours import parse_quiet_hours
 from duologue.core.relay import RelayLoop
-from duologue.core.relay_policy import RelayPolicy, parse_numbers, parse_quiet_hours
+from duologue.core.relay_policy import RelayPolicy, parse_numbers
 from duologue.core.replies import Replies
 from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.sms_policy import MILLION, Spending, parse_countries, parse_prices

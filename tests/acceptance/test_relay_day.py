@@ -11,7 +11,7 @@ from datetime import datetime
 import pytest
 
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
-from duologue.core.relay_policy import QuietHours, zones_of
+from duologue.core.quiet_hours import QuietHours, zones_of
 from duologue.model import Message, Pair, User
 from duologue.sms.provider import Accepted, OutgoingSms
 from duologue.sms.segments import price

@@ -9,7 +9,7 @@ import pytest
 
 from duologue.clock import DAY, HOUR, SECOND
 from duologue.core import traces as traces_module
-from duologue.core.relay_policy import QuietHours
+from duologue.core.quiet_hours import QuietHours
 from duologue.core.retention import sweep_round
 from duologue.errors import ApiError
 from duologue.model import Kind

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-import phonenumbers
-from phonenumbers.timezone import time_zones_for_number
 
-from duologue.clock import DAY, SECOND
+from duologue.clock import DAY
 from duologue.core.phones import parse_phone
+from duologue.core.quiet_hours import QuietHours
 from duologue.core.sms_policy import BUDGET, Spending
 from duologue.errors import ApiError
 from duologue.model import User
@@ -30,26 +25,7 @@ _CUT: Final = " [...]"
 """In letters of GSM-7: others would make more parts of what is left."""
 _SHARE: Final = 80
 """Percent of the day's money that the relay may use: the rest is for codes, or nobody could sign in any more."""
-_SPAN: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)")
 _SENDER: Final = "relay-sender"
-
-
-class QuietHours(msgspec.Struct, frozen=True):
-    """From one minute of the day to another, in the recipient's own time; nothing is sent then."""
-
-    begin: int
-    end: int
-
-    def holds(self, local: datetime) -> bool:
-        minute = local.hour * 60 + local.minute
-        if self.begin <= self.end:
-            return self.begin <= minute < self.end
-        return minute >= self.begin or minute < self.end
-
-    def over_at(self, local: datetime) -> datetime:
-        """When the quiet hours that hold now will be over."""
-        end = local.replace(hour=self.end // 60, minute=self.end % 60, second=0, microsecond=0)
-        return end if end > local else end + timedelta(days=1)
 
 
 class RelayPolicy(msgspec.Struct, frozen=True):
@@ -68,23 +44,8 @@ class RelayPolicy(msgspec.Struct, frozen=True):
     invite_once: bool
 
     def quiet_until(self, phone: str, now: int) -> int | None:
-        """Until when (epoch ms) a phone is to be left in peace; None if it needn't be.
-
-        A number whose country has several time zones is left in peace while any of them is quiet.
-        """
-        if self.quiet is None:
-            return None
-        until = now
-        for _ in range(24):
-            ends = [
-                int(self.quiet.over_at(local).timestamp() * SECOND)
-                for zone in zones_of(phone)
-                if self.quiet.holds(local := datetime.fromtimestamp(until / SECOND, zone))
-            ]
-            if not ends:
-                break
-            until = max(ends)
-        return until if until > now else None
+        """Return until when (epoch ms) a phone gets no relayed texts; None if it may get one now."""
+        return self.quiet.until(phone, now) if self.quiet else None
 
     def text(self, sender: User, recipient: User, text: str, line: Line) -> str:
         """What the phone shows. The first text from a service number says who writes, and how to stop it."""
@@ -145,35 +106,9 @@ def _fit(before: str, text: str, after: str) -> str:
     return cut(max(0, fitting - 1))
 
 
-@lru_cache(maxsize=10_000)
-def zones_of(phone: str) -> tuple[ZoneInfo, ...]:
-    """The time zones that a number may be in; UTC for one that has none."""
-    zones = []
-    for name in time_zones_for_number(phonenumbers.parse(phone)):
-        try:
-            zones.append(ZoneInfo(name))
-        except (ZoneInfoNotFoundError, ValueError):
-            continue
-    return tuple(zones) or (ZoneInfo("UTC"),)
-
-
 def spent_reason(quota: Quota) -> str:
     """Why an SMS is not sent: whose money is spent."""
     return "sender_budget_spent" if quota.key.startswith(_SENDER) else "budget_spent"
-
-
-def parse_quiet_hours(text: str) -> QuietHours | None:
-    """`22:00-08:00`, or nothing. Raises `ValueError` with what is wrong."""
-    if not text.strip():
-        return None
-    matched = _SPAN.fullmatch(text.strip())
-    if not matched:
-        raise ValueError("relay_quiet_hours is not of the form 22:00-08:00")
-    hours = [int(part) for part in matched.groups()]
-    span = QuietHours(hours[0] * 60 + hours[1], hours[2] * 60 + hours[3])
-    if span.begin == span.end:
-        raise ValueError("relay_quiet_hours begin when they end: leave it empty for none")
-    return span
 
 
 def parse_numbers(text: str) -> list[str]:
