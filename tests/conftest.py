@@ -70,6 +70,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 SLOW = (
     "tests/acceptance/",
+    "tests/hostile/",
     "tests/machine/",
     "tests/api/test_schemathesis.py",
     "tests/contract/test_nodes.py",

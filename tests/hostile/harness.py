@@ -1,0 +1,164 @@
+"""A real server, people who chat on it, an attack, and the two promises that hold meanwhile.
+
+While one client is hostile
+
+- the memory (RSS) of the server's processes together grows by at most `MEMORY`, and
+- others' messages take at most twice as long as in the quiet phases before and between, at p50 and at p99.
+
+To add a test:
+
+1. Write the attack as a function `attack(target, until)` in a module `tests/hostile/attacks_<part>.py` that imports
+   little. It runs in a process of its own, is called again and again until the time is over, and must return soon
+   after `until` (seconds of `time.monotonic`). It connects with `target.connect()`, which takes an address of its
+   own, so that limits for each address meet the attacker and not the bystanders. Its input is only a little over our
+   own bounds. It says nothing about the outcome: what an answer must be is asserted by an ordinary test.
+2. In `tests/hostile/test_<part>.py`: `async def test_…(siege: Siege) -> None: await siege.withstand(attack)`. The
+   fixture `siege` gives one node on SQLite, and then two workers on PostgreSQL, with the limits of a usual server.
+
+The comparison is made in turn (quiet, attack, quiet, attack), because a busy machine changes from second to second;
+it is made up to `TRIES` times, and below `FLOOR_P50` and `FLOOR_P99` a longer time is taken for noise. The memory is
+judged over all tries together, and only once: what an attack leaves behind doesn't go by trying again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from duologue.lab.server import DuologueServer
+from tests.hostile.bystanders import Bystanders, Latencies, bystanders
+from tests.hostile.target import Target
+from tests.support.client import api_of
+
+Attack = Callable[[Target, float], None]
+
+MEMORY = 32 * 1024 * 1024
+"""Bytes of RSS that the server's processes together may grow by."""
+PHASE = 0.75
+"""Seconds of each quiet phase and of each attack."""
+ROUNDS = 2
+TRIES = 3
+FLOOR_P50, FLOOR_P99 = 0.015, 0.05
+"""Seconds that are never too long: on two busy cores, the scheduler alone takes that much now and then."""
+_SAMPLE_EVERY = 0.05
+_START_WITHIN = 30.0
+_END_WITHIN = 10.0
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Toll:
+    """What was measured in the quiet phases and under attack."""
+
+    quiet: Latencies = field(default_factory=Latencies)
+    attacked: Latencies = field(default_factory=Latencies)
+
+    @property
+    def bearable(self) -> bool:
+        return all(
+            self.attacked.percentile(share) <= max(2 * self.quiet.percentile(share), floor)
+            for share, floor in ((0.5, FLOOR_P50), (0.99, FLOOR_P99))
+        )
+
+    def __str__(self) -> str:
+        return f"quiet: {self.quiet}; attacked: {self.attacked}"
+
+
+class Siege:
+    """One server that is attacked."""
+
+    def __init__(self, server: DuologueServer) -> None:
+        self.server = server
+
+    def memory(self) -> int:
+        """Bytes of RSS of the server's processes together."""
+        root = psutil.Process(self.server.pid)
+        total = 0
+        for process in (root, *root.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                total += process.memory_info().rss
+        return total
+
+    async def withstand(self, attack: Attack, *, phase: float = PHASE) -> None:
+        """Raises `AssertionError` when the attack costs the server or the others too much."""
+        target = await self.target()
+        tolls = []
+        async with bystanders(self.server.url) as people:
+            await people.chat(phase)
+            before = self.memory()
+            most = [before]
+            for _ in range(TRIES):
+                tolls.append(await self._exact(attack, target, people, most, phase))
+                if tolls[-1].bearable:
+                    break
+        grown = (max(most) - before) / 1024 / 1024
+        assert max(most) - before <= MEMORY, f"the server grew by {grown:.0f} MiB"
+        assert tolls[-1].bearable, "others had to wait: " + " | ".join(map(str, tolls))
+
+    async def target(self) -> Target:
+        """The server, and the account of a new attacker with a chat."""
+        async with api_of(self.server.url) as api:
+            attacker, _, chat_id = await api.friends()
+        return Target(self.server.port, attacker.token, chat_id)
+
+    async def _exact(
+        self, attack: Attack, target: Target, people: Bystanders, most: list[int], phase: float
+    ) -> Toll:
+        toll = Toll()
+        for _ in range(ROUNDS):
+            toll.quiet.samples += (await people.chat(phase)).samples
+            async with self._watched(most), attacking(attack, target, phase):
+                toll.attacked.samples += (await people.chat(phase)).samples
+        return toll
+
+    @asynccontextmanager
+    async def _watched(self, most: list[int]) -> AsyncIterator[None]:
+        async def watch() -> None:
+            while True:
+                most.append(self.memory())
+                await asyncio.sleep(_SAMPLE_EVERY)
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+            most.append(self.memory())
+
+
+@asynccontextmanager
+async def attacking(attack: Attack, target: Target, seconds: float) -> AsyncIterator[None]:
+    """The attack runs for so long. Raises `AssertionError` when it fails by itself or doesn't end."""
+    command = (sys.executable, "-m", "tests.hostile.run_attack", attack.__module__, attack.__name__)
+    process = await asyncio.create_subprocess_exec(
+        *command, str(seconds), stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=_ROOT
+    )
+    try:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(f"{target.to_json()}\n".encode())
+        async with asyncio.timeout(_START_WITHIN):
+            said = await process.stdout.readline()
+        assert said == b"attacking\n", await _complaint(process)
+        yield
+        async with asyncio.timeout(seconds + _END_WITHIN):
+            complaint = await _complaint(process)
+        assert process.returncode == 0, complaint
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _complaint(process: Process) -> str:
+    _, told = await process.communicate()
+    return f"the attack itself failed: {told.decode(errors='replace')}"
