@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +21,8 @@ from duologue.app import Node
 from duologue.config import ConfigError, Settings
 from duologue.crew import Crew
 from duologue.realtime.siblings import SiblingBus
+from duologue.storage.engines import hold
+from duologue.storage.lock import StoreInUse
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
 
 Ready = Callable[[socket.socket], None]
@@ -112,14 +115,16 @@ def reserve(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> bool:
     """Run a node, or as many workers as are asked for, until a signal ends it; whether it started."""
     configure_logging(settings.log_level)
-    try:
-        node = Node(settings)
-        node.prepare()
-    except (ValueError, PermissionError, SchemaTooOld, SchemaTooNew) as fault:
-        raise ConfigError(str(fault)) from fault
-    if settings.workers > 1:
-        return run_workers(settings)
-    return run_node(node, listen(settings.host, settings.port), announce)
+    with ExitStack() as held:
+        try:
+            held.enter_context(hold(settings.store_url))
+            node = Node(settings)
+            node.prepare()
+        except (ValueError, PermissionError, StoreInUse, SchemaTooOld, SchemaTooNew) as fault:
+            raise ConfigError(str(fault)) from fault
+        if settings.workers > 1:
+            return run_workers(settings)
+        return run_node(node, listen(settings.host, settings.port), announce)
 
 
 def run_node(node: Node, listener: socket.socket, ready: Ready) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Final
@@ -10,6 +11,7 @@ from typing import Final
 from duologue.clock import Clock
 from duologue.storage import sqlite
 from duologue.storage.database import Database, RelayRule
+from duologue.storage.lock import exclusive
 from duologue.storage.migrate import Migration
 
 _SQLITE: Final = "sqlite:///"
@@ -33,6 +35,12 @@ def make_database(url: str, clock: Clock, relay: RelayRule | None = None) -> Dat
         return sqlite.SqliteDatabase(path, clock, relay)
     database: Database = _postgres().PostgresDatabase(url, clock, relay)
     return database
+
+
+def hold(url: str) -> AbstractContextManager[None]:
+    """Keep other servers away from a store that only one may serve. Raises `StoreInUse` on entry."""
+    path = sqlite_path(url)
+    return exclusive(path) if path else nullcontext()
 
 
 def prepare(url: str) -> None:
