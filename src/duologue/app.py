@@ -25,6 +25,7 @@ from duologue.core.limits import MAX_FRAME, published
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
 from duologue.core.receipts import Receipts
+from duologue.core.relay_policy import parse_sender
 from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import load_secret
 from duologue.core.sessions import Sessions
@@ -40,6 +41,7 @@ from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.sms_parts import SmsParts, relay_rule, spending
 from duologue.storage.accounts import user_by_id
+from duologue.storage.database import RelayRule
 from duologue.storage.engines import make_database, prepare
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
@@ -83,9 +85,8 @@ class Node:
             origins=origins,
             limited=settings.rate_limits == "on",
         )
-        self.sms = (
-            SmsParts(settings, self.db, now_ms, self.provider, rule) if self.provider and rule else None
-        )
+        secret = self._secret()
+        self.sms = self._sms_parts(rule, secret)
         self.services = Services(
             sessions=self.sessions,
             accounts=accounts,
@@ -96,7 +97,7 @@ class Node:
             events=Events(self.db, self.hub, self.sessions, self.traces),
             info=self._info(),
             check_ready=self.check_ready,
-            verifications=self._verifications(),
+            verifications=self._verifications(secret),
             sms_callbacks=self.sms.callbacks if self.sms else None,
             simulator=self.provider if isinstance(self.provider, Simulator) else None,
             trusted_proxies=parse_networks(settings.trusted_proxies),
@@ -117,18 +118,31 @@ class Node:
         }
         return [name for name, there in offered.items() if there]
 
-    def _verifications(self) -> Verifications | None:
+    def _sms_parts(self, rule: RelayRule | None, secret: bytes | None) -> SmsParts | None:
+        """All that this node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
+        if self.provider is None or rule is None:
+            return None
+        return SmsParts(self.settings, self.db, now_ms, self.provider, rule, secret)
+
+    def _secret(self) -> bytes | None:
+        """The secret that codes follow from, if signing in takes one. Raises `PermissionError`, `ValueError`."""
+        settings = self.settings
+        if settings.sign_in == "open" or self.provider is None:
+            return None
+        given = hashlib.sha256(settings.secret.encode()).digest() if settings.secret else None
+        return given or load_secret(Path(settings.data_dir) / "secret")
+
+    def _verifications(self, secret: bytes | None) -> Verifications | None:
         """The rules for codes, if signing in takes one. Raises `ValueError` for settings that make no sense."""
         settings = self.settings
         policy = SmsPolicy(
             spending(settings, self.provider), trust_local=isinstance(self.provider, Simulator)
         )
-        if settings.sign_in == "open" or self.provider is None:
+        if secret is None or self.provider is None:
             return None
-        given = hashlib.sha256(settings.secret.encode()).digest() if settings.secret else None
-        secret = given or load_secret(Path(settings.data_dir) / "secret")
         domain = urlsplit(settings.public_url).hostname if settings.public_url else None
-        wording = Wording(settings.sms_app_name, settings.sms_language or None, domain)
+        sender = parse_sender(settings.sms_code_sender) if settings.sms_code_sender else None
+        wording = Wording(settings.sms_app_name, settings.sms_language or None, domain, sender)
         return Verifications(self.db, now_ms, self.provider, secret, policy, wording)
 
     def prepare(self) -> None:

@@ -113,6 +113,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = ""
     sms_app_name: Annotated[str, Meta(description="What the text of a code calls the product.")] = "Duologue"
+    sms_code_sender: Annotated[
+        str,
+        Meta(
+            description="The number or name that codes come from, if not the provider's own sender: one that no"
+            " message comes from keeps codes and messages apart on a phone."
+        ),
+    ] = ""
     sms_language: Annotated[
         str, Meta(description="The language of codes, e.g. `fr`. Empty: that of the number's country.")
     ] = ""
@@ -122,6 +129,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     sms_denied_countries: Annotated[
         str, Meta(description="Countries, comma-separated, to which no SMS is ever sent.")
     ] = ""
+    sms_unassigned_numbers: Annotated[
+        bool,
+        Meta(
+            description="Send SMS also to numbers that no operator is known to have, and to those of no country"
+            " (satellites)."
+        ),
+    ] = False
     sms_prices: Annotated[
         str, Meta(description="The price of one SMS by country; `*` for all others, which it must have.")
     ] = "US=0.01,CA=0.01,FR=0.06,DE=0.09,GB=0.05,*=0.10"

@@ -9,13 +9,15 @@ from typing import Final
 
 from duologue.clock import HOUR, SECOND, Clock
 from duologue.config import Settings
+from duologue.core.given_codes import GivenCodes
 from duologue.core.quiet_hours import parse_quiet_hours
 from duologue.core.relay import RelayLoop
-from duologue.core.relay_policy import RelayPolicy, parse_numbers
+from duologue.core.relay_policy import RelayPolicy, parse_numbers, parse_sender
 from duologue.core.replies import Replies
 from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.sms_policy import MILLION, Spending, parse_countries, parse_prices
 from duologue.model import Relay
+from duologue.sms.address import parse, split_urls
 from duologue.sms.provider import Provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.database import Database, RelayRule
@@ -30,8 +32,15 @@ class SmsParts:
     """All that a node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
 
     def __init__(
-        self, settings: Settings, db: Database, clock: Clock, provider: Provider, rule: RelayRule
+        self,
+        settings: Settings,
+        db: Database,
+        clock: Clock,
+        provider: Provider,
+        rule: RelayRule,
+        secret: bytes | None,
     ) -> None:
+        """`secret` is what sign-in codes follow from; None where there are none."""
         self._stop_by = 0.0
         policy = _policy(settings, provider)
         base = f"{settings.public_url.rstrip('/')}/v1/sms" if settings.public_url else None
@@ -44,7 +53,8 @@ class SmsParts:
             valid_for=settings.relay_valid_hours * HOUR,
             callback_base=base,
         )
-        self.replies = Replies(db, clock, provider, policy)
+        codes = GivenCodes(secret) if secret else None
+        self.replies = Replies(db, clock, provider, policy, codes)
         self.callbacks = SmsCallbacks(provider, db, clock, self.replies, self.relay.wake)
 
     def start(self) -> None:
@@ -80,6 +90,7 @@ def spending(settings: Settings, provider: Provider | None) -> Spending:
         # Simulated ones cost nothing.
         daily_budget=0 if isinstance(provider, Simulator) else round(settings.sms_daily_budget * MILLION),
         prices=parse_prices(settings.sms_prices),
+        unassigned=settings.sms_unassigned_numbers or isinstance(provider, Simulator),
     )
 
 
@@ -94,4 +105,14 @@ def _policy(settings: Settings, provider: Provider) -> RelayPolicy:
         spending=spending(settings, provider),
         sender_budget=0 if simulated else round(settings.relay_sender_budget * MILLION),
         invite_once=settings.relay_unregistered == "invited",
+        code_senders=_code_senders(settings),
     )
+
+
+def _code_senders(settings: Settings) -> frozenset[str]:
+    """The numbers or names that codes come from, and the empty one if that is the provider's own sender."""
+    if settings.sms_code_sender:
+        return frozenset({parse_sender(settings.sms_code_sender)})
+    own = (parse(url).options.get("from", "") for url in split_urls(settings.provider_url))
+    # SMPP takes numbers without their plus.
+    return frozenset({"", *(name for sender in own if sender for name in (sender, f"+{sender}"))})

@@ -10,18 +10,23 @@ import pytest
 from duologue.clock import DAY, MINUTE, SECOND
 from duologue.core.accounts import SignedIn
 from duologue.core.secret import code_for
-from duologue.core.sms_policy import ACQUAINTANCES_PER_NUMBER, ASKER_PER_NUMBER, STRANGERS_PER_NUMBER
-from duologue.core.verifications import ACQUAINTED_FOR, Verifications, Wording
+from duologue.core.sms_policy import (
+    ACQUAINTANCES_PER_NUMBER,
+    ASKER_PER_NUMBER,
+    FAILURES_PER_ASKER,
+    STRANGERS_PER_NUMBER,
+)
+from duologue.core.verifications import ACQUAINTED_FOR, LONGEST_PAUSE, Verifications, Wording
 from duologue.errors import ApiError
 from duologue.sms.provider import Rejected, SmsError, Unavailable
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.quotas import used
 from tests.contract.store import Store, new_phone, opened
-from tests.support.sign_in import OWNER, SECRET, STRANGER, Clock, Desk, Phones, elsewhere, wrong
+from tests.support.sign_in import OWNER, SECRET, STRANGER, Clock, Desk, Phones, apart, elsewhere, wrong
 
 pytestmark = pytest.mark.anyio
 
-DOWN = Unavailable("outside: no connection", retry_after=5)
+DOWN = Unavailable("outside: no connection", retry_after=60)
 LOST = Unavailable("outside: no answer", outcome_unknown=True)
 REFUSED = Rejected("outside refused it", code="21610", cause="opted_out")
 each_failure = pytest.mark.parametrize("fault", [DOWN, LOST, REFUSED], ids=["down", "lost", "refused"])
@@ -65,6 +70,19 @@ async def test_a_resend_brings_the_same_code_while_it_can_be_redeemed(desk: Desk
     assert len(codes) == 1
     assert desk.phones.sent == 4
     assert await desk.redeem(first, codes.pop())
+
+
+async def test_a_code_ends_ten_minutes_after_it_was_first_sent_however_often_it_is_sent_again(
+    desk: Desk, clock: Clock
+) -> None:
+    phone = new_phone()
+    first = await desk.start(phone)
+    for wait in (60, 120, 300):
+        clock.pass_by(wait * SECOND)
+        assert (await desk.start(phone)).expires_at == first.expires_at
+        assert desk.phones.inbox[phone][-1].valid_for == (first.expires_at - clock()) / SECOND
+    clock.pass_by(2 * MINUTE)
+    await expect_expired(desk, first.id, code_for(SECRET, first.id))
 
 
 async def test_another_code_comes_after_exhaustion_and_after_expiry(desk: Desk, clock: Clock) -> None:
@@ -140,11 +158,61 @@ async def test_an_outage_locks_no_number_out_and_trips_no_breaker(
     assert await desk.granted((f"+3361234{n:04d}", elsewhere(n)) for n in range(10)) == 10
 
 
-async def test_a_provider_in_trouble_is_not_asked_without_end(desk: Desk) -> None:
-    desk.phones.fault = DOWN
+@each_failure
+async def test_a_provider_in_trouble_is_not_asked_without_end(desk: Desk, fault: SmsError) -> None:
+    desk.phones.fault = fault
     refusals = [(await desk.refusal(new_phone(), STRANGER)).code for _ in range(40)]
-    assert refusals.count("sms_unavailable") == desk.phones.asked == 20
+    assert refusals.count("sms_unavailable") == desk.phones.asked == FAILURES_PER_ASKER == 20
     assert refusals.count("rate_limited") == 20
+
+
+@pytest.mark.parametrize("fault", [DOWN, REFUSED], ids=["down", "refused"])
+async def test_what_the_provider_refuses_uses_up_nothing_of_the_neighbours(
+    desk: Desk, fault: SmsError
+) -> None:
+    desk.phones.fault = fault
+    for _ in range(FAILURES_PER_ASKER + 5):
+        await desk.refusal(new_phone(), STRANGER)
+    desk.phones.fault = None
+    neighbours = [(apart(number), f"203.0.113.{100 + number}") for number in range(25)]
+    assert await desk.granted(neighbours) == 20, "all that the network may ask for in an hour"
+    assert (await desk.refusal(new_phone(), STRANGER)).code == "rate_limited"
+
+
+async def test_a_code_that_may_have_gone_counts_for_the_network_that_asked(desk: Desk) -> None:
+    desk.phones.fault = LOST
+    for _ in range(5):
+        await desk.refusal(new_phone(), STRANGER)
+    desk.phones.fault = None
+    assert await desk.granted((apart(number), f"203.0.113.{100 + number}") for number in range(25)) == 15
+
+
+async def test_a_code_that_meets_one_throttling_answer_is_sent_within_its_seconds(desk: Desk) -> None:
+    desk.phones.faults.append(Unavailable("outside: throttling", code="88", retry_after=0.05))
+    verification = await desk.start(new_phone())
+    assert desk.phones.asked == 2
+    assert await desk.redeem(verification, desk.code_of(verification))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Unavailable("busy for long", retry_after=LONGEST_PAUSE + 1),
+        Unavailable("busy"),
+        Unavailable("no answer", retry_after=0.01, outcome_unknown=True),
+    ],
+    ids=["long", "unsaid", "unknown"],
+)
+async def test_a_code_is_not_tried_again_where_waiting_is_no_use(desk: Desk, fault: SmsError) -> None:
+    desk.phones.faults.append(fault)
+    assert (await desk.refusal(new_phone())).code == "sms_unavailable"
+    assert desk.phones.asked == 1
+
+
+async def test_a_second_throttling_answer_is_told(desk: Desk) -> None:
+    desk.phones.faults.extend([Unavailable("busy", retry_after=0.01)] * 2)
+    assert (await desk.refusal(new_phone())).code == "sms_unavailable"
+    assert desk.phones.asked == 2
 
 
 async def test_money_comes_back_only_if_the_sms_surely_did_not_go(store: Store, clock: Clock) -> None:

@@ -14,6 +14,7 @@ from duologue.storage.quotas import Quota, QuotaExceeded, add, give_back, purge_
 from duologue.storage.verifications import (
     LIFETIME,
     MAX_ATTEMPTS,
+    SHORTEST,
     WAITS,
     Redeemed,
     TooSoon,
@@ -53,13 +54,24 @@ async def test_each_send_must_wait_longer_and_keeps_the_same_verification(store:
         assert await refused_until(store, phone, now + wait - 1) == now + wait
         now += wait
         again = await start(store, phone, now)
-        if now - first.created_at < LIFETIME:
-            assert again.id == first.id
+        if now - first.created_at <= LIFETIME - SHORTEST:
+            assert (again.id, again.expires_at) == (first.id, first.expires_at)
         assert again.sends == sends + 1
-        assert again.expires_at == now + LIFETIME
+        assert again.expires_at == again.created_at + LIFETIME
     assert [wait // SECOND for wait in WAITS] == [60, 120, 300, 600, 3600]
     assert await refused_until(store, phone, now + HOUR - 1) == now + HOUR
     assert (await start(store, phone, now + HOUR)).sends == 1
+
+
+async def test_a_code_with_less_than_two_minutes_to_live_is_followed_by_another_one(store: Store) -> None:
+    for late, same in ((LIFETIME - SHORTEST, True), (LIFETIME - SHORTEST + 1, False)):
+        phone = new_phone()
+        first = await start(store, phone, NOW)
+        again = await start(store, phone, NOW + late)
+        assert (again.id == first.id) is same
+        assert again.sends == 2
+        assert again.expires_at == (first.expires_at if same else NOW + late + LIFETIME)
+        assert (await attempt(store, first, NOW + late, right=True)).signed_in, "the first one still holds"
 
 
 async def test_the_waits_hold_however_slowly_one_asks(store: Store) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
+from duologue.core.given_codes import GivenCodes
 from duologue.core.relay import RelayLoop
 from duologue.core.relay_policy import RelayPolicy
 from duologue.core.replies import Replies
@@ -27,7 +28,7 @@ from duologue.storage.sqlite import SqliteDatabase
 from tests.contract.store import Store, mark, new_phone
 from tests.support.carrier import Carrier, accepts, receipts, waits_for
 from tests.support.carrier import Step as CarrierStep
-from tests.support.sign_in import NOON, Clock
+from tests.support.sign_in import NOON, SECRET, Clock
 from tests.support.spending import split_spending
 
 DELAY = 30 * SECOND
@@ -77,7 +78,7 @@ class Node:
         self.loop = RelayLoop(
             db, self.clock, self.carrier, self.rule, self.policy, valid_for=self.valid_for, callback_base=None
         )
-        self.replies = Replies(db, self.clock, self.carrier, self.policy)
+        self.replies = Replies(db, self.clock, self.carrier, self.policy, GivenCodes(SECRET))
         self.callbacks = SmsCallbacks(self.carrier, db, self.clock, self.replies, self.loop.wake)
         self.traces = Traces(db, self.clock, kept=True, rule=self.rule)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -61,6 +61,8 @@ class Phones(WithoutCallbacks):
     def __init__(self) -> None:
         self.inbox: dict[str, list[OutgoingSms]] = defaultdict(list)
         self.fault: SmsError | None = None
+        self.faults: deque[SmsError] = deque()
+        """What its next answers are, before `fault`."""
         self.asked = 0
 
     async def start(self, sink: Sink) -> None:
@@ -72,6 +74,8 @@ class Phones(WithoutCallbacks):
     async def send(self, sms: OutgoingSms) -> Accepted:
         self.asked += 1
         await asyncio.sleep(0)
+        if self.faults:
+            raise self.faults.popleft()
         if self.fault:
             raise self.fault
         self.inbox[sms.to].append(sms)

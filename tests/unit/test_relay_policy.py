@@ -11,6 +11,7 @@ from duologue.core.relay_policy import (
     MAX_PARTS,
     RelayPolicy,
     parse_numbers,
+    parse_sender,
     spent_reason,
 )
 from duologue.core.sms_policy import BUDGET
@@ -53,8 +54,61 @@ def test_later_texts_are_nothing_but_the_message() -> None:
     assert policy().text(person(FRENCH, "Ana"), person(), "hi", KNOWN) == "hi"
 
 
-def test_of_somebody_who_has_left_only_the_app_is_told() -> None:
-    assert policy().text(person(None), person(), "hi", NEW).startswith("Duologue: hi\n")
+def test_a_text_of_somebody_who_has_left_is_not_signed_with_the_services_name() -> None:
+    assert policy().text(person(None), person(), "hi", NEW).startswith("?: hi\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Your Duologue code is void",
+        "DUO-LOGUE: call us",
+        "ＤＵＯＬＯＧＵＥ",
+        "your code is 123456",
+        "123 456",
+        "1-2-3-4-5-6",
+        "1 2 3\u200b4 5 6",
+        "١٢٣٤٥٦",
+        "@chat.example #123456",
+    ],
+)
+def test_a_text_that_could_be_taken_for_the_services_own_says_who_writes(text: str) -> None:
+    sent = policy().text(person(FRENCH, "Ana"), person(), text, KNOWN)
+    assert sent == f"Ana (+33612345678): {text}\nReply STOP for no more texts"
+
+
+@pytest.mark.parametrize("text", ["hi", "see you at 18:30", "it's 12345", "in 2026, by 5", "duo"])
+def test_a_text_like_any_other_does_not(text: str) -> None:
+    assert policy().text(person(FRENCH, "Ana"), person(), text, KNOWN) == text
+
+
+@pytest.mark.parametrize("name", ["Duologue", "duologue support", "Code 123456"])
+def test_a_name_that_could_be_taken_for_the_services_is_not_shown(name: str) -> None:
+    assert policy().text(person(FRENCH, name), person(), "hi", NEW).startswith("+33612345678: hi\n")
+
+
+def test_each_text_from_a_number_that_others_share_says_who_writes() -> None:
+    line = Line("+33757000001", introduced=True, shared=True)
+    assert policy().text(person(FRENCH, "Ana"), person(), "hi", line) == "Ana (+33612345678): hi"
+
+
+def test_each_text_from_a_number_that_codes_come_from_says_who_writes() -> None:
+    chosen = policy(code_senders={"", "+33757000001"})
+    for service in ("", "+33757000001"):
+        line = Line(service, introduced=True)
+        assert chosen.text(person(FRENCH, "Ana"), person(), "hi", line) == "Ana (+33612345678): hi"
+    assert chosen.text(person(), person(), "hi", Line("+33757000002", introduced=True)) == "hi"
+
+
+@pytest.mark.parametrize("text", ["+33612345678", "36180", "Duologue", "My App-2"])
+def test_a_codes_sender_is_a_number_or_a_short_name(text: str) -> None:
+    assert parse_sender(text) == text
+
+
+@pytest.mark.parametrize("text", ["0612345678", "+33", "1234567", "much too long", "né", "a;b"])
+def test_what_is_no_sender_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="sms_code_sender"):
+        parse_sender(text)
 
 
 @pytest.mark.parametrize("line", [NEW, KNOWN], ids=["first", "later"])

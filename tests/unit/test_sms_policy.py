@@ -15,6 +15,7 @@ from duologue.core.sms_policy import (
     STOP,
     STRANGERS_PER_NUMBER,
     SmsPolicy,
+    failures,
     is_budget,
     is_given_back,
     number_block,
@@ -32,7 +33,8 @@ CLIENT = "203.0.113.9"
 
 
 def policy(**changes: Any) -> SmsPolicy:
-    return SmsPolicy(**split_spending({"prices": {"*": 1}, "trust_local": False} | changes))
+    usual = {"prices": {"*": 1}, "trust_local": False, "unassigned": True}
+    return SmsPolicy(**split_spending(usual | changes))
 
 
 def allows(rules: SmsPolicy, phone: str) -> bool:
@@ -143,12 +145,23 @@ def test_only_what_is_simulated_may_spare_this_machine() -> None:
     assert not policy(trust_local=False).is_exempt("127.0.0.1")
 
 
-def test_a_failure_of_the_provider_gives_back_all_but_what_the_address_may_ask_for() -> None:
+def test_what_the_provider_surely_did_not_send_is_given_back_and_what_may_have_gone_is_paid_for() -> None:
     quotas = policy(daily_budget=500).quotas(FRENCH, CLIENT, 7, acquainted=False)
-    kept = {quota.key for quota in quotas if not is_given_back(quota, surely_not_sent=True)}
-    assert kept == {"address-hour:203.0.113.0/24", "address-day:203.0.113.0/24"}
-    doubtful = {quota.key for quota in quotas if not is_given_back(quota, surely_not_sent=False)}
-    assert doubtful - kept == {"sms-budget"}
+    assert all(is_given_back(quota, surely_not_sent=True) for quota in quotas)
+    kept = {quota.key for quota in quotas if not is_given_back(quota, surely_not_sent=False)}
+    assert kept == {"address-hour:203.0.113.0/24", "address-day:203.0.113.0/24", "sms-budget"}
+
+
+def test_failures_are_counted_for_one_asker_and_not_for_the_neighbours() -> None:
+    assert failures(CLIENT).key == "asker-failed:203.0.113.9"
+    assert failures("2001:db8:1:2:3::4").key == "asker-failed:2001:db8:1:2::/64"
+
+
+def test_numbers_of_ranges_that_nobody_is_known_to_have_are_for_the_operator_to_allow() -> None:
+    strict = policy(unassigned=False).spending
+    assert strict.refusal(NOBODYS) == strict.refusal("+881612345678") == "unassigned_number"
+    assert strict.refusal(FRENCH) is None
+    assert policy().spending.refusal(NOBODYS) is None
 
 
 @pytest.mark.parametrize(

@@ -198,7 +198,7 @@ class RelayLoop:
             return "opted_out"
         if self._policy.invite_once and user.registered_at is None and relay.is_unanswered(tx, row, pair):
             return "not_answered_yet"
-        return self._policy.spending.refusal(user.phone)
+        return self._policy.refusal(user.phone)
 
     # Outside of any transaction: the provider.
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -26,6 +28,14 @@ _CUT: Final = " [...]"
 _SHARE: Final = 80
 """Percent of the day's money that the relay may use: the rest is for codes, or nobody could sign in any more."""
 _SENDER: Final = "relay-sender"
+_NOBODY: Final = "?"
+"""Stands for the number of a sender who has deleted the account."""
+_SHORT_CODE: Final = 6
+"""Digits that a short code may have."""
+_NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 ._&-]{1,11}")
+"""A sender that is a name (3GPP TS 23.040, 9.1.2.5: eleven characters)."""
+_LIKE_A_CODE: Final = re.compile(r"\d(?:[\W_]{0,3}\d){5}")
+"""Six digits, of any script, with at most three signs between each two."""
 
 
 class RelayPolicy(msgspec.Struct, frozen=True):
@@ -33,6 +43,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
 
     `services` are the numbers that texts come from and answers go to; empty stands for the provider's own.
     `invite_once`: a number that nobody has signed in with gets one text, and more once it has answered.
+    `code_senders` are the numbers that sign-in codes come from, the empty one standing for the provider's own.
     """
 
     app: str
@@ -42,21 +53,39 @@ class RelayPolicy(msgspec.Struct, frozen=True):
     spending: Spending
     sender_budget: int
     invite_once: bool
+    code_senders: Collection[str] = ()
 
     def quiet_until(self, phone: str, now: int) -> int | None:
         """Return until when (epoch ms) a phone gets no relayed texts; None if it may get one now."""
         return self.quiet.until(phone, now) if self.quiet else None
 
     def text(self, sender: User, recipient: User, text: str, line: Line) -> str:
-        """What the phone shows. The first text from a service number says who writes, and how to stop it."""
+        """Return the text that the phone shows. The first from a service number says who writes, and how to stop it.
+
+        So does each that could be taken for the service's own. From a number that other texts come from too, each one
+        says who writes.
+        """
         assert recipient.phone is not None
-        if line.introduced:
-            return _fit("", text, "")
-        name = sender.phone or ""
-        if sender.display_name:
-            name = f"{sender.display_name} ({name})" if name else sender.display_name
-        hint = notice("hint", recipient.phone, self.app, self.language)
-        return _fit(f"{name or self.app}: ", text, f"\n{hint}")
+        if not line.introduced or resembles_ours(text, self.app):
+            hint = notice("hint", recipient.phone, self.app, self.language)
+            return _fit(f"{self._name_of(sender)}: ", text, f"\n{hint}")
+        if line.shared or line.service in self.code_senders:
+            return _fit(f"{self._name_of(sender)}: ", text, "")
+        return _fit("", text, "")
+
+    def _name_of(self, sender: User) -> str:
+        """The sender's name and number; without a name that could be taken for the service's."""
+        phone = sender.phone or _NOBODY
+        honest = sender.display_name and not resembles_ours(sender.display_name, self.app)
+        return f"{sender.display_name} ({phone})" if honest else phone
+
+    def is_own(self, phone: str) -> bool:
+        """Tell whether texts of ours come from this number."""
+        return phone in self.services or phone in self.code_senders
+
+    def refusal(self, phone: str) -> str | None:
+        """The reason why no text goes to this number; None if texts may."""
+        return "own_number" if self.is_own(phone) else self.spending.refusal(phone)
 
     def quotas(self, sender_id: int, phone: str, text: str) -> list[Quota]:
         """The allowances that an SMS is taken from."""
@@ -92,6 +121,19 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         return self.services or ("",)
 
 
+def resembles_ours(text: str, app: str) -> bool:
+    """Tell whether a text has the product's name in it, or six digits in a row: it could be taken for our own."""
+    plain = unicodedata.normalize("NFKC", text)
+    name = _letters(app)
+    return bool(_LIKE_A_CODE.search(plain) or (name and name in _letters(plain)))
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone, without case and accents."""
+    folded = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in folded if character.isalnum())
+
+
 def _fit(before: str, text: str, after: str) -> str:
     """The three together, with so much of the middle one as fits into the parts that a text may have."""
     whole = f"{before}{text}{after}"
@@ -116,12 +158,24 @@ def parse_numbers(text: str) -> list[str]:
     numbers = []
     for item in filter(None, (item.strip() for item in text.split(","))):
         try:
-            numbers.append(item if item.isdigit() and len(item) <= 6 else parse_phone(item))
+            numbers.append(item if item.isdigit() and len(item) <= _SHORT_CODE else parse_phone(item))
         except ApiError as fault:
             raise ValueError(f"sms_numbers: {item}: {fault.detail}") from None
     if len(set(numbers)) < len(numbers):
         raise ValueError("sms_numbers names a number twice")
     return numbers
+
+
+def parse_sender(text: str) -> str:
+    """`+33612345678`, a short code, or a name of up to 11 letters and digits, as a sender. Raises `ValueError`."""
+    if _NAME.fullmatch(text) or (text.isascii() and text.isdigit() and len(text) <= _SHORT_CODE):
+        return text
+    try:
+        return parse_phone(text)
+    except ApiError as fault:
+        raise ValueError(
+            f"sms_code_sender: {text} is neither a name of up to 11 letters nor a number"
+        ) from fault
 
 
 def storable(text: str) -> str:

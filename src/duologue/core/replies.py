@@ -9,8 +9,10 @@ from functools import partial
 from typing import Final
 
 import msgspec
+from prometheus_client import Counter
 
 from duologue.clock import DAY, MINUTE, Clock
+from duologue.core.given_codes import Given, GivenCodes
 from duologue.core.phones import parse_phone
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.core.tasks import Tasks
@@ -29,7 +31,11 @@ from duologue.storage.quotas import Quota
 
 _log = logging.getLogger(__name__)
 
-_NOTICES_A_DAY: Final[dict[Notice, int]] = {"stopped": 3, "started": 3, "help": 3, "unknown": 1}
+_NOTICES_A_DAY: Final[dict[Notice, int]] = {"stopped": 3, "started": 3, "help": 3, "unknown": 1, "code": 3}
+_GIVEN_AWAY: Final = Counter(
+    "duologue_codes_given_away_total",
+    "Live sign-in codes that their phone sent to us; each was made void.",
+)
 _PATIENCE: Final = 10 * MINUTE
 """For the pieces of a long text; after that it is taken as it is."""
 _REPEATED: Final = 2 * DAY
@@ -38,16 +44,29 @@ _SWEEP: Final = 60.0
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a text belongs: to a side of a chat, or to nobody; and what its phone is to be told."""
+    """Where a text belongs: to a side of a chat, or to nobody; and what its phone is to be told.
+
+    `code_voided`: the text held a live code, which is void now.
+    """
 
     home: tuple[Pair, int] | None = None
     answer: Notice | None = None
+    code_voided: bool = False
 
 
 class Replies:
     """What becomes of each text from a phone."""
 
-    def __init__(self, db: Database, clock: Clock, provider: Provider, policy: RelayPolicy) -> None:
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        provider: Provider,
+        policy: RelayPolicy,
+        codes: GivenCodes | None = None,
+    ) -> None:
+        """`codes` finds sign-in codes in texts; None where there are none."""
+        self._codes = codes
         self._db = db
         self._clock = clock
         self._provider = provider
@@ -57,12 +76,16 @@ class Replies:
     async def take(self, provider: str, sms: InboundSms) -> None:
         """Store a text, once for each id of the provider's; returns when that is durable.
 
+        What seems to come from a number of our own is dropped: it would be an endless conversation with ourselves.
         Raises `ApiError` `overloaded`: the provider should offer it again.
         """
         try:
             sender = parse_phone(sms.sender)
         except ApiError:
             return  # A short code or a name: nobody's phone.
+        if self._policy.is_own(sender):
+            _log.warning("a text came from one of our own numbers, and is dropped")
+            return
         service = self._policy.service_of(storable(sms.to) if sms.to else None)
         provider_id = storable(sms.provider_id)
         if sms.part is None:
@@ -78,25 +101,32 @@ class Replies:
             provider_id=provider_id,
             text=storable(sms.text),
         )
-        if whole := await self._db.write(pieces.add_piece, piece, self._clock()):
+        found, whole = await self._db.write(self._add_piece, piece, self._clock())
+        self._answer_as(found, piece.sender, piece.service)
+        if whole:
             await self._take_whole(whole)
+
+    def _add_piece(self, tx: Tx, piece: Piece, now: int) -> tuple[Place, Whole | None]:
+        """Keep a piece. A code in it is void at once: the other pieces may take their time."""
+        found = self._given_away(tx, piece.sender, piece.text, now)
+        return found or Place(), pieces.add_piece(tx, piece, now)
 
     async def _take_whole(self, whole: Whole) -> None:
         text = storable(whole.text).strip("\r\n")
         if not text:
             return
         found = await self._db.write(self._place, whole, text, self._clock())
-        answer = found.answer
         if found.home and not await self._post(whole, text, *found.home):
-            answer = "unknown"
-        if answer:
-            self._tell(answer, whole)
+            found = Place(answer="unknown")
+        self._answer_as(found, whole.sender, whole.service)
 
     def _place(self, tx: Tx, whole: Whole, text: str, now: int) -> Place:
         """Where a text belongs, decided when it first comes."""
         user = user_by_phone(tx, whole.sender)
         if not pairs.claim(tx, whole.provider, whole.provider_id, now):
             return Place(home=_home(tx, user, pairs.placed(tx, whole.provider, whole.provider_id)))
+        if given_away := self._given_away(tx, whole.sender, text, now):
+            return given_away
         wish = wish_of(text)
         if wish and (heeded := _heed(tx, wish, whole.sender, user, now)):
             return heeded
@@ -111,6 +141,14 @@ class Replies:
         pairs.used(tx, user.id, home[0].chat_id, now)
         pairs.place(tx, whole.provider, whole.provider_id, home[0].chat_id)
         return Place(home=home)
+
+    def _given_away(self, tx: Tx, phone: str, text: str, now: int) -> Place | None:
+        """The place of a text that holds a sign-in code of its phone: nowhere. None if it holds none."""
+        given = self._codes.search(tx, phone, text, now) if self._codes else Given.NOTHING
+        if given is Given.NOTHING:
+            return None
+        live = given is Given.LIVE
+        return Place(answer="code" if live and not pairs.opted_out(tx, phone) else None, code_voided=live)
 
     async def _post(self, whole: Whole, text: str, pair: Pair, side: int) -> bool:
         """Store it in its chat, in as many messages as it takes; whether the chat is still there."""
@@ -133,13 +171,17 @@ class Replies:
                 _log.warning("%s gave another text the id of one that came before", whole.provider)
         return True
 
-    def _tell(self, kind: Notice, whole: Whole) -> None:
-        """Answer the phone, without keeping the provider waiting for it."""
-        service = whole.service if whole.service in self._policy.services else None
-        self._answering.start(self._answer(kind, whole.sender, service))
+    def _answer_as(self, found: Place, phone: str, service: str) -> None:
+        """Answer the phone, if it is to be, without keeping the provider waiting for it."""
+        if found.code_voided:
+            _GIVEN_AWAY.inc()
+            _log.warning("a phone sent a live sign-in code by SMS; the code is void now")
+        if found.answer:
+            sender = service if service in self._policy.services else None
+            self._answering.start(self._answer(found.answer, phone, sender))
 
     async def _answer(self, kind: Notice, phone: str, service: str | None) -> None:
-        if self._policy.spending.refusal(phone):
+        if self._policy.refusal(phone):
             return
         text = notice(kind, phone, self._policy.app, self._policy.language)
         allowance = Quota(f"sms-{kind}:{phone}", _NOTICES_A_DAY[kind], DAY)

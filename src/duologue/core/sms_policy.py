@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 import phonenumbers
 from phonenumbers import SUPPORTED_REGIONS, PhoneNumberType
 
 from duologue.clock import DAY, HOUR, MINUTE
-from duologue.core.addresses import address_block, is_local
+from duologue.core.addresses import address_block, asker, is_local
 from duologue.errors import ApiError
 from duologue.sms.segments import price, region_of
 from duologue.storage.database import Tx
@@ -23,13 +23,21 @@ ASKER_PER_NUMBER: Final = 6
 """Of these, for one network: so that no single one can take them all."""
 ACQUAINTANCES_PER_NUMBER: Final = 12
 """Codes a day to one number, for networks that it has signed in from: strangers can't use them up."""
-_ADDRESS: Final = "address-"
+FAILURES_PER_ASKER: Final = 20
+"""Codes an hour that the provider may fail to send for one asker (an IPv4 address, an IPv6 /64)."""
 _NUMBER_BLOCK: Final = 4
 BUDGET: Final = "sms-budget"
 """The key of the day's money, which codes and the relay share."""
 _EVERYWHERE: Final = "001"
 _DEAREST: Final = 1_000
 _UNLIMITED: Final = 2**62
+
+
+Refusal = Literal["country_not_allowed", "premium_number", "unassigned_number"]
+_HINTS: Final[dict[Refusal, str]] = {
+    "premium_number": "it is a premium-rate number, to which no codes are sent",
+    "unassigned_number": "no operator of any country is known to have this number, so no codes are sent to it",
+}
 
 
 class Threshold(msgspec.Struct, frozen=True, gc=False):
@@ -50,21 +58,28 @@ SLOW_PACE: Final = 10 * MINUTE
 class Spending(msgspec.Struct, frozen=True):
     """Where SMS may go, and what they may cost: codes and relay alike.
 
-    Money is in millionths of the operator's currency; `daily_budget` 0 stands for no limit.
+    Money is in millionths of the operator's currency; `daily_budget` 0 stands for no limit. `unassigned`: SMS may go
+    to numbers of ranges that nobody is known to have, and to those of no country (satellites).
     """
 
     allowed: Collection[str]
     denied: Collection[str]
     daily_budget: int
     prices: Mapping[str, int]
+    unassigned: bool = False
 
-    def refusal(self, phone: str) -> str | None:
-        """Why nothing may go to this number: `country_not_allowed`, `premium_number`; None if it may."""
+    def refusal(self, phone: str) -> Refusal | None:
+        """The reason why nothing may go to this number; None if SMS may."""
         countries = _countries(phone)
         if countries & set(self.denied) or (self.allowed and not countries <= set(self.allowed)):
             return "country_not_allowed"
-        premium = phonenumbers.number_type(phonenumbers.parse(phone)) == PhoneNumberType.PREMIUM_RATE
-        return "premium_number" if premium else None
+        number = phonenumbers.parse(phone)
+        if phonenumbers.number_type(number) == PhoneNumberType.PREMIUM_RATE:
+            return "premium_number"
+        if self.unassigned or (_EVERYWHERE in countries and _EVERYWHERE in self.allowed):
+            return None
+        known = phonenumbers.is_valid_number(number) and _EVERYWHERE not in countries
+        return None if known else "unassigned_number"
 
     def cost(self, phone: str, text: str) -> int:
         """What a text to a number will cost, all parts together."""
@@ -82,12 +97,12 @@ class SmsPolicy(msgspec.Struct, frozen=True):
     trust_local: bool
 
     def check_number(self, phone: str) -> None:
-        """Raises `ApiError` `country_not_allowed`, and `invalid_phone` for a number that its caller pays for."""
+        """Raise `ApiError` `country_not_allowed`, or `invalid_phone` for a number to which no codes are sent."""
         refusal = self.spending.refusal(phone)
         if refusal == "country_not_allowed":
             raise ApiError("country_not_allowed")
         if refusal:
-            hint = "it is a premium-rate number, to which no codes are sent"
+            hint = _HINTS[refusal]
             raise ApiError("invalid_phone", f"It can't be used: {hint}.", errors={"phone": hint})
 
     def is_exempt(self, address: str) -> bool:
@@ -103,8 +118,8 @@ class SmsPolicy(msgspec.Struct, frozen=True):
         allowances = [
             Quota(f"prefix:{number_block(phone)}", 1_000, HOUR),
             Quota(f"country:{region_of(phone)}", 10_000, HOUR),
-            Quota(f"{_ADDRESS}hour:{block}", 20, HOUR),
-            Quota(f"{_ADDRESS}day:{block}", 100, DAY),
+            Quota(f"address-hour:{block}", 20, HOUR),
+            Quota(f"address-day:{block}", 100, DAY),
         ]
         if acquainted:
             allowances.append(Quota(f"number-known:{phone}", ACQUAINTANCES_PER_NUMBER, DAY))
@@ -170,13 +185,16 @@ def is_budget(quota: Quota) -> bool:
 
 
 def is_given_back(quota: Quota, *, surely_not_sent: bool) -> bool:
-    """Whether a failure of the provider gives this allowance back: its trouble must not lock anybody out.
+    """Tell whether a failure of the provider gives this allowance back: its trouble must not lock anybody out.
 
-    What an address may ask for is used up all the same, or it could keep the provider busy without end.
+    A code that may have gone counts as one for the network that asked, and is paid for.
     """
-    if quota.key.startswith(_ADDRESS):
-        return False
-    return surely_not_sent or not is_budget(quota)
+    return surely_not_sent or not (is_budget(quota) or quota.key.startswith("address-"))
+
+
+def failures(address: str) -> Quota:
+    """The codes for one asker that the provider failed to send: what bounds how often it is asked in vain."""
+    return Quota(f"asker-failed:{asker(address)}", FAILURES_PER_ASKER, HOUR)
 
 
 def parse_prices(text: str) -> dict[str, int]:

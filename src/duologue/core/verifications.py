@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +20,7 @@ from duologue.core.sms_policy import (
     SmsPolicy,
     conversion_quotas,
     count_redeemed,
+    failures,
     is_budget,
     is_given_back,
     sent_quota,
@@ -34,9 +37,9 @@ from duologue.storage.verifications import Redeemed, TooSoon, Verification
 
 _log = logging.getLogger(__name__)
 
-CHECKS_PER_HOUR: Final = 60
-"""Tries of codes, whatever their verification, for one block of addresses."""
 ACQUAINTED_FOR: Final = 90 * DAY
+LONGEST_PAUSE: Final = 5.0
+"""Seconds for which somebody who waits for a code is kept waiting by a provider that is busy."""
 _ANY_NUMBER: Final = "+12025550100"
 _ANY_CODE: Final = "000000"
 _NOT_NOW: Final = "A code can't be sent to this number now."
@@ -47,11 +50,15 @@ _BUDGET_SPENT = Gauge(
 
 
 class Wording(msgspec.Struct, frozen=True):
-    """How the text of a code reads: the product's name, a language for all, the domain that browsers bind it to."""
+    """The words of a code (product's name, language for all, domain that browsers bind it to), and its sender.
+
+    `sender` None stands for the provider's own.
+    """
 
     app: str = "Duologue"
     language: str | None = None
     domain: str | None = None
+    sender: str | None = None
 
 
 SENDS: Final = RatePolicy("codes", len(store.WAITS), HOUR // SECOND)
@@ -59,10 +66,11 @@ SENDS: Final = RatePolicy("codes", len(store.WAITS), HOUR // SECOND)
 
 
 class _Begun(msgspec.Struct, frozen=True, gc=False):
-    """A send that is counted, and what it was taken from."""
+    """A send that is counted, what it was taken from, and what counts it should it fail."""
 
     verification: Verification
     taken: list[Quota]
+    failed: list[Quota]
 
 
 class _Try(msgspec.Struct, frozen=True, gc=False):
@@ -120,13 +128,15 @@ class Verifications:
         return begun.verification
 
     def _begin(self, tx: Tx, phone: str, address: str, cost: int, now: int) -> _Begun:
-        taken = [sent_quota(phone)]
+        taken, failed = [sent_quota(phone)], []
         if not self._policy.is_exempt(address):
+            failed = [failures(address)]
+            _refuse_spent(tx, failed, now)
             acquainted = quota_store.used(tx, self._acquaintance(phone, address), now)[0] > 0
             taken += self._policy.quotas(phone, address, cost, acquainted=acquainted)
             if not acquainted:
                 taken += conversion_quotas(tx, phone, now)
-        return _Begun(store.begin(tx, phone, asker(address), taken, now), taken)
+        return _Begun(store.begin(tx, phone, asker(address), taken, now), taken, failed)
 
     def _acquaintance(self, phone: str, address: str) -> str:
         return f"known:{acquaintance(self._secret, phone, address_block(address))}"
@@ -157,11 +167,12 @@ class Verifications:
             to=verification.phone,
             text=self._text(verification.phone, code),
             reference=f"{encode_id('vrf', verification.id)}-{verification.sends}",
+            sender=self._wording.sender,
             valid_for=(verification.expires_at - verification.sent_at) / SECOND,
             duplicate_ok=True,
         )
         try:
-            await self._provider.send(sms)
+            await self._hand_over(sms)
         except SmsError as fault:
             _CODES.labels("rejected" if isinstance(fault, Rejected) else "unavailable").inc()
             _log.warning("a code could not be sent: %s", fault)
@@ -170,25 +181,31 @@ class Verifications:
             raise ApiError("sms_unavailable", retry_after=5) from fault
         _CODES.labels("sent").inc()
 
+    async def _hand_over(self, sms: OutgoingSms) -> None:
+        """Send it, and once more if the provider was busy and said for how few seconds. Raises `SmsError`."""
+        try:
+            await self._provider.send(sms)
+        except Unavailable as fault:
+            pause = fault.retry_after
+            if fault.outcome_unknown or pause is None or pause > LONGEST_PAUSE:
+                raise
+            await asyncio.sleep(pause)
+            await self._provider.send(sms)
+
     async def redeem(
         self, verification_id: int | None, code: str, device_name: str, address: str
     ) -> SignedIn:
         """A session for the number that a verification was about.
 
         Raises `ApiError` `code_wrong` with `attempts_left`; `code_expired` when the code is of no use any more,
-        or never was; `rate_limited`.
+        or never was.
         """
         if verification_id is None:
             raise ApiError("code_expired")
         right = same_code(code, code_for(self._secret, verification_id))
         token, token_hash = new_token()
         given = _Try(verification_id, right, token_hash, device_name, address, self._clock())
-        try:
-            redeemed = await self._db.write(self._redeem, given)
-        except QuotaExceeded as fault:
-            raise self._refused(
-                "checks", "Too many codes are tried from this network.", fault.ends_at
-            ) from None
+        redeemed = await self._db.write(self._redeem, given)
         if redeemed.signed_in:
             _CODES.labels("redeemed").inc()
             return SignedIn(token, *redeemed.signed_in)
@@ -199,10 +216,8 @@ class Verifications:
         raise ApiError("code_wrong", attempts_left=redeemed.attempts_left)
 
     def _redeem(self, tx: Tx, given: _Try) -> Redeemed:
+        """Count the try against its verification alone: a neighbour's tries must not refuse a right code."""
         now = given.now
-        if not self._policy.is_exempt(given.address):
-            checks = Quota(f"checks:{address_block(given.address)}", CHECKS_PER_HOUR, HOUR)
-            quota_store.take(tx, [checks], now)
         redeemed = store.redeem(
             tx,
             given.verification_id,
@@ -224,4 +239,14 @@ def _take_back(tx: Tx, begun: _Begun, now: int, *, surely_not_sent: bool) -> Non
     # The quotas first, as `begin` does: two transactions must not wait for each other.
     undone = [quota for quota in begun.taken if is_given_back(quota, surely_not_sent=surely_not_sent)]
     quota_store.give_back(tx, undone, now)
+    for quota in begun.failed:
+        quota_store.add(tx, quota.key, 1, quota.window, now)
     store.not_sent(tx, begun.verification, now)
+
+
+def _refuse_spent(tx: Tx, quotas: Sequence[Quota], now: int) -> None:
+    """Raise `QuotaExceeded` for a quota that is used up. Takes nothing."""
+    for quota in quotas:
+        spent, ends_at = quota_store.used(tx, quota.key, now)
+        if spent >= quota.limit:
+            raise QuotaExceeded(quota, ends_at)

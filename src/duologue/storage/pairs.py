@@ -13,10 +13,14 @@ _STEP: Final = 1_000
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
-    """The service number that a chat has on one phone; `introduced` once its owner was told who writes from it."""
+    """The service number that a chat has on one phone; `introduced` once its owner was told who writes from it.
+
+    `shared`: another chat had the number on that phone before.
+    """
 
     service: str
     introduced: bool
+    shared: bool = False
 
 
 def line_of(tx: Tx, user_id: int, chat_id: int, services: Sequence[str], now: int) -> Line:
@@ -25,11 +29,11 @@ def line_of(tx: Tx, user_id: int, chat_id: int, services: Sequence[str], now: in
     If none is free on that phone, the least recently used changes hands, and its next text must say who writes.
     """
     rows = tx.all(
-        "SELECT service, chat_id, introduced FROM sms_pairs WHERE user_id = :user_id"
+        "SELECT service, chat_id, introduced, shared FROM sms_pairs WHERE user_id = :user_id"
         " ORDER BY used_at, service",
         user_id=user_id,
     )
-    for service, owner, introduced in rows:
+    for service, owner, introduced, shared in rows:
         if owner == chat_id and service in services:
             tx.run(
                 "UPDATE sms_pairs SET used_at = :now WHERE user_id = :user_id AND service = :service",
@@ -37,19 +41,20 @@ def line_of(tx: Tx, user_id: int, chat_id: int, services: Sequence[str], now: in
                 user_id=user_id,
                 service=service,
             )
-            return Line(service, bool(introduced))
+            return Line(service, bool(introduced), bool(shared))
     taken = [row[0] for row in rows if row[0] in services]
     free = [service for service in services if service not in taken]
     service = free[0] if free else taken[0]
     tx.run(
         "INSERT INTO sms_pairs (user_id, service, chat_id, used_at) VALUES (:user_id, :service, :chat_id, :now)"
-        " ON CONFLICT (user_id, service) DO UPDATE SET chat_id = :chat_id, used_at = :now, introduced = 0",
+        " ON CONFLICT (user_id, service)"
+        " DO UPDATE SET chat_id = :chat_id, used_at = :now, introduced = 0, shared = 1",
         user_id=user_id,
         service=service,
         chat_id=chat_id,
         now=now,
     )
-    return Line(service, introduced=False)
+    return Line(service, introduced=False, shared=not free)
 
 
 def introduced(tx: Tx, user_id: int, service: str, chat_id: int) -> None:

@@ -15,10 +15,15 @@ from duologue.storage.database import Tx
 from duologue.storage.quotas import Quota
 
 LIFETIME: Final = 10 * MINUTE
+"""Of a code, from the first time that it is sent."""
+SHORTEST: Final = 2 * MINUTE
+"""What a code must still have to live to be sent again; else a new one is sent."""
 MAX_ATTEMPTS: Final = 5
 WAITS: Final = (60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, HOUR)
 """What must pass after the first, second … send before the next one."""
-_COLUMNS: Final = "id, phone, created_at, sent_at, next_send_at, expires_at, consumed_at, sends, attempts"
+_COLUMNS: Final = (
+    "id, phone, created_at, sent_at, next_send_at, expires_at, consumed_at, sends, attempts, voided_at"
+)
 _PURGE: Final = 1_000
 
 
@@ -34,10 +39,12 @@ class Verification(msgspec.Struct, frozen=True, gc=False):
     consumed_at: int | None
     sends: int
     attempts: int
+    voided_at: int | None = None
 
     def usable(self, now: int) -> bool:
-        """Whether its code can still be redeemed."""
-        return self.consumed_at is None and self.attempts < MAX_ATTEMPTS and now < self.expires_at
+        """Tell whether its code can still be redeemed."""
+        unused = self.consumed_at is None and self.voided_at is None
+        return unused and self.attempts < MAX_ATTEMPTS and now < self.expires_at
 
 
 class TooSoon(Exception):
@@ -58,8 +65,9 @@ class Redeemed(msgspec.Struct, frozen=True, gc=False):
 def begin(tx: Tx, phone: str, address: str, allowances: Sequence[Quota], now: int) -> Verification:
     """Count one more code to a number, and say under which verification it goes.
 
-    A code that can still be redeemed is sent again under its old id, so it is the same code. Attempts belong to
-    the verification, which belongs to the number and the asking `address`: burning them locks nobody else out.
+    A code that can still be redeemed for two minutes or more is sent again under its old id, so it is the same code,
+    and it ends when it would have ended anyway. Attempts belong to the verification, which belongs to the number and
+    the asking `address`: burning them locks nobody else out.
     Raises `TooSoon` and `QuotaExceeded`; nothing is counted then.
     """
     quotas.take(tx, allowances, now)
@@ -70,16 +78,15 @@ def begin(tx: Tx, phone: str, address: str, allowances: Sequence[Quota], now: in
         raise TooSoon(last.next_send_at)
     if last is None or last.consumed_at is not None:
         return _insert(tx, phone, address, 1, now)
-    if not last.usable(now):
+    if not last.usable(now) or last.expires_at < now + SHORTEST:
         return _insert(tx, phone, address, last.sends % len(WAITS) + 1, now)
     sends = last.sends % len(WAITS) + 1
     row = tx.one(
-        "UPDATE verifications SET sends = :sends, sent_at = :now, next_send_at = :next_send_at,"
-        f" expires_at = :expires_at WHERE id = :id RETURNING {_COLUMNS}",
+        "UPDATE verifications SET sends = :sends, sent_at = :now, next_send_at = :next_send_at"
+        f" WHERE id = :id RETURNING {_COLUMNS}",
         sends=sends,
         now=now,
         next_send_at=now + WAITS[sends - 1],
-        expires_at=now + LIFETIME,
         id=last.id,
     )
     assert row is not None
@@ -134,7 +141,7 @@ def redeem(
     row = tx.one(
         "UPDATE verifications SET attempts = attempts + 1,"
         " consumed_at = CASE WHEN :is_right = 1 THEN :now ELSE consumed_at END"
-        " WHERE id = :id AND attempts < :most AND consumed_at IS NULL AND expires_at > :now"
+        " WHERE id = :id AND attempts < :most AND consumed_at IS NULL AND voided_at IS NULL AND expires_at > :now"
         " RETURNING phone, attempts",
         is_right=int(right),
         now=now,
@@ -148,6 +155,22 @@ def redeem(
     phone, attempts = row
     signed_in = sign_in(tx, phone, token_hash, device_name, ip, now) if right else None
     return Redeemed(signed_in, MAX_ATTEMPTS - attempts)
+
+
+def of_phone(tx: Tx, phone: str) -> list[Verification]:
+    """List the verifications of a number, whoever asked for them, until they are purged."""
+    rows = tx.all(f"SELECT {_COLUMNS} FROM verifications WHERE phone = :phone", phone=phone)
+    return [Verification(*row) for row in rows]
+
+
+def void(tx: Tx, verification_id: int, now: int) -> bool:
+    """Have its code redeemed never more; False if it was void before."""
+    voided = tx.run(
+        "UPDATE verifications SET voided_at = :now WHERE id = :id AND voided_at IS NULL",
+        now=now,
+        id=verification_id,
+    )
+    return voided > 0
 
 
 def purge_verifications(tx: Tx, now: int) -> int:
