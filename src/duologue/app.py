@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import importlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -17,13 +17,14 @@ from duologue import __version__
 from duologue.clock import DAY, now_ms
 from duologue.config import Settings
 from duologue.core.accounts import Accounts
-from duologue.core.addresses import parse_networks
+from duologue.core.addresses import Remotes, parse_networks
 from duologue.core.chats import Chats
 from duologue.core.events import Events, Publisher
 from duologue.core.flush import flush_forever, flush_once
 from duologue.core.limits import MAX_FRAME, published
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
+from duologue.core.rates import SIGN_IN, Rates
 from duologue.core.receipts import Receipts
 from duologue.core.relay_policy import parse_sender
 from duologue.core.retention import tidy_forever, trim_forever
@@ -66,7 +67,10 @@ class Node:
         self.hub = Hub()
         self.bus = bus or (_nats_bus(settings.bus_url) if settings.bus_url else LocalBus())
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
-        chats = Chats(self.db, now_ms, limited=settings.rate_limits == "on")
+        limited = settings.rate_limits == "on"
+        self.rates = Rates(limited=limited, always=[SIGN_IN] if settings.sign_in == "sms" else [])
+        self.remotes = Remotes(parse_networks(settings.trusted_proxies))
+        chats = Chats(self.db, now_ms, limited=limited)
         self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0, rule=rule)
         messages = Messages(self.db, now_ms, chats, self.traces)
         self.receipts = Receipts(self.db, chats, self.traces)
@@ -82,12 +86,25 @@ class Node:
             messages,
             self.receipts,
             self.presence,
+            rates=self.rates,
+            remotes=self.remotes,
             origins=origins,
-            limited=settings.rate_limits == "on",
+            limited=limited,
         )
         secret = self._secret()
         self.sms = self._sms_parts(rule, secret)
-        self.services = Services(
+        self.services = self._services(accounts, chats, messages, origins, secret)
+
+    def _services(
+        self,
+        accounts: Accounts,
+        chats: Chats,
+        messages: Messages,
+        origins: Sequence[str],
+        secret: bytes | None,
+    ) -> Services:
+        """What the routes call. Raises `ValueError` for settings that make no sense."""
+        return Services(
             sessions=self.sessions,
             accounts=accounts,
             chats=chats,
@@ -100,9 +117,10 @@ class Node:
             verifications=self._verifications(secret),
             sms_callbacks=self.sms.callbacks if self.sms else None,
             simulator=self.provider if isinstance(self.provider, Simulator) else None,
-            trusted_proxies=parse_networks(settings.trusted_proxies),
+            rates=self.rates,
+            remotes=self.remotes,
             origins=origins,
-            public_url=settings.public_url.rstrip("/"),
+            public_url=self.settings.public_url.rstrip("/"),
         )
 
     def _info(self) -> ServerInfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +147,17 @@ CODES: Final[dict[str, ErrorCode]] = {
 
 @dataclass(frozen=True, slots=True)
 class RatePolicy:
-    """How often something may be done: `quota` times in `window` seconds (the IETF draft on RateLimit fields)."""
+    """A published limit on how often something may be done.
+
+    For long, `quota` times in `window` seconds (the words of the IETF draft on RateLimit fields), and at most `burst`
+    at once; without a `burst`, all of the quota at once. It holds for each user, or for what `per` says.
+    """
 
     name: str
     quota: int
     window: int
+    burst: int = 0
+    per: Literal["user", "address", "phone"] = "user"
 
 
 class ApiError(Exception):

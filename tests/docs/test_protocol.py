@@ -86,7 +86,15 @@ def test_the_event_shown_is_one() -> None:
 def test_every_limit_is_told_with_its_value() -> None:
     rows = {row[0].strip("`"): row[1] for row in table(section(PAGE, "Limits")) if row[0] != "limit"}
     limits = msgspec.to_builtins(published(Settings().event_retention_days * DAY))
-    assert rows == {name: str(value) for name, value in limits.items()}
+    assert rows == {name: str(value) for name, value in limits.items() if name != "rates"}
+
+
+def test_every_rate_is_told_with_its_values() -> None:
+    rows = [[row[0].strip("`"), *row[1:5]] for row in table(section(PAGE, "Rates")) if row[0] != "rate"]
+    rates = published(Settings().event_retention_days * DAY).rates
+    assert rows == [
+        [rate.name, str(rate.quota), str(rate.window), str(rate.burst), rate.per] for rate in rates
+    ]
 
 
 def test_every_subprotocol_is_told() -> None:

@@ -102,8 +102,9 @@ class Echo:
         if self.echoes:
             self.wire.send(payload, binary=binary)
 
-    def on_heartbeat(self) -> None:
+    def on_heartbeat(self) -> bool:
         self._note("heartbeat")
+        return not self.handshake.path.startswith("/over-limit")
 
     def on_read_end(self) -> None:
         self._note("read_end")

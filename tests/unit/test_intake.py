@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND, MAX_IN_FLIGHT
+from duologue.core.rates import ADDRESS_FRAMES, FRAMES, Rates
 from duologue.web import intake as module
+from duologue.web.budget import BEFORE_HELLO, FrameBudget
 from duologue.web.intake import Intake
 
 pytestmark = pytest.mark.anyio
@@ -16,10 +18,10 @@ pytestmark = pytest.mark.anyio
 class Both:
     """The two ends of an intake: reads when it may, writes down what is handled."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: FrameBudget | None = None) -> None:
         self.handled: list[bytes] = []
         self.reading = True
-        self.intake = Intake(self, self)
+        self.intake = Intake(self, self, budget or signed_in())
 
     def handle(self, payload: bytes, *, binary: bool) -> None:
         assert binary is payload.startswith(b"b")
@@ -36,6 +38,17 @@ class Both:
         for payload in payloads:
             self.intake.take(payload, binary=payload.startswith(b"b"))
         self.intake.read_end()
+
+
+def signed_in(user_id: int = 1, rates: Rates | None = None, *, limited: bool = True) -> FrameBudget:
+    budget = FrameBudget(rates or Rates(limited=True), "192.0.2.0/24", limited=limited)
+    budget.signed_in(user_id)
+    return budget
+
+
+def spent(budget: FrameBudget, most: int = 100_000) -> int:
+    """How many frames are within the limit now."""
+    return next((count for count in range(most) if not budget.spend()), most)
 
 
 def numbered(count: int) -> list[bytes]:
@@ -139,14 +152,56 @@ async def test_a_client_that_takes_no_answers_is_not_read() -> None:
 
 
 async def test_a_burst_is_within_the_limit_and_then_so_many_a_second() -> None:
+    budget = signed_in(rates=Rates(limited=False))
+    assert FRAME_BURST <= spent(budget) <= FRAME_BURST + 5
+    budget._earned_at -= 0.5
+    assert FRAMES_PER_SECOND // 2 <= spent(budget) <= FRAMES_PER_SECOND // 2 + 5
+    budget._earned_at -= 3_600
+    assert FRAME_BURST <= spent(budget) <= FRAME_BURST + 5
+
+
+async def test_a_socket_has_few_frames_before_its_hello_even_without_limits() -> None:
+    budget = FrameBudget(Rates(limited=False), "192.0.2.0/24", limited=False)
+    assert spent(budget) == BEFORE_HELLO
+    budget._earned_at -= 1.0
+    assert spent(budget) == 1
+    budget.signed_in(1)
+    assert spent(budget, most=10 * FRAME_BURST) == 10 * FRAME_BURST
+
+
+async def test_the_sockets_of_a_user_share_a_limit() -> None:
+    rates = Rates(limited=True)
+    budgets = [signed_in(1, rates) for _ in range(20)]
+    assert sum(map(spent, budgets)) <= FRAMES.burst + 20
+    assert spent(signed_in(2, rates)) >= FRAME_BURST
+
+
+async def test_the_users_of_an_address_share_a_limit() -> None:
+    rates = Rates(limited=True)
+    budgets = [signed_in(user_id, rates) for user_id in range(30)]
+    assert sum(map(spent, budgets)) <= ADDRESS_FRAMES.burst + 500
+
+
+async def test_a_flood_of_control_frames_is_paid_for_before_more_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_REST", 0.01)
     ends = Both()
-    assert [ends.intake.spend() for _ in range(FRAME_BURST)] == [True] * FRAME_BURST
-    assert not ends.intake.spend()
-    ends.intake._refilled_at -= 0.5
-    allowed = sum(ends.intake.spend() for _ in range(FRAME_BURST))
-    assert FRAMES_PER_SECOND // 2 <= allowed <= FRAMES_PER_SECOND // 2 + 5
-    ends.intake._refilled_at -= 3_600
-    assert sum(ends.intake.spend() for _ in range(2 * FRAME_BURST)) <= FRAME_BURST + 5
+    assert sum(ends.intake.control() for _ in range(FRAME_BURST + 40)) <= FRAME_BURST + 5
+    assert not ends.reading
+    await asyncio.sleep(0.05)
+    assert not ends.reading, "forty frames are a fifth of a second"
+    async with asyncio.timeout(5):
+        while not ends.reading:
+            await asyncio.sleep(0.01)
+    assert ends.intake.control()
+
+
+async def test_the_longest_that_a_flood_is_paid_for_is_bounded() -> None:
+    ends = Both()
+    for _ in range(100_000):
+        ends.intake.control()
+    assert ends.intake.budget.wait() <= 11
 
 
 async def test_a_client_that_is_refused_again_and_again_is_not_read_for_a_while(
@@ -154,11 +209,10 @@ async def test_a_client_that_is_refused_again_and_again_is_not_read_for_a_while(
 ) -> None:
     monkeypatch.setattr(module, "_REST", 0.02)
     ends = Both()
-    while ends.intake.spend():
-        pass
+    spent(ends.intake.budget)
     for _ in range(module._REFUSALS):
         assert ends.reading
-        assert 0 < ends.intake.refused() <= 1 / FRAMES_PER_SECOND
+        assert 0 < ends.intake.refused() <= 2 / FRAMES_PER_SECOND
     assert not ends.reading
     ends.read(b"later")
     await turns(3)

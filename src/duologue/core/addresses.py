@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from typing import Final
+
+import msgspec
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_REMEMBERED: Final = 10_000
+"""Remotes; each takes about 500 bytes."""
+_SHORT: Final = 64
+"""Characters of an `X-Forwarded-For` that is remembered."""
 _WITH_PORT: Final = re.compile(r"(?:\[([^\]]*)\]|([0-9.]+))(?::\d{1,5})?")
 
 
@@ -83,3 +90,33 @@ def is_local(text: str) -> bool:
     """Whether the request was made on this very machine."""
     address = _parse(text)
     return address is not None and address.is_loopback
+
+
+class Remote(msgspec.Struct, frozen=True, gc=False):
+    """Where a request comes from: its address, the block that counts as one, and whether it is this machine."""
+
+    address: str
+    block: str
+    local: bool
+
+
+class Remotes:
+    """Tells where each request comes from, behind the `trusted` proxies. Remembers the latest addresses."""
+
+    def __init__(self, trusted: Sequence[Network]) -> None:
+        self._trusted = trusted
+        self._known: OrderedDict[tuple[str, str], Remote] = OrderedDict()
+
+    def find(self, peer: str, forwarded: Iterable[str]) -> Remote:
+        """Where a request comes from that `peer` made, with these values of `X-Forwarded-For`."""
+        said = ", ".join(forwarded) if self._trusted else ""
+        key = (peer, said)
+        remote = self._known.get(key)
+        if remote is None:
+            address = client_address(peer, said, self._trusted)
+            remote = Remote(address, address_block(address), is_local(address))
+            if len(said) <= _SHORT:
+                self._known[key] = remote
+                if len(self._known) > _REMEMBERED:
+                    self._known.popitem(last=False)
+        return remote

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from typing import Final
 
 from duologue.clock import HOUR, SECOND, Clock
-from duologue.core.limits import NEW_CHATS_PER_HOUR
 from duologue.core.phones import parse_phone
+from duologue.core.rates import NEW_CHATS
 from duologue.core.sessions import Caller
-from duologue.errors import ApiError, RatePolicy
+from duologue.errors import ApiError
 from duologue.model import Chat, Pair
 from duologue.storage import chats as store
 from duologue.storage.accounts import user_by_id
@@ -75,14 +75,13 @@ class Chats:
 
     async def _create(self, user_id: int, number: str) -> Pair | None:
         now = self._clock()
-        allowance = [Quota(f"chats:{user_id}", NEW_CHATS_PER_HOUR, HOUR)] if self._limited else []
+        allowance = [Quota(f"chats:{user_id}", NEW_CHATS.quota, HOUR)] if self._limited else []
         try:
             return await self._db.write(_open_within, user_id, number, allowance, now)
         except QuotaExceeded as fault:
             wait = (fault.ends_at - now) / SECOND
-            policy = RatePolicy("new-chats", NEW_CHATS_PER_HOUR, HOUR // SECOND)
             detail = "Too many new chats in an hour."
-            raise ApiError("rate_limited", detail, retry_after=wait, policy=policy) from None
+            raise ApiError("rate_limited", detail, retry_after=wait, policy=NEW_CHATS) from None
 
     async def open(self, caller: Caller, phone: str) -> Chat:
         """The caller's chat with a number, made if need be. Raises as `pair_to`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from duologue.clock import DAY
+from duologue.core.rates import CODES, NEW_CHATS, POLICIES
 from duologue.protocol.bodies import (
     MAX_CLIENT_ID,
     MAX_DEVICE_NAME,
@@ -12,7 +13,7 @@ from duologue.protocol.bodies import (
     MAX_TEXT,
 )
 from duologue.protocol.frames import MAX_WATCHED
-from duologue.protocol.server import Limits
+from duologue.protocol.server import Limits, Rate
 from duologue.storage.accounts import PEERS_TOLD, SESSIONS_PER_USER
 
 MAX_BODY: Final = 64 * 1024
@@ -28,8 +29,13 @@ MAX_IN_FLIGHT: Final = 128
 MAX_OUTBOUND: Final = 512 * 1024
 """Bytes that may wait for a slow reader before its connection is closed."""
 MAX_SOCKETS_PER_USER: Final = 20
-NEW_CHATS_PER_HOUR: Final = 1_000
-"""A new chat tells whether its number is registered: what bounds the testing of numbers."""
+IN_FLIGHT_PER_USER: Final = 40
+"""Requests of one user on one node, long polls and streams among them."""
+LASTING_PER_USER: Final = 20
+"""So many in flight, and no more long polls, streams or exports are taken: short requests still are."""
+IN_FLIGHT_PER_ADDRESS: Final = 400
+LASTING_PER_ADDRESS: Final = 300
+"""As for a user, but of one block of addresses."""
 
 
 def published(retention_ms: int) -> Limits:
@@ -54,5 +60,13 @@ def published(retention_ms: int) -> Limits:
         socket_outbound_bytes=MAX_OUTBOUND,
         sockets_per_user=MAX_SOCKETS_PER_USER,
         watched_users=MAX_WATCHED,
-        new_chats_per_hour=NEW_CHATS_PER_HOUR,
+        new_chats_per_hour=NEW_CHATS.quota,
+        requests_in_flight_per_user=IN_FLIGHT_PER_USER,
+        streams_per_user=LASTING_PER_USER,
+        requests_in_flight_per_address=IN_FLIGHT_PER_ADDRESS,
+        streams_per_address=LASTING_PER_ADDRESS,
+        rates=[
+            Rate(policy.name, policy.quota, policy.window, policy.burst or policy.quota, policy.per)
+            for policy in (*POLICIES, CODES, NEW_CHATS)
+        ],
     )

@@ -10,10 +10,11 @@ from typing import Final
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from duologue.clock import DAY, HOUR, SECOND, Clock
+from duologue.clock import DAY, SECOND, Clock
 from duologue.core.accounts import SignedIn
 from duologue.core.addresses import address_block, asker
 from duologue.core.phones import parse_phone
+from duologue.core.rates import CODES
 from duologue.core.secret import acquaintance, code_for, same_code
 from duologue.core.sessions import new_token
 from duologue.core.sms_policy import (
@@ -25,7 +26,7 @@ from duologue.core.sms_policy import (
     is_given_back,
     sent_quota,
 )
-from duologue.errors import ApiError, RatePolicy
+from duologue.errors import ApiError
 from duologue.model import encode_id
 from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Unavailable
 from duologue.sms.templates import code_text
@@ -59,10 +60,6 @@ class Wording(msgspec.Struct, frozen=True):
     language: str | None = None
     domain: str | None = None
     sender: str | None = None
-
-
-SENDS: Final = RatePolicy("codes", len(store.WAITS), HOUR // SECOND)
-"""Codes that one asker may have sent to one number, with growing waits in between."""
 
 
 class _Begun(msgspec.Struct, frozen=True, gc=False):
@@ -153,7 +150,7 @@ class Verifications:
     def _refused(self, reason: str, detail: str, until: int) -> ApiError:
         _CODES.labels(reason).inc()
         wait = max(1, (until - self._clock()) / SECOND)
-        return ApiError("rate_limited", detail, retry_after=wait, policy=SENDS)
+        return ApiError("rate_limited", detail, retry_after=wait, policy=CODES)
 
     def _text(self, number: str, code: str) -> str:
         wording = self._wording

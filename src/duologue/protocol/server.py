@@ -9,6 +9,19 @@ from msgspec import Meta
 from duologue.protocol.bodies import Body
 
 
+class Rate(Body, frozen=True):
+    """How often something may be done: the name stands in the `RateLimit` headers."""
+
+    name: str
+    quota: Annotated[int, Meta(description="How many in each `window`.")]
+    window: Annotated[int, Meta(description="In seconds.")]
+    burst: Annotated[int, Meta(description="How many at once.")]
+    per: Annotated[
+        Literal["user", "address", "phone"],
+        Meta(description="What it holds for. An address is a /24, or a /48 of IPv6."),
+    ]
+
+
 class Limits(Body, frozen=True):
     """Every limit that a client needs to know."""
 
@@ -35,6 +48,19 @@ class Limits(Body, frozen=True):
     socket_outbound_bytes: Annotated[int, Meta(description="What may wait for a slow reader.")]
     sockets_per_user: Annotated[int, Meta(description="Open sockets of one user on one node.")]
     new_chats_per_hour: Annotated[int, Meta(description="With numbers one had no chat with.")]
+    requests_in_flight_per_user: Annotated[
+        int, Meta(description="Requests at the same time, long polls and streams among them.")
+    ]
+    streams_per_user: Annotated[
+        int,
+        Meta(description="With so many requests in flight, no more streams, long polls or exports begin."),
+    ]
+    requests_in_flight_per_address: Annotated[int, Meta(description="The same for a block of addresses.")]
+    streams_per_address: Annotated[int, Meta(description="The same for a block of addresses.")]
+    rates: Annotated[
+        list[Rate],
+        Meta(description="How often routes may be called; on each node, unless it is about codes or chats."),
+    ]
     watched_users: Annotated[int, Meta(description="The most users in one `watch`.")]
 
 

@@ -15,20 +15,22 @@ from msgspec import UNSET
 
 from duologue.clock import SECOND, rfc3339
 from duologue.core.accounts import Accounts, SignedIn
+from duologue.core.rates import CODES
 from duologue.core.sessions import Caller
-from duologue.core.verifications import SENDS, Verifications
+from duologue.core.verifications import Verifications
 from duologue.errors import ApiError
 from duologue.model import Relay, decode_id, encode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
 from duologue.web.problems import rate_limit
-from duologue.web.request import PUBLIC, Call
+from duologue.web.rates import COSTLY, EXPORT, READ, SIGN_IN, WRITE
+from duologue.web.request import Call
 
 
 @post(
     "/v1/verifications",
     tags=["Sign in"],
-    opt=PUBLIC,
+    opt=SIGN_IN,
     status_code=202,
     responses=errors(
         "invalid_phone",
@@ -58,7 +60,7 @@ async def start_verification(
         channel="sms",
     )
     wait = (started.next_send_at - started.sent_at) / SECOND
-    return Response(body, status_code=202, headers=rate_limit(SENDS, SENDS.quota - started.sends, wait))
+    return Response(body, status_code=202, headers=rate_limit(CODES, CODES.quota - started.sends, wait))
 
 
 def _verifications(state: State) -> Verifications | None:
@@ -69,7 +71,7 @@ def _verifications(state: State) -> Verifications | None:
 @post(
     "/v1/sessions",
     tags=["Sign in"],
-    opt=PUBLIC,
+    opt=SIGN_IN,
     responses=errors(
         "invalid_phone",
         "verification_not_needed",
@@ -118,7 +120,7 @@ async def _sign_in_by_code(data: bodies.SignIn, address: str, verifications: Ver
     return await verifications.redeem(number, data.code, data.device_name, address)
 
 
-@get("/v1/sessions", tags=["Sign in"], responses=errors())
+@get("/v1/sessions", tags=["Sign in"], opt=COSTLY, responses=errors())
 async def list_sessions(
     call: NamedDependency[Call],
 ) -> bodies.Page[bodies.Session]:
@@ -127,7 +129,7 @@ async def list_sessions(
     return bodies.Page([render.session(session, call.caller.session_id) for session in live], None)
 
 
-@delete("/v1/sessions/{session_id:str}", tags=["Sign in"], responses=errors("not_found"))
+@delete("/v1/sessions/{session_id:str}", tags=["Sign in"], opt=WRITE, responses=errors("not_found"))
 async def end_session(
     session_id: bodies.SessionIdOrCurrent,
     call: NamedDependency[Call],
@@ -139,7 +141,7 @@ async def end_session(
     await call.sessions.end(call.caller, number)
 
 
-@delete("/v1/sessions", tags=["Sign in"], responses=errors())
+@delete("/v1/sessions", tags=["Sign in"], opt=COSTLY, responses=errors())
 async def end_other_sessions(
     call: NamedDependency[Call],
 ) -> None:
@@ -147,7 +149,7 @@ async def end_other_sessions(
     await call.sessions.end_others(call.caller)
 
 
-@get("/v1/me", tags=["Account"], responses=errors())
+@get("/v1/me", tags=["Account"], opt=READ, responses=errors())
 async def get_me(
     call: NamedDependency[Call],
 ) -> bodies.Me:
@@ -155,7 +157,7 @@ async def get_me(
     return render.me(await call.accounts.me(call.caller), call.accounts.relay_default)
 
 
-@patch("/v1/me", tags=["Account"], responses=errors(body=True))
+@patch("/v1/me", tags=["Account"], opt=WRITE, responses=errors(body=True))
 async def update_me(
     data: JSONBody[bodies.UpdateMe],
     call: NamedDependency[Call],
@@ -171,7 +173,7 @@ async def update_me(
     return render.me(user, call.accounts.relay_default)
 
 
-@delete("/v1/me", tags=["Account"], responses=errors())
+@delete("/v1/me", tags=["Account"], opt=COSTLY, responses=errors())
 async def delete_me(
     call: NamedDependency[Call],
 ) -> None:
@@ -181,6 +183,7 @@ async def delete_me(
 
 @get(
     "/v1/me/export",
+    opt=EXPORT,
     tags=["Account"],
     media_type="application/json",
     responses={200: ResponseSpec(bodies.Export, generate_examples=False, description=""), **errors()},

@@ -11,14 +11,16 @@ from litestar import Litestar, Response, route
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from duologue.core.accounts import Accounts
-from duologue.core.addresses import Network
+from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
 from duologue.core.events import Events
 from duologue.core.limits import MAX_BODY
 from duologue.core.messages import Messages
+from duologue.core.rates import Rates
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
@@ -41,13 +43,10 @@ from duologue.web import (
     simulator,
     traces,
 )
+from duologue.web.gate import Gate
 from duologue.web.problems import HEADERS, handle
-from duologue.web.request import (
-    PUBLIC,
-    StrictRequest,
-    gate,
-    provide_call,
-)
+from duologue.web.rates import PUBLIC, check_rated
+from duologue.web.request import StrictRequest, provide_call
 
 _HANDLERS: Final[list[Any]] = [
     *server.HANDLERS,
@@ -83,18 +82,24 @@ class Services(msgspec.Struct, frozen=True):
     verifications: Verifications | None
     sms_callbacks: SmsCallbacks | None
     simulator: Simulator | None
-    trusted_proxies: Sequence[Network]
+    rates: Rates
+    remotes: Remotes
     origins: Sequence[str]
     public_url: str
 
 
 def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
-    """The ASGI application over these services."""
-    return Litestar(
+    """The ASGI application over these services. Raises `LookupError` for a route without a rate limit."""
+    gate = Gate(services.sessions, services.rates, services.remotes)
+    app = Litestar(
         route_handlers=[*_options(_HANDLERS), *_HANDLERS],
         middleware=[gate],
         dependencies={"call": Provide(provide_call, sync_to_thread=False)},
-        exception_handlers={Exception: handle},
+        exception_handlers={
+            Exception: handle,
+            NotFoundException: gate.no_route,
+            MethodNotAllowedException: gate.no_route,
+        },
         request_class=StrictRequest,
         request_max_body_size=MAX_BODY,
         cors_config=_cors(services.origins),
@@ -104,6 +109,8 @@ def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
         state=State(msgspec.structs.asdict(services) | {"services": services}),
         logging_config=None,
     )
+    check_rated(app.routes)
+    return app
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:

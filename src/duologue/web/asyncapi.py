@@ -11,7 +11,7 @@ from duologue import __version__
 from duologue.core import limits
 from duologue.errors import CODES
 from duologue.protocol import events, frames
-from duologue.web.request import PUBLIC
+from duologue.web.rates import PUBLIC
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.errors import ApiError
 from duologue.sms.provider import Callback
 from duologue.web.docs import errors
-from duologue.web.request import PUBLIC
+from duologue.web.rates import PUBLIC
 
 _Provider = Annotated[
     str, Meta(description="The provider's name: the scheme of its URL.", examples=["twilio"])

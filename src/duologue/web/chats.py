@@ -16,13 +16,19 @@ from duologue.model import decode_id
 from duologue.protocol import bodies, render
 from duologue.web.cursors import decode_cursor, encode_cursor
 from duologue.web.docs import errors
+from duologue.web.rates import READ, WRITE
 from duologue.web.request import Call
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(milliseconds=1)
 
 
-@put("/v1/chats", tags=["Chats"], responses=errors("invalid_phone", "self_chat", "rate_limited", body=True))
+@put(
+    "/v1/chats",
+    tags=["Chats"],
+    opt=WRITE,
+    responses=errors("invalid_phone", "self_chat", "rate_limited", body=True),
+)
 async def open_chat(
     data: JSONBody[bodies.OpenChat],
     call: NamedDependency[Call],
@@ -31,7 +37,7 @@ async def open_chat(
     return render.chat(await call.chats.open(call.caller, data.phone))
 
 
-@get("/v1/chats", tags=["Chats"], responses=errors("invalid", "invalid_cursor"))
+@get("/v1/chats", tags=["Chats"], opt=READ, responses=errors("invalid", "invalid_cursor"))
 async def list_chats(
     call: NamedDependency[Call],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_CHATS_PAGE, description="How many at most.")] = 20,
@@ -44,7 +50,7 @@ async def list_chats(
     return bodies.Page([render.chat(chat) for chat in page], following)
 
 
-@get("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found"))
+@get("/v1/chats/{chat_id:str}", tags=["Chats"], opt=READ, responses=errors("not_found"))
 async def get_chat(
     chat_id: bodies.ChatId,
     call: NamedDependency[Call],
@@ -53,7 +59,7 @@ async def get_chat(
     return render.chat(await call.chats.get(call.caller, decode_id("cht", chat_id)))
 
 
-@patch("/v1/chats/{chat_id:str}", tags=["Chats"], responses=errors("not_found", body=True))
+@patch("/v1/chats/{chat_id:str}", tags=["Chats"], opt=WRITE, responses=errors("not_found", body=True))
 async def update_chat(
     chat_id: bodies.ChatId,
     data: JSONBody[bodies.UpdateChat],

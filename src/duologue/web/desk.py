@@ -11,9 +11,11 @@ from prometheus_client import Gauge
 
 from duologue.core.accounts import Accounts
 from duologue.core.acks import Waiting
+from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
+from duologue.core.rates import Rates
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.realtime.hub import Hub
@@ -55,6 +57,8 @@ class Desk:
         receipts: Receipts,
         presence: Presence,
         *,
+        rates: Rates,
+        remotes: Remotes,
         origins: Collection[str],
         limited: bool,
     ) -> None:
@@ -67,6 +71,8 @@ class Desk:
         self.receipts = receipts
         self.waiting_acks = Waiting()
         self.presence = presence
+        self.rates = rates
+        self.remotes = remotes
         self.origins = origins
         self.limited = limited
         self.connections: set[Living] = set()

@@ -22,12 +22,18 @@ from duologue.realtime.bus import Notice
 from duologue.web.desk import HEARTBEAT
 from duologue.web.docs import EVENT_STREAM, errors
 from duologue.web.problems import problem
+from duologue.web.rates import FOLLOW, WRITE
 from duologue.web.request import Call
 
 _STREAM_PAGE: Final = 100
 
 
-@get("/v1/events", tags=["Events"], responses=errors("events_expired", "seq_out_of_range", "invalid"))
+@get(
+    "/v1/events",
+    tags=["Events"],
+    opt=FOLLOW,
+    responses=errors("events_expired", "seq_out_of_range", "invalid"),
+)
 async def list_events(
     call: NamedDependency[Call],
     after: Annotated[int, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")] = 0,
@@ -49,6 +55,7 @@ async def list_events(
 @get(
     "/v1/events/stream",
     tags=["Events"],
+    opt=FOLLOW,
     media_type="text/event-stream",
     responses=EVENT_STREAM | errors("events_expired", "seq_out_of_range", "invalid"),
 )
@@ -90,7 +97,13 @@ def _server_sent_event(notice: Notice) -> bytes:
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (notice.seq, kind, notice.event)
 
 
-@post("/v1/events/ack", tags=["Events"], status_code=204, responses=errors("seq_out_of_range", body=True))
+@post(
+    "/v1/events/ack",
+    tags=["Events"],
+    opt=WRITE,
+    status_code=204,
+    responses=errors("seq_out_of_range", body=True),
+)
 async def ack_events(
     data: JSONBody[bodies.AckEvents],
     call: NamedDependency[Call],

@@ -2,8 +2,8 @@
 
 In their order, always: what must wait for the store holds back the frames behind it. In slices, so that a client
 that sends a great deal at once doesn't keep the others waiting. And within limits: what is in flight is bounded, a
-client that doesn't read its answers isn't read either, and one over its frame rate is refused a while and then not
-read, so that its flood stays in its own network.
+client that doesn't read its answers isn't read either, and one over its frame rate (`web/budget.py`) is refused a
+while and then not read, so that its flood stays in its own network.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND, MAX_IN_FLIGHT
+from duologue.core.limits import MAX_IN_FLIGHT
+from duologue.web.budget import FrameBudget
 
 _BACKLOG: Final = 64
 """Frames that wait for those before them until no more are read."""
@@ -21,8 +22,9 @@ _SLICE: Final = 64
 _BYTES_IN_FLIGHT: Final = 64 * 1024
 """Long messages fill a reader's buffer sooner than many short ones."""
 _REFUSALS: Final = 100
+"""Refused messages after which a client is not read for a while."""
 _REST: Final = 0.25
-"""After so many refusals a client is not read for so many seconds."""
+"""Seconds for which it is not read, at least."""
 
 
 class Taker(Protocol):
@@ -49,7 +51,6 @@ class Intake:
     """Passes frames from a `Source` on to a `Taker`."""
 
     __slots__ = (
-        "_allowance",
         "_backlog",
         "_burst",
         "_busy",
@@ -58,25 +59,24 @@ class Intake:
         "_full",
         "_in_flight",
         "_loop",
-        "_refilled_at",
         "_refused",
         "_resting",
         "_source",
         "_stopped",
         "_taker",
         "_turn",
+        "budget",
     )
 
-    def __init__(self, source: Source, taker: Taker) -> None:
+    def __init__(self, source: Source, taker: Taker, budget: FrameBudget) -> None:
         self._source = source
         self._taker = taker
+        self.budget = budget
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[tuple[bytes, bool]] | None = None
         self._turn: asyncio.Handle | None = None
         self._busy = self._choked = self._resting = self._full = self._stopped = False
         self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
-        self._allowance = float(FRAME_BURST)
-        self._refilled_at = self._loop.time()
 
     @property
     def idle(self) -> bool:
@@ -151,31 +151,38 @@ class Intake:
             self._full = self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT
             self._work_off()
 
-    def spend(self) -> bool:
-        """A token bucket; whether the frame at hand is within the limit."""
-        if self._allowance < 1:
-            now = self._loop.time()
-            earned = (now - self._refilled_at) * FRAMES_PER_SECOND
-            self._allowance = min(FRAME_BURST, self._allowance + earned)
-            self._refilled_at = now
-            if self._allowance < 1:
-                return False
-        self._allowance -= 1
-        return True
+    def control(self) -> bool:
+        """A ping, a pong or a fragment came; returns whether it is within the limit.
+
+        Nobody is told of one that isn't: it is paid for while the client is not read.
+        """
+        if self.budget.spend():
+            return True
+        self.budget.overdraw()
+        self._rest()
+        return False
 
     def refused(self) -> float:
-        """The frame at hand is refused for being over the limit; seconds until the next one is within it."""
+        """The message at hand is refused for being over the limit; seconds until the next one may be within it."""
         self._refused += 1
         if self._refused == _REFUSALS:
             self._refused = 0
+            self._rest()
+        return self.budget.wait()
+
+    def _rest(self) -> None:
+        """Read nothing for a while."""
+        if not self._resting:
             self._resting = True
             self._source.pause_reading()
             self._loop.call_later(_REST, self._rested)
-        return (1 - self._allowance) / FRAMES_PER_SECOND
 
     def _rested(self) -> None:
-        self._resting = False
-        self._work_off()
+        if self.budget.in_debt():
+            self._loop.call_later(self.budget.wait(), self._rested)
+        else:
+            self._resting = False
+            self._work_off()
 
     def _held(self) -> bool:
         return self._busy or self._choked or self._resting or self._full

@@ -17,6 +17,7 @@ from duologue.errors import ApiError
 from duologue.model import Pair, decode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import REPLAYED, errors
+from duologue.web.rates import READ, SEND
 from duologue.web.request import Call
 
 _REPEAT = ResponseSpec(
@@ -41,6 +42,7 @@ def _bound(description: str, lowest: int = 1) -> QueryParameter:
 @post(
     "/v1/messages",
     tags=["Messages"],
+    opt=SEND,
     response_headers=[REPLAYED],
     responses={
         200: _REPEAT,
@@ -69,6 +71,7 @@ async def send_to_phone(
 @post(
     "/v1/chats/{chat_id:str}/messages",
     tags=["Messages"],
+    opt=SEND,
     response_headers=[REPLAYED],
     responses={
         200: _REPEAT,
@@ -111,7 +114,9 @@ async def _send(
     return Response(body, status_code=201)
 
 
-@get("/v1/chats/{chat_id:str}/messages", tags=["Messages"], responses=errors("not_found", "invalid"))
+@get(
+    "/v1/chats/{chat_id:str}/messages", tags=["Messages"], opt=READ, responses=errors("not_found", "invalid")
+)
 async def list_messages(
     chat_id: bodies.ChatId,
     call: NamedDependency[Call],

@@ -25,6 +25,7 @@ from duologue import __version__
 from duologue.web.docs import INTRODUCTION, TAGS
 from duologue.web.examples import EXAMPLES
 from duologue.web.problems import MEDIA_TYPE
+from duologue.web.rates import policies
 
 _CONSTRAINTS: Final = {
     "minimum": "ge",
@@ -140,6 +141,7 @@ def _operation(path: str, handler: HTTPRouteHandler, schemas: Json) -> Json:
         operation["description"] = description
     if handler.opt.get("public"):
         operation["security"] = []
+    operation["x-rate-limit"] = policies(handler)
     fields = handler.parsed_fn_signature.parameters
     parameters = [
         _parameter(name, field, path, schemas)

@@ -24,7 +24,7 @@ from duologue.web.docs import example
 from duologue.web.html import Json, anchor, code, field, fields, inline, json_code, kind_of, markdown
 from duologue.web.openapi import document
 from duologue.web.problems import MEDIA_TYPE, problem
-from duologue.web.request import PUBLIC
+from duologue.web.rates import PUBLIC
 
 _STATIC: Final = Path(__file__).parent / "static"
 _STYLE: Final = (_STATIC / "docs.css").read_bytes()

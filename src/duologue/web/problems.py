@@ -58,13 +58,17 @@ def rate_limit(policy: RatePolicy, remaining: int, reset: float) -> dict[str, st
     }
 
 
+def limit_headers(error: ApiError) -> dict[str, str]:
+    """The headers of an error that passes with time: when to try again, and which limit was met."""
+    if error.retry_after is None:
+        return {}
+    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))}
+    return headers | rate_limit(error.policy, 0, error.retry_after) if error.policy else headers
+
+
 def respond(error: ApiError) -> Response[bytes]:
     """The HTTP answer to an error."""
-    headers = dict(HEADERS)
-    if error.retry_after is not None:
-        headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
-        if error.policy:
-            headers |= rate_limit(error.policy, 0, error.retry_after)
+    headers = HEADERS | limit_headers(error)
     if error.spec.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(

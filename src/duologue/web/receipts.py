@@ -10,12 +10,14 @@ from duologue.core.receipts import mark_of
 from duologue.model import decode_id
 from duologue.protocol import bodies
 from duologue.web.docs import errors
+from duologue.web.rates import WRITE
 from duologue.web.request import Call
 
 
 @put(
     "/v1/chats/{chat_id:str}/read",
     tags=["Receipts"],
+    opt=WRITE,
     status_code=204,
     responses=errors("not_found", "seq_out_of_range", body=True),
 )
@@ -35,6 +37,7 @@ async def mark_read(
 @put(
     "/v1/chats/{chat_id:str}/delivered",
     tags=["Receipts"],
+    opt=WRITE,
     status_code=204,
     responses=errors("not_found", "seq_out_of_range", body=True),
 )

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
-from litestar.enums import ScopeType
 from litestar.handlers import BaseRouteHandler
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Scope
 
 from duologue.core.accounts import Accounts
-from duologue.core.addresses import client_address
+from duologue.core.addresses import Remote
 from duologue.core.chats import Chats
 from duologue.core.events import Events
 from duologue.core.messages import Messages
@@ -22,10 +21,6 @@ from duologue.core.sessions import Caller, Sessions
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.web.problems import invalid_body
-
-PUBLIC: Final = {"public": True}
-"""The `opt` of a route that needs no session."""
-_BEARER: Final = "bearer "
 
 
 @lru_cache(maxsize=64)
@@ -72,49 +67,20 @@ class Call:
 
     @property
     def caller(self) -> Caller:
-        """The session that `gate` found."""
+        """The session that the gate found."""
         caller: Caller = self._request.scope["state"]["caller"]
         return caller
 
     @property
     def address(self) -> str:
         """The address that the request comes from, behind whatever proxies are trusted."""
-        request = self._request
-        peer = request.client.host if request.client else ""
-        forwarded = ", ".join(request.headers.getall("x-forwarded-for", []))
-        return client_address(peer, forwarded, request.app.state.trusted_proxies)
+        remote: Remote = self._request.scope["state"]["remote"]
+        return remote.address
 
 
 def provide_call(request: Request[Any, Any, Any]) -> Call:
     """The dependency `call`."""
     return Call(request)
-
-
-def gate(app: ASGIApp) -> ASGIApp:
-    """Before every handler: refuse slips, and whoever isn't signed in unless the route is public.
-
-    All this before the body is looked at. Raises `ApiError` `not_signed_in`, and what `refuse_slips` does.
-    """
-
-    async def passing(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == ScopeType.HTTP:
-            route = scope["route_handler"]
-            if scope["method"] != "OPTIONS" and not route.opt.get("public"):
-                scope["state"]["caller"] = await _authenticate(scope)
-            refuse_slips(scope, route)
-        await app(scope, receive, send)
-
-    return passing
-
-
-async def _authenticate(scope: Scope) -> Caller:
-    header = next((value for name, value in scope["headers"] if name == b"authorization"), b"").decode(
-        "latin-1"
-    )
-    if header[: len(_BEARER)].lower() != _BEARER:
-        raise ApiError("not_signed_in")
-    sessions: Sessions = scope["litestar_app"].state.sessions
-    return await sessions.authenticate(header[len(_BEARER) :].strip())
 
 
 def refuse_slips(scope: Scope, route: BaseRouteHandler) -> None:

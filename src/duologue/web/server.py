@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from duologue.protocol.server import Health, ServerInfo
 from duologue.web.docs import errors
-from duologue.web.request import PUBLIC
+from duologue.web.rates import PROBE, PUBLIC
 
 
 @get("/v1/server", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
@@ -20,20 +20,20 @@ async def server_info(state: State) -> ServerInfo:
     return info
 
 
-@get("/healthz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
+@get("/healthz", tags=["Server"], opt=PROBE, responses=errors(signed_in=False))
 async def healthz() -> Health:
     """Tell whether the process is up."""
     return Health("ok")
 
 
-@get("/readyz", tags=["Server"], opt=PUBLIC, responses=errors(signed_in=False))
+@get("/readyz", tags=["Server"], opt=PROBE, responses=errors(signed_in=False))
 async def readyz(state: State) -> Health:
     """Tell whether the node can serve. Its store answers, or else the answer is `overloaded`."""
     await state.check_ready()
     return Health("ok")
 
 
-@get("/metrics", opt=PUBLIC, include_in_schema=False)
+@get("/metrics", opt=PROBE, include_in_schema=False)
 async def metrics() -> Response[bytes]:
     """For Prometheus, in its text format."""
     # Litestar adds the charset of a text itself.

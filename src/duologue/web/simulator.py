@@ -17,7 +17,7 @@ from duologue.errors import ApiError
 from duologue.protocol import bodies, simulator
 from duologue.sms.simulator import HandsetOffline, Simulator
 from duologue.web.docs import errors
-from duologue.web.request import PUBLIC
+from duologue.web.rates import PUBLIC, PUBLIC_FOLLOW
 
 
 def _simulator(state: State) -> Simulator:
@@ -36,7 +36,7 @@ async def list_phones(state: State) -> simulator.Phones:
 @get(
     "/v1/sim/phones/{phone:str}/messages",
     tags=["Phone simulator"],
-    opt=PUBLIC,
+    opt=PUBLIC_FOLLOW,
     responses=errors("not_found", "invalid_phone", "invalid", signed_in=False),
 )
 async def handset_messages(

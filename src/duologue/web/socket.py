@@ -14,17 +14,19 @@ from msgspec import UNSET
 from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
+from duologue.core.rates import REQUESTS
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.protocol import frames, render
 from duologue.realtime.bus import Notice
+from duologue.web.budget import FrameBudget
 from duologue.web.codec import BadFrame, Codec, codec_of
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
 from duologue.web.handshake import Handshake, Refusal, origin_allowed
 from duologue.web.intake import Intake
-from duologue.web.problems import problem
+from duologue.web.problems import limit_headers, problem
 from duologue.web.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -56,6 +58,7 @@ class Connection:
     """A `Handler` (web/wire.py) that speaks the wire contract over one WebSocket."""
 
     __slots__ = (
+        "_budget",
         "_codec",
         "_intake",
         "_leaving",
@@ -79,8 +82,9 @@ class Connection:
     on_message: Callable[[bytes, bool], None]
     """The intake's `take`, which sees to it that each frame is handled in its turn."""
 
-    def __init__(self, desk: Desk, codec: Codec, token: str | None) -> None:
+    def __init__(self, desk: Desk, codec: Codec, token: str | None, block: str) -> None:
         self.desk = desk
+        self._budget = FrameBudget(desk.rates, block, limited=desk.limited)
         self._codec = codec
         self._token = token
         self._loop = asyncio.get_running_loop()
@@ -96,13 +100,14 @@ class Connection:
 
     def on_open(self, wire: Wire) -> None:
         self.wire = wire
-        self._intake = Intake(wire, self)
+        self._intake = Intake(wire, self, self._budget)
         self.on_message = self._intake.take
         self.desk.connections.add(self)
         self._timer = self._loop.call_later(_HELLO_WITHIN, wire.close, 4010, "no hello")
 
-    def on_heartbeat(self) -> None:
+    def on_heartbeat(self) -> bool:
         self.heard_at = self._loop.time()
+        return self._intake.control()
 
     def on_read_end(self) -> None:
         self.heard_at = self._loop.time()
@@ -239,7 +244,7 @@ class Connection:
     # Frames.
 
     def handle(self, payload: bytes, *, binary: bool) -> None:
-        within_limit = not self.desk.limited or self._intake.spend()
+        within_limit = self._budget.spend()
         try:
             frame = self._codec.decode(payload, binary=binary)
         except BadFrame:
@@ -321,6 +326,7 @@ class Connection:
         unknown = position if head.acked < position else 0
         self.acks = Acks(desk.receipts, desk.waiting_acks, caller, self.spawn, unknown=unknown)
         self.caller = caller
+        self._budget.signed_in(caller.user_id)
         self._token = None
         desk.presence.arrive(caller.user_id, self)
         self.say(
@@ -368,10 +374,17 @@ class Door:
             return _refusal(ApiError("not_found", "There is no socket at this path."))
         if not origin_allowed(handshake, self._desk.origins):
             return _refusal(ApiError("origin_not_allowed"))
+        remote = self._desk.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
+        try:
+            self._desk.rates.take(REQUESTS, remote.block)
+        except ApiError as error:
+            return _refusal(error)
         scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else None
-        return Connection(self._desk, codec_of(handshake.subprotocol), given)
+        return Connection(self._desk, codec_of(handshake.subprotocol), given, remote.block)
 
 
 def _refusal(error: ApiError) -> Refusal:
-    return Refusal(error.spec.status, msgspec.json.encode(problem(error)))
+    return Refusal(
+        error.spec.status, msgspec.json.encode(problem(error)), tuple(limit_headers(error).items())
+    )

@@ -12,6 +12,7 @@ from duologue.model import decode_id
 from duologue.protocol import bodies, render
 from duologue.protocol.trace import Trace
 from duologue.web.docs import errors
+from duologue.web.rates import READ
 from duologue.web.request import Call
 
 _DIGITS: Final = 10
@@ -20,6 +21,7 @@ _DIGITS: Final = 10
 @get(
     "/v1/chats/{chat_id:str}/messages/{seq:str}/trace",
     tags=["Messages"],
+    opt=READ,
     responses=errors("not_found", "not_sender"),
 )
 async def trace_message(

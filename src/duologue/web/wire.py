@@ -38,8 +38,11 @@ class Handler(Protocol):
     def on_message(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 (called for every frame)
         """One whole message. A text one (`binary` false) is valid UTF-8."""
 
-    def on_heartbeat(self) -> None:
-        """A sign of life that is no message: a ping (already answered), a pong, or a fragment."""
+    def on_heartbeat(self) -> bool:
+        """A sign of life that is no message: a ping, a pong, or a fragment; returns whether it is within the limit.
+
+        Of pings over the limit only the last is answered, when reading goes on.
+        """
 
     def on_read_end(self) -> None:
         """All messages of one socket read have been handed over; what is sent now still leaves with them."""
@@ -179,6 +182,7 @@ class Wire(WSListener):
     def resume_reading(self) -> None:
         """Undoes `pause_reading`."""
         self._transport.resume_reading()
+        self._answer_late()
 
     # From the protocol below.
 
@@ -247,9 +251,7 @@ class Wire(WSListener):
     def resume_writing(self) -> None:
         self._paused = False
         if self._state == _OPEN:
-            if self._late_pong is not None:
-                self._control(_SEND_PONG, self._late_pong)
-                self._late_pong = None
+            self._answer_late()
             self._guard(self._handler.on_resume)
 
     def on_ws_disconnected(self, _transport: WSTransport) -> None:
@@ -277,8 +279,8 @@ class Wire(WSListener):
 
     def _on_rare_frame(self, kind: WSMsgType, frame: WSFrame) -> None:
         if kind is _PING:
-            self._answer_ping(frame.get_payload_as_bytes())
-            self._handler.on_heartbeat()
+            within_limit = self._handler.on_heartbeat()
+            self._answer_ping(frame.get_payload_as_bytes(), at_once=within_limit)
         elif kind is _PONG:
             self._handler.on_heartbeat()
             if not frame.tail_size:  # nothing is left to parse: as good a moment as any
@@ -308,12 +310,18 @@ class Wire(WSListener):
         protocol: Any = self._transport.get_protocol()
         protocol.give_back_buffer()
 
-    def _answer_ping(self, payload: bytes) -> None:
-        if self._paused:
+    def _answer_ping(self, payload: bytes, *, at_once: bool) -> None:
+        if at_once and not self._paused:
+            self._late_pong = None
+            self._control(_SEND_PONG, payload)
+        else:
             # The latest one will do (RFC 6455 section 5.5.3), so that a flood of pings costs no memory.
             self._late_pong = payload
-        else:
-            self._control(_SEND_PONG, payload)
+
+    def _answer_late(self) -> None:
+        if self._late_pong is not None and not self._paused and self._state == _OPEN:
+            self._control(_SEND_PONG, self._late_pong)
+            self._late_pong = None
 
     def _on_close_frame(self, frame: WSFrame) -> None:
         code = frame.get_close_code().value if frame.payload_size else 1005

@@ -1,0 +1,105 @@
+"""Rate limits over HTTP and the socket: every answer tells of its limit, and a flood is refused, not served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+
+import httpx
+import pytest
+
+from duologue.core.rates import COSTLY, READ, REQUESTS
+from duologue.lab.server import DuologueServer
+from tests.support.client import Api, api_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
+    options = "--trusted-proxies", "127.0.0.0/8"
+    with DuologueServer(tmp_path_factory.mktemp("server"), *options) as server:
+        yield server
+
+
+@pytest.fixture
+async def http(server: DuologueServer) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http:
+        yield http
+
+
+@pytest.fixture
+async def api(server: DuologueServer) -> AsyncIterator[Api]:
+    async with api_of(server.url) as api:
+        yield api
+
+
+async def served_at_once(server: DuologueServer, path: str, address: str) -> int:
+    """How many requests, one behind the other on one connection, are answered before the first one is refused."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writing = asyncio.create_task(_write(writer, request))
+    answers = 0
+    try:
+        async for line in reader:
+            # A body ends without a line break, so the next answer begins in the same line.
+            if b"HTTP/1.1 429" in line:
+                return answers
+            answers += b"HTTP/1.1 " in line
+    finally:
+        writing.cancel()
+        writer.close()
+    raise AssertionError(f"the connection ended after {answers} answers")
+
+
+async def _write(writer: asyncio.StreamWriter, request: bytes) -> None:
+    for _ in range(REQUESTS.burst * 3):
+        writer.write(request)
+        await writer.drain()
+    writer.write(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+
+
+async def test_every_answer_tells_of_the_limit_that_it_counted_for(api: Api, http: httpx.AsyncClient) -> None:
+    ana = await api.device()
+    for path, headers, policy in (
+        ("/v1/me", ana.authorization, READ),
+        ("/v1/sessions", ana.authorization, COSTLY),
+        ("/v1/server", {}, REQUESTS),
+        ("/", {}, REQUESTS),
+    ):
+        answer = await http.get(path, headers=headers)
+        assert answer.headers["ratelimit-policy"] == f'"{policy.name}";q={policy.quota};w={policy.window}'
+        name, remaining, reset = answer.headers["ratelimit"].split(";")
+        assert name == f'"{policy.name}"'
+        assert 0 < int(remaining.removeprefix("r=")) < policy.burst
+        assert reset == "t=1"
+
+
+async def test_a_user_over_a_limit_is_refused_and_others_are_not(api: Api, http: httpx.AsyncClient) -> None:
+    ana, ben = await api.device(), await api.device()
+    answers = [await http.get("/v1/sessions", headers=ana.authorization) for _ in range(COSTLY.burst + 5)]
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert 0 < len(refused) <= 5
+    assert refused[0].json()["code"] == "rate_limited"
+    assert refused[0].headers["ratelimit"] == '"costly";r=0;t=1'
+    assert refused[0].headers["retry-after"] == "1"
+    assert (await http.get("/v1/me", headers=ana.authorization)).is_success, "other limits are not touched"
+    assert (await http.get("/v1/sessions", headers=ben.authorization)).is_success
+
+
+async def test_an_address_over_its_limit_is_refused_on_every_path_and_others_are_not(
+    server: DuologueServer, api: Api, http: httpx.AsyncClient
+) -> None:
+    ana = await api.device()
+    there = {"X-Forwarded-For": "192.0.3.7"}
+    served = await served_at_once(server, "/nowhere", "192.0.2.7")
+    assert REQUESTS.burst <= served < 3 * REQUESTS.burst
+    for path in ("/v1/server", "/v1/me", "/healthz", "/nowhere"):
+        assert await served_at_once(server, path, "192.0.2.8") < REQUESTS.burst, "one limit for all paths"
+        assert (await http.get(path, headers=there | ana.authorization)).status_code != 429
+        assert (await http.get(path, headers=ana.authorization)).status_code != 429
+
+
+async def test_a_health_check_of_this_machine_is_never_refused(server: DuologueServer) -> None:
+    with pytest.raises(AssertionError, match=f"after {REQUESTS.burst * 3 + 1} answers"):
+        await served_at_once(server, "/healthz", "127.0.0.1")
