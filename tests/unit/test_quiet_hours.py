@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import resources
 from zoneinfo import ZoneInfo
 
+import phonenumbers
 import pytest
 
 from duologue.clock import MINUTE, SECOND
@@ -80,13 +82,94 @@ def test_the_night_in_which_clocks_change_ends_at_eight_too(day: tuple[int, int,
 
 
 def test_a_number_of_no_country_goes_by_utc() -> None:
-    assert [zone.key for zone in zones_of("+882161234567")] in (["UTC"], ["Etc/UTC"]) or zones_of(
-        "+882161234567"
-    )
-    assert NIGHT.until("+882161234567", at("UTC", 2026, 11, 23, 12)) in (
-        None,
-        at("UTC", 2026, 11, 24, 8),
-    )
+    assert names_of("+882161234567") == ["UTC"]
+    assert NIGHT.until("+882161234567", at("UTC", 2026, 11, 23, 12)) is None
+    assert NIGHT.until("+882161234567", at("UTC", 2026, 11, 23, 23)) == at("UTC", 2026, 11, 24, 8)
+
+
+def names_of(phone: str) -> list[str]:
+    return [zone.key for zone in zones_of(phone)]
+
+
+def regions_zones() -> dict[str, list[str]]:
+    """Each region's zones by tzdata's table, read anew here."""
+    found: dict[str, list[str]] = {}
+    for line in (resources.files("tzdata") / "zoneinfo" / "zone.tab").read_text().splitlines():
+        if not line.startswith("#"):
+            region, _, zone, *_ = line.split("\t")
+            found.setdefault(region, []).append(zone)
+    return found
+
+
+ZONES = regions_zones() | {
+    # Regions of the numbering plans that ISO 3166 has no code of their own for.
+    "AC": ["Atlantic/St_Helena"],
+    "TA": ["Atlantic/St_Helena"],
+    "XK": ["Europe/Belgrade"],
+}
+
+
+def examples(region: str) -> list[str]:
+    """A number of each kind that the region has, if the number can be told from its neighbours' numbers."""
+    numbers = [
+        phonenumbers.example_number_for_type(region, kind) for kind in phonenumbers.PhoneNumberType.values()
+    ]
+    return [
+        phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+        for number in numbers
+        if number and phonenumbers.region_code_for_number(number) == region
+    ]
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_every_region_keeps_its_own_time(region: str) -> None:
+    own = ZONES[region]
+    for phone in examples(region):
+        found = names_of(phone)
+        assert found
+        assert set(found) <= set(own), phone
+        if len(own) == 1:
+            assert found == own, phone
+
+
+def test_only_numbers_that_are_also_a_neighbours_have_no_region_of_their_own() -> None:
+    without = {region for region in phonenumbers.SUPPORTED_REGIONS if not examples(region)}
+    assert without <= {"AX", "BL", "CC", "CX", "EH", "IM", "MF", "SJ", "VA"}
+
+
+@pytest.mark.parametrize(
+    ("phone", "zones"),
+    [
+        ("+18762101234", ["America/Jamaica"]),
+        ("+212650123456", ["Africa/Casablanca"]),
+        ("+211977123456", ["Africa/Juba"]),
+        ("+213551234567", ["Africa/Algiers"]),
+        ("+218912345678", ["Africa/Tripoli"]),
+        ("+50581234567", ["America/Managua"]),
+        ("+17875550123", ["America/Puerto_Rico"]),
+        ("+970599123456", ["Asia/Gaza", "Asia/Hebron"]),
+        ("+5491123456789", ["America/Argentina/Buenos_Aires"]),
+        ("+8613123456789", ["Asia/Shanghai"]),
+    ],
+)
+def test_a_country_does_not_keep_its_neighbours_time(phone: str, zones: list[str]) -> None:
+    assert names_of(phone) == zones
+
+
+def test_all_of_kazakhstan_keeps_one_time() -> None:
+    """Since March 2024; libphonenumber gives its mobiles every zone from Bucharest to Kamchatka."""
+    now = datetime(2026, 11, 23, 12, tzinfo=ZoneInfo("UTC"))
+    assert {now.astimezone(zone).hour for zone in zones_of("+77710009998")} == {17}
+
+
+def test_a_russian_mobile_may_be_anywhere_in_russia_and_nowhere_else() -> None:
+    found = names_of("+79161234567")
+    assert {"Europe/Kaliningrad", "Europe/Moscow", "Asia/Kamchatka"} <= set(found) <= set(ZONES["RU"])
+
+
+def test_a_possible_number_without_a_region_may_be_in_any_that_shares_its_code() -> None:
+    assert phonenumbers.region_code_for_number(phonenumbers.parse("+12222222222")) is None
+    assert {"America/New_York", "America/Jamaica", "Pacific/Honolulu"} <= set(names_of("+12222222222"))
 
 
 def test_zones_that_are_never_all_awake_give_up_rather_than_loop() -> None:

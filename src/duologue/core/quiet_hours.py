@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import resources
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -55,14 +58,58 @@ class QuietHours(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=10_000)
 def zones_of(phone: str) -> tuple[ZoneInfo, ...]:
-    """Return the time zones that a number may be in; UTC for one that has none."""
-    zones = []
-    for name in time_zones_for_number(phonenumbers.parse(phone)):
-        try:
-            zones.append(ZoneInfo(name))
-        except (ZoneInfoNotFoundError, ValueError):
-            continue
-    return tuple(zones) or (ZoneInfo("UTC"),)
+    """Return the time zones that a number may be in; UTC for one that has none.
+
+    These are the zones of the number's region, of which libphonenumber may rule some out. Its own answer is not
+    enough: for mobiles it names every zone of the calling code, and for some regions a neighbour's zone.
+    """
+    number = phonenumbers.parse(phone)
+    named = time_zones_for_number(number)
+    told = set(map(_canonical, named))
+    sharing = phonenumbers.region_codes_for_country_code(number.country_code or 0)
+    region = phonenumbers.region_code_for_number(number)
+    own = _zones_in([region] if region else sharing)
+    if told <= set(map(_canonical, _zones_in(sharing))):
+        own = [zone for zone in own if _canonical(zone) in told] or own
+    # Else a foreign zone stands for one of the region's, nobody knows which: rule none out.
+    return tuple(_existing(own or named)) or (ZoneInfo("UTC"),)
+
+
+def _zones_in(regions: Iterable[str]) -> list[str]:
+    return [zone for region in regions for zone in _zones_by_region().get(region, ())]
+
+
+def _existing(names: Iterable[str]) -> Iterator[ZoneInfo]:
+    for name in names:
+        # The machine's own table may be older than the one that named the zone.
+        with suppress(ZoneInfoNotFoundError, ValueError):
+            yield ZoneInfo(name)
+
+
+@cache
+def _zones_by_region() -> Mapping[str, Sequence[str]]:
+    """Return the zones of each region (ISO 3166 code), by tzdata's `zone.tab`."""
+    zones: dict[str, list[str]] = {}
+    for line in _table("zone.tab"):
+        if not line.startswith("#"):
+            region, _, zone = line.split("\t")[:3]
+            zones.setdefault(region, []).append(zone)
+    return zones
+
+
+def _canonical(zone: str) -> str:
+    return _links().get(zone, zone)
+
+
+@cache
+def _links() -> Mapping[str, str]:
+    """Return the present name of each zone that has older names, by tzdata's `L` lines: L TARGET OLD."""
+    lines = (line.split() for line in _table("tzdata.zi") if line.startswith("L "))
+    return {old: target for _, target, old in lines}
+
+
+def _table(name: str) -> Sequence[str]:
+    return (resources.files("tzdata") / "zoneinfo" / name).read_text("utf-8").splitlines()
 
 
 def parse_quiet_hours(text: str) -> QuietHours | None:
