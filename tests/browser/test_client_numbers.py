@@ -17,6 +17,7 @@ from tests.browser.conftest import Open
 pytestmark = pytest.mark.browser
 
 KINDS = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
+OLD = ["+541123456789", "+552187654321", "+5215512345678", "+22990011234"]
 ODD = {"MX", "AR", "BR"}
 """Where what one dials at home isn't the number behind the trunk prefix."""
 
@@ -47,7 +48,7 @@ def test_every_countrys_numbers_are_taken_as_they_are_written(page: Page) -> Non
             if form == PhoneNumberFormat.NATIONAL and region in ODD:
                 continue
             written.append([phonenumbers.format_number(number, form), region])
-            expected.append(e164)
+            expected.append(parse_phone(e164))
     found = page.evaluate("(all) => all.map(([text, region]) => read(text, region))", written)
     wrong = [
         (*one, answer["phone"], answer["problem"])
@@ -96,3 +97,27 @@ def test_digits_of_every_script_are_digits(page: Page) -> None:
     ]
     found = page.evaluate("(all) => all.map((text) => read(text, 'FR').phone)", texts)
     assert found == ["+33612345678"] * len(texts)
+
+
+def test_the_field_and_the_server_agree_on_every_countrys_numbers_of_every_kind(page: Page) -> None:
+    numbers = [
+        phonenumbers.format_number(number, PhoneNumberFormat.E164)
+        for region in sorted(phonenumbers.SUPPORTED_REGIONS)
+        for kind in PhoneNumberType.values()
+        if (number := phonenumbers.example_number_for_type(region, kind))
+    ]
+    written = [*numbers, *OLD, "＋33 6 12 34 56 78", "\u202a+33 6 12 34 56 78\u202c"]
+    found = page.evaluate("(all) => all.map((text) => read(text, 'JP'))", written)
+    wrong = [
+        (text, answer["phone"], answer["problem"])
+        for text, answer in zip(written, found, strict=True)
+        if taken(text) and (answer["problem"] or answer["phone"] != parse_phone(text))
+    ]
+    assert wrong == []
+    assert all(map(taken, written[len(numbers) :]))
+
+
+def test_old_spellings_are_taken_in_their_national_form_too(page: Page) -> None:
+    typed = [["011 2345-6789", "AR"], ["(21) 8765-4321", "BR"], ["90 01 12 34", "BJ"], ["55 1234 5678", "MX"]]
+    found = page.evaluate("(all) => all.map(([text, region]) => read(text, region).phone)", typed)
+    assert found == ["+5491123456789", "+5521987654321", "+2290190011234", "+525512345678"]

@@ -13,13 +13,14 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from phonenumbers.phonemetadata import PhoneMetadata
 
+from duologue.core.phones import RESPELLINGS
+
 FILE = Path(__file__).parents[2] / "src" / "duologue" / "web" / "static" / "client" / "countries.js"
 HEAD = """\
 // Each country's calling code, the lengths that its numbers may have, its trunk prefixes, how its mobile numbers are
 // grouped, and, where countries share a code, how those of one of them begin. Made from libphonenumber's metadata by
 // tests/support/countries.py.
 
-export const COUNTRIES = `
 """
 
 
@@ -68,9 +69,22 @@ def lines() -> Iterator[str]:
         yield _line(region)
 
 
+def respellings() -> Iterator[str]:
+    """The server's old spellings of numbers, in JavaScript."""
+    for old, new in RESPELLINGS:
+        present = re.sub(r"\\g<(\d)>|\\(\d)", lambda group: f"$0{group[1] or group[2]}", new)
+        yield f'  {{ old: /^{old}$/, present: "{present}" }},'
+
+
 def source() -> str:
     """The module, as it should be."""
-    return HEAD + "\n".join(lines()) + "\n`;\n"
+    countries = "\n".join(lines())
+    spellings = "\n".join(respellings())
+    return (
+        f"{HEAD}export const COUNTRIES = `\n{countries}\n`;\n\n"
+        "// Old spellings of numbers, and what they are now. The server has the same ones.\n"
+        f"export const RESPELLINGS = [\n{spellings}\n];\n"
+    )
 
 
 if __name__ == "__main__":

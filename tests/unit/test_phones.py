@@ -25,10 +25,42 @@ REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
         ("+33\u00a06\u202f12 34 56 78", "+33612345678"),
         ("+390612345678", "+390612345678"),
         ("+4915123456789", "+4915123456789"),
+        # East Asian keyboards: a plus, digits and a blank of full width.
+        ("＋44 7911 123456", "+447911123456"),
+        ("＋４４　７９１１ １２３４５６", "+447911123456"),
+        # Address books put marks around what is copied, and typographers use other dashes.
+        ("\u202a+44 7911 123456\u202c", "+447911123456"),
+        ("+44\u20117911\u2013123456", "+447911123456"),
     ],
 )
 def test_a_number_is_kept_in_e164(text: str, number: str) -> None:
     assert parse_phone(text) == number
+
+
+@pytest.mark.parametrize(
+    ("old", "present"),
+    [
+        ("+54 11 2345-6789", "+5491123456789"),
+        ("+54 9 11 2345-6789", "+5491123456789"),
+        ("+55 21 8765-4321", "+5521987654321"),
+        ("+55 21 98765-4321", "+5521987654321"),
+        ("+52 1 55 1234 5678", "+525512345678"),
+        ("+52 55 1234 5678", "+525512345678"),
+        ("+229 90 01 12 34", "+2290190011234"),
+        ("+229 01 90 01 12 34", "+2290190011234"),
+    ],
+)
+def test_two_spellings_of_a_number_are_one_number(old: str, present: str) -> None:
+    assert parse_phone(old) == present
+
+
+@pytest.mark.parametrize("number", ["+552133334444", "+551177123456", "+548001234567", "+528001234567"])
+def test_fixed_lines_and_services_have_one_spelling(number: str) -> None:
+    assert parse_phone(number) == number
+
+
+def test_an_operators_own_number_keeps_its_spelling() -> None:
+    assert parse_phone("+54 11 2345-6789", respell=False) == "+541123456789"
 
 
 @pytest.mark.parametrize(

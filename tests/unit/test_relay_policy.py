@@ -175,6 +175,12 @@ def test_service_numbers_are_e164_or_short_codes() -> None:
     assert parse_numbers(" +33757000001, 36180 ,+12025550123") == ["+33757000001", "36180", "+12025550123"]
 
 
+def test_service_numbers_keep_the_spelling_that_the_provider_knows() -> None:
+    own = policy(services=parse_numbers("+541123456789, 36180"))
+    assert own.services == ["+541123456789", "36180"]
+    assert own.service_of("+54 11 2345-6789") == "+541123456789"
+
+
 @pytest.mark.parametrize("text", ["0757000001", "Duologue", "+33", "+33757000001,+33757000001", "1234567"])
 def test_what_is_no_service_number_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="sms_numbers"):

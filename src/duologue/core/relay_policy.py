@@ -104,7 +104,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         if to is None or to in self.services:
             return to
         try:
-            return parse_phone(to)
+            return parse_phone(to, respell=False)
         except ApiError:
             return to
 
@@ -158,7 +158,8 @@ def parse_numbers(text: str) -> list[str]:
     numbers = []
     for item in filter(None, (item.strip() for item in text.split(","))):
         try:
-            numbers.append(item if item.isdigit() and len(item) <= _SHORT_CODE else parse_phone(item))
+            short = item.isdigit() and len(item) <= _SHORT_CODE
+            numbers.append(item if short else parse_phone(item, respell=False))
         except ApiError as fault:
             raise ValueError(f"sms_numbers: {item}: {fault.detail}") from None
     if len(set(numbers)) < len(numbers):
@@ -171,7 +172,7 @@ def parse_sender(text: str) -> str:
     if _NAME.fullmatch(text) or (text.isascii() and text.isdigit() and len(text) <= _SHORT_CODE):
         return text
     try:
-        return parse_phone(text)
+        return parse_phone(text, respell=False)
     except ApiError as fault:
         raise ValueError(
             f"sms_code_sender: {text} is neither a name of up to 11 letters nor a number"

@@ -78,24 +78,25 @@ def _check_chats(stream: Streams, found: Found) -> None:
     chats = stream(
         "chats",
         "SELECT c.id, c.low_user, c.high_user, c.last_seq, c.low_count, c.high_count,"
-        " l.id, h.id, m.peer_id, n.peer_id"
+        " l.id, h.id, m.peer_id, n.peer_id, v.chat_id"
         " FROM chats c LEFT JOIN users l ON l.id = c.low_user LEFT JOIN users h ON h.id = c.high_user"
         " LEFT JOIN members m ON m.user_id = c.low_user AND m.chat_id = c.id"
-        " LEFT JOIN members n ON n.user_id = c.high_user AND n.chat_id = c.id",
+        " LEFT JOIN members n ON n.user_id = c.high_user AND n.chat_id = c.id"
+        " LEFT JOIN moved_chats v ON v.chat_id = c.id",
         "c.id",
     )
     messages = stream(
         "messages", "SELECT chat_id, seq, side, low_count, high_count, reply_to FROM messages", "chat_id, seq"
     )
-    for chat, low, high, *counters, low_id, high_id, low_peer, high_peer in chats.every():
-        if not low < high or (low_id, high_id) != (low, high):
+    for chat, low, high, *counters, low_id, high_id, low_peer, high_peer, moved in chats.every():
+        if (moved is None and not low < high) or (low_id, high_id) != (low, high):
             found("chat without users", f"chat {chat} is of {low} and {high}")
         if (low_peer, high_peer) != (high, low):
             found(
                 "chat not listed",
                 f"chat {chat} of {low} and {high} is in the list of {high_peer} and {low_peer}",
             )
-        if chat not in {pair_id(low, high, attempt) for attempt in range(_PAIR_ATTEMPTS)}:
+        if moved is None and chat not in {pair_id(low, high, attempt) for attempt in range(_PAIR_ATTEMPTS)}:
             found("chat under a foreign id", f"chat {chat} of {low} and {high}")
         counted = _check_messages(chat, messages.take(chat), found)
         if tuple(counters) != counted:

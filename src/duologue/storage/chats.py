@@ -26,15 +26,26 @@ _VIEW: Final = (
 
 
 def find_pair(tx: Tx, low: int, high: int) -> Pair | None:
-    """The chat of two users (`low` < `high`), if there is one."""
+    """Return the chat of two users (`low` < `high`); None if there is none."""
     for attempt in range(_ATTEMPTS):
         chat_id = pair_id(low, high, attempt)
         row = tx.one("SELECT low_user, high_user FROM chats WHERE id = :chat_id", chat_id=chat_id)
         if row is None:
-            return None
+            return _moved_pair(tx, low, high)
         if row == (low, high):
             return Pair(chat_id, low, high)
     return None
+
+
+def _moved_pair(tx: Tx, low: int, high: int) -> Pair | None:
+    """Return the chat that one of the two got when accounts under two spellings of a number became one."""
+    row = tx.one(
+        "SELECT c.id, c.low_user, c.high_user FROM moved_chats v JOIN chats c ON c.id = v.chat_id"
+        " WHERE v.low_user = :low AND v.high_user = :high ORDER BY c.id LIMIT 1",
+        low=low,
+        high=high,
+    )
+    return Pair(*row) if row else None
 
 
 def pair_of(tx: Tx, user_id: int, chat_id: int) -> Pair | None:

@@ -249,3 +249,11 @@ ZA 27 5,6,7,8,9,10 0 234
 ZM 260 9 0 27
 ZW 263 7,9,10 0 234
 `;
+
+// Old spellings of numbers, and what they are now. The server has the same ones.
+export const RESPELLINGS = [
+  { old: /^\+229(\d{8})$/, present: "+22901$01" },
+  { old: /^\+521(\d{10})$/, present: "+52$01" },
+  { old: /^\+54([1-3]\d{9})$/, present: "+549$01" },
+  { old: /^\+55([1-9]{2})([689]\d{7})$/, present: "+55$019$02" },
+];

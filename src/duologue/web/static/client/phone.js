@@ -1,6 +1,6 @@
 // Phone numbers as people write and read them. The server has the last word on whether a number is one.
 
-import { COUNTRIES } from "./countries.js";
+import { COUNTRIES, RESPELLINGS } from "./countries.js";
 
 /**
  * @typedef {{
@@ -52,9 +52,11 @@ export function likelyRegion() {
   return "US";
 }
 
-/** The digits of a number, whatever stands between them, in any script. @param {string} text */
-export function digitsOf(text) {
-  const plus = /^\s*(?:\+|＋|00)/u.exec(text)?.[0] ?? "";
+/** The digits of a number, whatever stands between them, in any script. @param {string} typed */
+export function digitsOf(typed) {
+  // East Asian keyboards have a plus of full width, and address books put invisible marks around what is copied.
+  const text = typed.normalize("NFKC").replace(/\p{Cf}/gu, "");
+  const plus = /^\s*(?:\+|00)/u.exec(text)?.[0] ?? "";
   const digits = [...text.slice(plus.length)]
     .filter((character) => /\p{Nd}/u.test(character))
     .map(latin)
@@ -97,14 +99,23 @@ export function read(text, region) {
   if (!country) return { phone: `+${digits}`, country, problem: digits.length < 3 ? "short" : "country" };
   const written = international ? digits.slice(country.code.length) : digits;
   const fits = (/** @type {string} */ number) => country.lengths.includes(number.length);
-  // A number may begin with 1 or 8 by itself, but with nothing that is longer or begins with 0.
+  // A number may begin with 1 or 8 by itself, but not with 0; at home not with a longer trunk prefix either.
+  const never = international ? /^0/ : /^0|../;
   const trunk = country.trunks.find(
-    (one) => written.startsWith(one) && fits(written.slice(one.length)) && (!fits(written) || /^0|../.test(one)),
+    (one) => written.startsWith(one) && fits(written.slice(one.length)) && (!fits(written) || never.test(one)),
   );
   const national = written.slice(trunk?.length ?? 0);
   const longest = Math.max(...country.lengths);
-  const problem = fits(national) ? null : national.length > longest ? "long" : "short";
-  return { phone: `+${country.code}${national}`, country, problem };
+  const phone = `+${country.code}${national}`;
+  const present = respelt(phone);
+  if (present) return { phone: present, country, problem: null };
+  return { phone, country, problem: fits(national) ? null : national.length > longest ? "long" : "short" };
+}
+
+/** What a number in an old spelling is now. @param {string} phone */
+function respelt(phone) {
+  const spelling = RESPELLINGS.find(({ old }) => old.test(phone));
+  return spelling && phone.replace(spelling.old, spelling.present);
 }
 
 /** A number in groups: +33 6 12 34 56 78. @param {string} phone in E.164 */
