@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from duologue.errors import CODES
-from duologue.protocol import frames
+from duologue.protocol import events, frames
 from duologue.web.asyncapi import document
 
 FRAMES = (*get_args(frames.AnyClientFrame), *get_args(frames.AnyServerFrame))
@@ -38,7 +38,24 @@ def test_every_frame_is_a_message_with_its_schema(kind: Any) -> None:
     assert message["name"] == kind.__struct_config__.tag
     assert message["summary"]
     schema = made["components"]["schemas"][kind.__name__]
-    assert schema["properties"]["op"] == {"enum": [kind.__struct_config__.tag]}
+    for each in [made["components"]["schemas"][name] for name in members(schema)] or [schema]:
+        assert each["properties"]["op"] == {"type": "string", "enum": [kind.__struct_config__.tag]}
+        assert "op" in each["required"]
+
+
+def members(schema: Any) -> list[str]:
+    """The names of the schemas of which a value fits one."""
+    return [member["$ref"].rpartition("/")[2] for member in schema.get("oneOf", [])]
+
+
+def test_the_type_of_an_event_tells_its_data() -> None:
+    schemas = document()["components"]["schemas"]
+    assert schemas["Event"]["discriminator"] == "type"
+    for kind in get_args(events.Event):
+        schema = schemas[kind.__name__]
+        assert schema["properties"]["type"] == {"type": "string", "enum": [kind.__struct_config__.tag]}
+        assert {"seq", "at", "data", "type"} <= set(schema["required"])
+    assert set(members(schemas["Event"])) == {kind.__name__ for kind in get_args(events.Event)}
 
 
 def test_every_close_and_error_code_stands_in_it() -> None:

@@ -144,5 +144,5 @@ def test_every_setting_is_documented() -> None:
 
 
 def test_every_type_of_event_is_documented(api: Any) -> None:
-    items = api["components"]["schemas"]["EventPage"]["properties"]["items"]["items"]
-    assert set(items["discriminator"]["mapping"]) == set(EVENT_TYPES.values())
+    union = api["components"]["schemas"]["Event"]
+    assert set(union["discriminator"]["mapping"]) == set(EVENT_TYPES.values())

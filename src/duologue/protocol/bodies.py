@@ -6,7 +6,7 @@ Requests refuse unknown fields: a typo must not be silently dropped. Responses m
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -21,10 +21,10 @@ MAX_PHONE_INPUT: Final = 32
 MAX_SEQ: Final = 2**31 - 1
 """Seqs are stored in 31 bits: two thousand million messages in one chat, or events in one log."""
 
-_NO_NUL: Final = "^[^\\u0000]*$"
+_NO_NUL: Final = "^[^\\x00]*$"
 # `$` alone would let a final newline through (Python's `re`); the look-ahead refuses it, in JavaScript too.
 PRINTABLE: Final = "^[ -~]*$(?!\\n)"
-_LINE: Final = "^[^\\u0000-\\u001f\\u007f]*$(?!\\n)"
+_LINE: Final = "^[^\\x00-\\x1f\\x7f]*$(?!\\n)"
 
 UserId = Annotated[
     str, Meta(description="A user. It is not made from the phone number.", examples=["usr_0b7e151628aed2a6"])
@@ -132,12 +132,6 @@ class SignIn(Request):
         | UnsetType
     ) = UNSET
     device_name: DeviceName = ""
-
-
-AnySignIn = Annotated[
-    SignIn,
-    Meta(extra_json_schema={"anyOf": [{"required": ["phone"]}, {"required": ["verification_id", "code"]}]}),
-]
 
 
 class StartVerification(Request):
@@ -264,6 +258,13 @@ class SignedIn(Body, frozen=True):
     new_user: Annotated[bool, Meta(description="Whether this number has signed in for the first time.")]
 
 
+class Reaction(Body, frozen=True):
+    """An emoji that people put on a message."""
+
+    emoji: Annotated[str, Meta(description="One emoji.", examples=["👍"])]
+    user_ids: Annotated[list[UserId], Meta(description="The people who put it there.")]
+
+
 class Message(Body, frozen=True):
     """One message."""
 
@@ -277,7 +278,7 @@ class Message(Body, frozen=True):
     edited_at: Annotated[Time | None, Meta(description="When it was last edited; null: never.")]
     deleted_at: Annotated[Time | None, Meta(description="When it was deleted; null: it was not.")]
     reply_to: Annotated[Seq | None, Meta(description="The seq of the message that this one answers.")]
-    reactions: list[Any]
+    reactions: list[Reaction]
     status: Annotated[
         Literal["sent", "delivered", "read"],
         Meta(description="What the sender sees. It follows from the recipient's marks."),

@@ -84,11 +84,14 @@ def _verifications(state: State) -> Verifications | None:
     ),
 )
 async def sign_in(
-    data: JSONBody[bodies.AnySignIn],
+    data: JSONBody[bodies.SignIn],
     state: State,
     call: NamedDependency[Call],
 ) -> bodies.SignedIn:
-    """Sign in. The answer holds the token that goes with everything else."""
+    """Sign in. The answer holds the token that goes with everything else.
+
+    In open mode `phone` is given, in sms mode `verification_id` and `code`.
+    """
     verifications = _verifications(state)
     if verifications is None:
         signed = await _sign_in_openly(data, call.address, call.accounts)

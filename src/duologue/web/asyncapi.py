@@ -1,7 +1,8 @@
-"""The socket as an AsyncAPI 3.0 document, made from the structs that are decoded and encoded."""
+"""The socket as an AsyncAPI 3.1 document, made from the structs that are decoded and encoded."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, get_args
 
 import msgspec
@@ -12,10 +13,10 @@ from duologue.core import limits
 from duologue.errors import CODES
 from duologue.protocol import events, frames
 from duologue.web.rates import PUBLIC
+from duologue.web.schemas import schemas_of
 
 Json = dict[str, Any]
 
-_REF: Final = "#/components/schemas/{name}"
 _EXAMPLES: Final[dict[str, Json]] = {
     "Hello": {"op": "hello", "token": "dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc", "after": 120},
     "Send": {
@@ -58,13 +59,10 @@ def document() -> Json:
     """The AsyncAPI document."""
     client, server = get_args(frames.AnyClientFrame), get_args(frames.AnyServerFrame)
     kinds = get_args(events.Event)
-    _, schemas = msgspec.json.schema_components((*client, *server, *kinds), ref_template=_REF)
-    schemas["Event"]["properties"]["type"] = {"enum": [kind.__struct_config__.tag for kind in kinds]}
-    schemas["Event"]["properties"]["data"] = {
-        "oneOf": [schemas[kind.__name__]["properties"]["data"] for kind in kinds[:-1]]
-    }
+    _, schemas = schemas_of((*client, *server, *kinds))
+    schemas["Event"] = _event_frame(schemas, kinds)
     return {
-        "asyncapi": "3.0.0",
+        "asyncapi": "3.1.0",
         "info": {
             "title": "Duologue",
             "version": __version__,
@@ -99,6 +97,24 @@ def document() -> Json:
             str(code): msgspec.to_builtins(meaning) for code, meaning in frames.CLOSE_CODES.items()
         },
         "x-error-codes": {code: spec.title for code, spec in CODES.items()},
+    }
+
+
+def _event_frame(schemas: Json, kinds: Sequence[Any]) -> Json:
+    """Return the schema of an event's frame: of each kind of event, with the frame's `op` beside it.
+
+    The kinds in `schemas` become those of the frame: no other message has them.
+    """
+    operation = schemas["Event"]["properties"]["op"]
+    for kind in kinds:
+        schema = schemas[kind.__name__]
+        schema["properties"] = {"op": operation} | schema["properties"]
+        schema["required"] = ["op", *schema["required"]]
+    return {
+        "title": "Event",
+        "description": schemas["Event"]["description"],
+        "oneOf": [_ref("schemas", kind.__name__) for kind in kinds],
+        "discriminator": "type",
     }
 
 

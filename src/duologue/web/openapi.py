@@ -26,6 +26,7 @@ from duologue.web.docs import INTRODUCTION, TAGS
 from duologue.web.examples import EXAMPLES
 from duologue.web.problems import MEDIA_TYPE
 from duologue.web.rates import policies
+from duologue.web.schemas import REF, portable, schemas_of
 
 _CONSTRAINTS: Final = {
     "minimum": "ge",
@@ -35,7 +36,6 @@ _CONSTRAINTS: Final = {
     "pattern": "pattern",
 }
 _RESERVED: Final = ("data", "request", "state", "scope", "headers", "query", "cookies", "socket", "body")
-_REF: Final = "#/components/schemas/{name}"
 _RETRY_AFTER: Final = {
     "Retry-After": {
         "description": "Seconds to wait.",
@@ -165,7 +165,7 @@ def _parameter(name: str, field: FieldDefinition, path: str, schemas: Json) -> J
     description = declared.description or schema.get("description")
     if description is None:
         raise LookupError(f"parameter {name} of {path} has no description")
-    schema |= _tidy({keyword: getattr(declared, name) for keyword, name in _CONSTRAINTS.items()})
+    schema |= portable({keyword: getattr(declared, name) for keyword, name in _CONSTRAINTS.items()})
     schema = {keyword: value for keyword, value in schema.items() if value is not None}
     if field.has_default and field.default is not None:
         schema["default"] = field.default
@@ -229,13 +229,9 @@ def _problem(status: int, spec: ResponseSpec, schemas: Json) -> Json:
     answer: Json = {"description": spec.description}
     if status in _HEADERS:
         answer["headers"] = _HEADERS[status]
-    codes = [example.id for example in examples]
     answer["content"] = {
         MEDIA_TYPE: {
-            "schema": {
-                "$ref": _REF.format(name="Problem"),
-                "properties": {"status": {"const": status}, "code": {"enum": codes}},
-            },
+            "schema": {"$ref": REF.format(name="Problem")},
             "examples": {
                 example.id: {"summary": example.summary, "value": example.value} for example in examples
             },
@@ -267,25 +263,6 @@ def _json(kind: Any, schemas: Json) -> Json:
 
 def _schema(kind: Any, schemas: Json) -> Json:
     """The JSON Schema of a type; what it refers to is added to `schemas`."""
-    (schema,), components = msgspec.json.schema_components([kind], ref_template=_REF)
-    for name, component in components.items():
-        schemas[_public_name(name)] = _tidy(component)
-    tidy: Json = _tidy(schema)
-    return tidy
-
-
-def _public_name(name: str) -> str:
-    return re.sub(r"\bPage[\[_](\w+?)[\]_]$", r"\1Page", name)
-
-
-def _tidy(node: Any) -> Any:
-    """Names without brackets, and patterns without what only Python needs: elsewhere `$` is the very end."""
-    if isinstance(node, dict):
-        tidy = {key: _tidy(value) for key, value in node.items()}
-        if isinstance(tidy.get("pattern"), str):
-            tidy["pattern"] = tidy["pattern"].removesuffix(r"(?!\n)")
-        for key in ("$ref", "title"):
-            if isinstance(tidy.get(key), str):
-                tidy[key] = _public_name(tidy[key])
-        return tidy
-    return [_tidy(item) for item in node] if isinstance(node, list) else node
+    (schema,), components = schemas_of([kind])
+    schemas |= components
+    return schema
