@@ -19,7 +19,9 @@ from duologue.config import Settings
 from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remotes, parse_networks
 from duologue.core.chats import Chats
+from duologue.core.chores import Chores
 from duologue.core.events import Events, Publisher
+from duologue.core.exports import Exports
 from duologue.core.flush import flush_forever, flush_once
 from duologue.core.limits import MAX_FRAME, published
 from duologue.core.messages import Messages
@@ -74,7 +76,9 @@ class Node:
         self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0, rule=rule)
         messages = Messages(self.db, now_ms, chats, self.traces)
         self.receipts = Receipts(self.db, chats, self.traces)
-        accounts = Accounts(self.db, now_ms, self.sessions, chats, rule.default if rule else Relay.OFF)
+        self.chores = Chores(self.db, now_ms)
+        relay_default = rule.default if rule else Relay.OFF
+        accounts = Accounts(self.db, now_ms, self.sessions, self.chores, relay_default, limited=limited)
         self.presence = Presence(self.db, self.hub, self.bus, now_ms)
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         self.desk = Desk(
@@ -112,6 +116,7 @@ class Node:
             receipts=self.receipts,
             traces=self.traces,
             events=Events(self.db, self.hub, self.sessions, self.traces),
+            exports=Exports(self.db, chats),
             info=self._info(),
             check_ready=self.check_ready,
             verifications=self._verifications(secret),
@@ -209,6 +214,7 @@ class Node:
             ),
             asyncio.create_task(flush_forever(_FLUSH, self._flush_sessions, self.receipts.flush)),
             asyncio.create_task(flush_forever(_FLUSH_TRACES, self.traces.flush)),
+            asyncio.create_task(self.chores.run()),
             asyncio.create_task(self.desk.keep_alive()),
             asyncio.create_task(self.presence.call_rolls()),
         ]

@@ -12,11 +12,15 @@ from functools import partial
 import psycopg
 
 from duologue.clock import Clock, now_ms
+from duologue.core.chores import Chores
 from duologue.model import Chat, Event, Message, Pair, User
 from duologue.storage import accounts, chats, events, messages
+from duologue.storage.accounts import NEWS_REST
 from duologue.storage.database import Mark, Marked, Operation, Outcome, Post, Posted, Row, settle
 from duologue.storage.engines import make_database, sqlite_path
+from duologue.storage.erasure import next_erasure
 from duologue.storage.postgres import PostgresDatabase
+from duologue.storage.profile_news import next_news
 from duologue.storage.sqlite import SqliteDatabase
 
 PATIENCE = 60.0
@@ -176,6 +180,13 @@ class Store:
 
     async def all_messages(self, pair: Pair) -> list[Message]:
         return await self.db.read(messages.page_after, pair, 0, 1_000_000)
+
+    async def finish_chores(self) -> None:
+        """Take the background loop's steps until nothing is left to do."""
+        later = itertools.count(0, NEWS_REST + 1)
+        chores = Chores(self.db, lambda: self.clock() + next(later))
+        while await self.db.read(lambda tx: (next_news(tx), next_erasure(tx))) != (None, None):
+            await chores.step()
 
     def table(self, name: str) -> list[Row]:
         """A table's rows by their key, its columns as in `TABLES`."""

@@ -220,6 +220,10 @@ BROKEN = {
         "UPDATE members SET activity = activity + 1000 WHERE user_id = {low} AND chat_id = {chat}",
         "list out of order",
     ),
+    "a user is erased who is there": (
+        "INSERT INTO erasures (user_id, due_at) VALUES ({low}, 1)",
+        "erased but there",
+    ),
     "a deleted user has a log": ("UPDATE users SET deleted_at = 1 WHERE id = {low}", "deleted but there"),
 }
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Final
-
 import msgspec
 
-from duologue.clock import Clock
-from duologue.core.chats import MAX_ACTIVITY, Chats
+from duologue.clock import HOUR, Clock
+from duologue.core.allowances import used_up
+from duologue.core.chores import Chores
 from duologue.core.phones import parse_phone
+from duologue.core.rates import PROFILE_CHANGES
 from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
-from duologue.model import Chat, Message, Relay, Session, User
+from duologue.model import Relay, Session, User
 from duologue.storage import accounts as store
-from duologue.storage import chats as chat_store
-from duologue.storage import messages as message_store
 from duologue.storage.database import Database
 from duologue.storage.events import LogHead
-
-_EXPORT_PAGE: Final = 200
+from duologue.storage.quotas import Quota, QuotaExceeded
 
 
 class SignedIn(msgspec.Struct, frozen=True, gc=False):
@@ -35,13 +31,21 @@ class Accounts:
     """The rules for a user's own account."""
 
     def __init__(
-        self, db: Database, clock: Clock, sessions: Sessions, chats: Chats, relay_default: Relay = Relay.OFF
+        self,
+        db: Database,
+        clock: Clock,
+        sessions: Sessions,
+        chores: Chores,
+        relay_default: Relay = Relay.OFF,
+        *,
+        limited: bool,
     ) -> None:
         self.relay_default = relay_default
         self._db = db
         self._clock = clock
         self._sessions = sessions
-        self._chats = chats
+        self._chores = chores
+        self._limited = limited
 
     async def sign_in(self, phone: str, device_name: str, ip: str) -> SignedIn:
         """A session for whoever names this number: open mode. Raises `ApiError` `invalid_phone`."""
@@ -50,6 +54,8 @@ class Accounts:
         user, session, new_user = await self._db.write(
             store.sign_in, number, token_hash, device_name, ip, self._clock()
         )
+        if new_user:
+            self._chores.wake()
         return SignedIn(token, user, session, new_user)
 
     async def me(self, caller: Caller) -> User:
@@ -69,38 +75,35 @@ class Accounts:
         read_receipts: bool | None = None,
         sms_relay: Relay | None = None,
     ) -> User:
-        """Change what is given. Peers hear of a new name."""
-        return _present(
-            await self._db.write(
+        """Change what is given. Peers hear of a new name soon afterwards.
+
+        Raises `ApiError` `rate_limited` after too many new names, and `not_signed_in`.
+        """
+        now = self._clock()
+        allowance = [Quota(f"profile:{caller.user_id}", PROFILE_CHANGES.quota, HOUR)] if self._limited else []
+        try:
+            user = await self._db.write(
                 store.update_user,
                 caller.user_id,
                 display_name,
-                self._clock(),
+                now,
                 read_receipts=read_receipts,
                 sms_relay=sms_relay,
+                allowance=allowance,
             )
-        )
+        except QuotaExceeded as fault:
+            raise used_up(fault, PROFILE_CHANGES, "Too many new names in an hour.", now) from None
+        self._chores.wake()
+        return _present(user)
 
     async def delete(self, caller: Caller) -> None:
-        """Forget the account. Its number is free again; its messages stay with those who got them."""
+        """Forget the account. Its number is free again; its messages stay with those who got them.
+
+        Peers hear of it, and what is left of it is erased, soon afterwards.
+        """
         ended = await self._db.write(store.delete_user, caller.user_id, self._clock())
         self._sessions.forget(set(ended))
-
-    async def export_chats(self, caller: Caller) -> AsyncIterator[tuple[Chat, AsyncIterator[Message]]]:
-        """Every chat of the caller's with all its messages, a page at a time."""
-        below = MAX_ACTIVITY
-        while page := await self._db.read(chat_store.chat_page, caller.user_id, below, _EXPORT_PAGE):
-            for chat in page:
-                yield chat, self._export_messages(caller, chat.id)
-            below = page[-1].activity
-
-    async def _export_messages(self, caller: Caller, chat_id: int) -> AsyncIterator[Message]:
-        pair = await self._chats.pair(caller.user_id, chat_id)
-        after = 0
-        while page := await self._db.read(message_store.page_after, pair, after, _EXPORT_PAGE):
-            for message in page:
-                yield message
-            after = page[-1].seq
+        self._chores.wake()
 
 
 def _present(user: User | None) -> User:

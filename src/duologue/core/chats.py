@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from duologue.clock import HOUR, SECOND, Clock
+from duologue.clock import HOUR, Clock
+from duologue.core.allowances import used_up
 from duologue.core.phones import parse_phone
 from duologue.core.rates import NEW_CHATS
 from duologue.core.sessions import Caller
@@ -79,9 +80,7 @@ class Chats:
         try:
             return await self._db.write(_open_within, user_id, number, allowance, now)
         except QuotaExceeded as fault:
-            wait = (fault.ends_at - now) / SECOND
-            detail = "Too many new chats in an hour."
-            raise ApiError("rate_limited", detail, retry_after=wait, policy=NEW_CHATS) from None
+            raise used_up(fault, NEW_CHATS, "Too many new chats in an hour.", now) from None
 
     async def open(self, caller: Caller, phone: str) -> Chat:
         """The caller's chat with a number, made if need be. Raises as `pair_to`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from duologue.clock import DAY
-from duologue.core.rates import CODES, NEW_CHATS, POLICIES
+from duologue.core.rates import CODES, NEW_CHATS, POLICIES, PROFILE_CHANGES
 from duologue.protocol.bodies import (
     MAX_CLIENT_ID,
     MAX_DEVICE_NAME,
@@ -14,7 +14,8 @@ from duologue.protocol.bodies import (
 )
 from duologue.protocol.frames import MAX_WATCHED
 from duologue.protocol.server import Limits, Rate
-from duologue.storage.accounts import PEERS_TOLD, SESSIONS_PER_USER
+from duologue.storage.accounts import SESSIONS_PER_USER
+from duologue.storage.profile_news import PEERS_TOLD
 
 MAX_BODY: Final = 64 * 1024
 MAX_CHATS_PAGE: Final = 100
@@ -36,6 +37,9 @@ LASTING_PER_USER: Final = 20
 IN_FLIGHT_PER_ADDRESS: Final = 400
 LASTING_PER_ADDRESS: Final = 300
 """As for a user, but of one block of addresses."""
+
+WATCHED_PER_FRAME: Final = 10
+"""A `watch` of so many users costs as much as a frame more."""
 
 
 def published(retention_ms: int) -> Limits:
@@ -61,12 +65,13 @@ def published(retention_ms: int) -> Limits:
         sockets_per_user=MAX_SOCKETS_PER_USER,
         watched_users=MAX_WATCHED,
         new_chats_per_hour=NEW_CHATS.quota,
+        profile_changes_per_hour=PROFILE_CHANGES.quota,
         requests_in_flight_per_user=IN_FLIGHT_PER_USER,
         streams_per_user=LASTING_PER_USER,
         requests_in_flight_per_address=IN_FLIGHT_PER_ADDRESS,
         streams_per_address=LASTING_PER_ADDRESS,
         rates=[
             Rate(policy.name, policy.quota, policy.window, policy.burst or policy.quota, policy.per)
-            for policy in (*POLICIES, CODES, NEW_CHATS)
+            for policy in (*POLICIES, CODES, NEW_CHATS, PROFILE_CHANGES)
         ],
     )

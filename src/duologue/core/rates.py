@@ -38,6 +38,8 @@ CODES: Final = RatePolicy("codes", len(WAITS), 3_600, per="phone")
 """Codes that one asker may have sent to one number, with growing waits in between. Counted in the store."""
 NEW_CHATS: Final = RatePolicy("new-chats", 1_000, 3_600)
 """A new chat tells whether its number is registered, so this bounds how many numbers can be tested."""
+PROFILE_CHANGES: Final = RatePolicy("profile-changes", 5, 3_600)
+"""New names of one user, each of which is told to all peers. Counted in the store."""
 
 POLICIES: Final = (REQUESTS, SIGN_IN, READ, WRITE, SEND, COSTLY, EXPORT, FRAMES, ADDRESS_FRAMES)
 """Every policy that a node counts in memory."""

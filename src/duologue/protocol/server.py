@@ -48,6 +48,7 @@ class Limits(Body, frozen=True):
     socket_outbound_bytes: Annotated[int, Meta(description="What may wait for a slow reader.")]
     sockets_per_user: Annotated[int, Meta(description="Open sockets of one user on one node.")]
     new_chats_per_hour: Annotated[int, Meta(description="With numbers one had no chat with.")]
+    profile_changes_per_hour: Annotated[int, Meta(description="New values of `display_name`.")]
     requests_in_flight_per_user: Annotated[
         int, Meta(description="Requests at the same time, long polls and streams among them.")
     ]
@@ -61,7 +62,9 @@ class Limits(Body, frozen=True):
         list[Rate],
         Meta(description="How often routes may be called; on each node, unless it is about codes or chats."),
     ]
-    watched_users: Annotated[int, Meta(description="The most users in one `watch`.")]
+    watched_users: Annotated[
+        int, Meta(description="The most users in one `watch`. Ten cost as much as a frame.")
+    ]
 
 
 class ServerInfo(Body, frozen=True):

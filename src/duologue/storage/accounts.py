@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from duologue.clock import SECOND
 from duologue.model import Kind, Relay, Session, User, new_id
 from duologue.storage.database import Tx, UniqueViolation
 from duologue.storage.events import LogHead, NewEvent, append_events
 from duologue.storage.lists import id_list
+from duologue.storage.quotas import Quota, take
 
 USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay"
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
@@ -23,8 +25,12 @@ _STANDING: Final = (
     f"SELECT {_OF_BOTH}, l.last_seq, l.floor, l.acked {_FROM_BOTH}"
     " JOIN logs l ON l.user_id = s.user_id WHERE s.id IN"
 )
-PEERS_TOLD: Final = 1_000
-"""How many of a user's chats, most recently active first, hear of a change to its profile."""
+_BY_TOKEN: Final = (
+    f"SELECT s.token_hash, {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
+    " WHERE u.deleted_at IS NULL AND s.token_hash IN"
+)
+NEWS_REST: Final = SECOND // 2
+"""Milliseconds in which changes to a profile gather for its peers, once a first one is being told or has been."""
 SESSIONS_PER_USER: Final = 100
 """One more sign-in ends the session that was unused for longest."""
 _STEP: Final = 1_000
@@ -127,14 +133,18 @@ def _reload(tx: Tx, user_id: int) -> User:
 
 
 def tell_profile(tx: Tx, user: User, now: int) -> None:
-    """Put the user's public profile into its own log and those of its most recent peers."""
-    rows = tx.all(
-        "SELECT peer_id FROM members WHERE user_id = :user_id ORDER BY activity DESC LIMIT :limit",
-        user_id=user.id,
-        limit=PEERS_TOLD,
-    )
-    told = [user.id, *(row[0] for row in rows)]
-    append_events(tx, [NewEvent(user_id, Kind.USER_UPDATED, user.id, user) for user_id in told], now)
+    """Put the user's public profile into its own log, and have its peers told in small steps afterwards."""
+    append_events(tx, [NewEvent(user.id, Kind.USER_UPDATED, user.id, user)], now)
+    if tx.one("SELECT 1 FROM members WHERE user_id = :user_id LIMIT 1", user_id=user.id):
+        # What is being told begins anew, with whoever is a peer by then.
+        tx.run(
+            "INSERT INTO profile_news (user_id, due_at) VALUES (:user_id, :now)"
+            " ON CONFLICT (user_id) DO UPDATE SET changes = profile_news.changes + 1, peers = NULL,"
+            " due_at = CASE WHEN profile_news.peers IS NULL THEN profile_news.due_at ELSE :rested END",
+            user_id=user.id,
+            now=now,
+            rested=now + NEWS_REST,
+        )
 
 
 def update_user(
@@ -145,12 +155,19 @@ def update_user(
     *,
     read_receipts: bool | None = None,
     sms_relay: Relay | None = None,
+    allowance: Sequence[Quota] = (),
 ) -> User | None:
-    """Change what is given; the user as it is then, or None if it was deleted meanwhile."""
+    """Change what is given; the user as it is then, or None if it was deleted meanwhile.
+
+    A new name takes the `allowance`. Raises `QuotaExceeded`.
+    """
     tx.lock_logs()
     before = user_by_id(tx, user_id)
     if before is None or before.phone is None:
         return None
+    renamed = display_name not in (None, before.display_name)
+    if renamed:
+        take(tx, allowance, now)
     tx.run(
         "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts, sms_relay = :sms_relay"
         " WHERE id = :user_id",
@@ -160,7 +177,7 @@ def update_user(
         sms_relay=before.sms_relay if sms_relay is None else sms_relay,
     )
     user = _reload(tx, user_id)
-    if user.display_name != before.display_name:
+    if renamed:
         tell_profile(tx, user, now)
     elif user != before:
         append_events(tx, [NewEvent(user_id, Kind.USER_UPDATED, user_id, user)], now)
@@ -168,29 +185,37 @@ def update_user(
 
 
 def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
-    """Forget a user: number, name, sessions and log. Its messages and marks stay with those who got them.
+    """Forget a user: number and name at once; its sessions and its log can't be used from now on.
 
-    Returns the sessions that ended. The number is free again, and whoever signs in with it next starts afresh.
+    Its messages and marks stay with those who got them. Returns the sessions that were live. The number is free
+    again, and the next owner starts afresh. What is left of the user is erased in small steps afterwards
+    (storage/erasure.py).
     """
     tx.lock_logs()
-    ended = [row[0] for row in tx.all("SELECT id FROM sessions WHERE user_id = :user_id", user_id=user_id)]
-    tx.run(
+    gone = tx.run(
         "UPDATE users SET phone = NULL, display_name = '', registered_at = NULL, sms_relay = NULL,"
-        " deleted_at = :now"
-        " WHERE id = :user_id",
+        " deleted_at = :now WHERE id = :user_id AND deleted_at IS NULL",
         user_id=user_id,
         now=now,
     )
+    if not gone:
+        return []
+    # The event ends the user's sockets on every node. It goes with the rest of the log.
     tell_profile(tx, _reload(tx, user_id), now)
-    for table in ("sessions", "events", "logs", "relay_alarms", "sms_pairs"):
-        tx.run(f"DELETE FROM {table} WHERE user_id = :user_id", user_id=user_id)
-    return ended
+    tx.run("DELETE FROM logs WHERE user_id = :user_id", user_id=user_id)
+    tx.run(
+        "INSERT INTO erasures (user_id, due_at) VALUES (:user_id, :now) ON CONFLICT (user_id) DO NOTHING",
+        user_id=user_id,
+        now=now,
+    )
+    return [session.id for session in live_sessions(tx, user_id)]
 
 
 def session_by_token(tx: Tx, token_hash: bytes, used_since: int = 0) -> tuple[Session, User] | None:
     """The live session that a token opens, with its user; none if it was last used before `used_since`."""
     row = tx.one(
-        f"{_WITH_USER} WHERE s.token_hash = :token_hash AND s.ended_at IS NULL AND s.last_seen_at >= :used_since",
+        f"{_WITH_USER} WHERE s.token_hash = :token_hash AND s.ended_at IS NULL AND s.last_seen_at >= :used_since"
+        " AND u.deleted_at IS NULL",
         token_hash=token_hash,
         used_since=used_since,
     )
@@ -202,11 +227,9 @@ def _load_with_user(row: Sequence[Any] | None) -> tuple[Session, User] | None:
 
 
 def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, Session]:
-    """The sessions that these tokens open, however long ago they were used."""
+    """The sessions that these tokens open, however long ago they were used; none of deleted users."""
     listed, values = id_list(token_hashes)
-    rows = tx.all(
-        f"SELECT token_hash, {_SESSION_COLUMNS} FROM sessions WHERE token_hash IN {listed}", **values
-    )
+    rows = tx.all(f"{_BY_TOKEN} {listed}", **values)
     return {bytes(row[0]): Session(*row[1:]) for row in rows}
 
 
@@ -241,19 +264,19 @@ def end_sessions(
 ) -> list[Session]:
     """End those of these sessions that are the user's, still live and last used before then; say which they were."""
     tx.lock_logs()
-    ended = []
-    for session_id in session_ids:
-        row = tx.one(
-            "UPDATE sessions SET ended_at = :now, token_hash = NULL"
-            " WHERE id = :session_id AND user_id = :user_id AND ended_at IS NULL AND last_seen_at < :used_before"
-            f" RETURNING {_SESSION_COLUMNS}",
-            now=now,
-            session_id=session_id,
-            user_id=user_id,
-            used_before=used_before,
-        )
-        if row:
-            ended.append(Session(*row))
+    if not session_ids:
+        return []
+    listed, values = id_list(session_ids)
+    rows = tx.all(
+        "UPDATE sessions SET ended_at = :now, token_hash = NULL"
+        " WHERE user_id = :user_id AND ended_at IS NULL AND last_seen_at < :used_before"
+        f" AND id IN {listed} RETURNING {_SESSION_COLUMNS}",
+        now=now,
+        user_id=user_id,
+        used_before=used_before,
+        **values,
+    )
+    ended = [Session(*row) for row in rows]
     append_events(tx, [NewEvent(user_id, Kind.SESSION_ENDED, s.id, s) for s in ended], now)
     return ended
 

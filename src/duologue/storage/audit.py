@@ -173,14 +173,16 @@ def _check_users(stream: Streams, found: Found) -> None:
         " LEFT JOIN messages x ON e.kind = 1 AND x.chat_id = e.ref AND x.seq = e.a",
         "e.user_id, e.seq",
     )
+    erasures = stream("erasures", "SELECT user_id FROM erasures", "user_id")
     for user, phone, deleted_at in users.every():
         account = Account(
             user,
             phone is None or deleted_at is not None,
+            erasures.one(user) is not None,
             logs.one(user),
             list(members.take(user)),
             {row[2] for row in sessions.take(user)},
         )
         check_account(account, events.take(user), found)
-    for each in (logs, members, sessions, events):
+    for each in (logs, members, sessions, events, erasures):
         each.end()

@@ -16,10 +16,14 @@ Found = Callable[[str, str], None]
 
 
 class Account(NamedTuple):
-    """A user and all that is theirs but the log's events. `log`: its newest seq, floor, acked seq and top chat."""
+    """A user and all that is theirs but the log's events.
+
+    `log`: its newest seq, floor, acked seq and top chat. `erasing`: what is left of a deleted user is still to go.
+    """
 
     user: int
     deleted: bool
+    erasing: bool
     log: Row | None
     members: Sequence[Row]
     sessions: set[int]
@@ -43,13 +47,16 @@ class Side(msgspec.Struct, gc=False):
 def check_account(account: Account, events: Iterator[Row], found: Found) -> None:
     """Everything about one user."""
     sides = {side.chat: side for row in account.members if (side := _side(row, found))}
+    if account.erasing and not account.deleted:
+        found("erased but there", f"user {account.user}")
     if account.deleted or account.log is None:
-        if account.deleted and (account.log or account.sessions):
-            found("deleted but there", f"user {account.user} has a log or sessions")
-        elif not account.deleted:
+        if not account.deleted:
             found("user without log", f"user {account.user}")
+        elif account.log or (account.sessions and not account.erasing):
+            found("deleted but there", f"user {account.user} has a log or sessions")
         for _ in events:
-            found("orphan", f"events: {account.user} has no log")
+            if not account.erasing:
+                found("orphan", f"events: {account.user} has no log")
         return
     _check_head(account, account.log, sides, found)
     _check_events(account, account.log, sides, events, found)

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from duologue.model import Chat, Kind, Pair, pair_id
 from duologue.storage.accounts import USER_COLUMNS, ensure_user, load_user, user_by_id
-from duologue.storage.database import Tx
+from duologue.storage.database import Row, Tx
 from duologue.storage.events import NewEvent, append_events
+from duologue.storage.lists import id_list
 from duologue.storage.messages import COLUMNS, load
 
 _ATTEMPTS: Final = 8
@@ -22,6 +23,15 @@ _VIEW: Final = (
     " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.peer_id"
     " LEFT JOIN members p ON p.user_id = m.peer_id AND p.chat_id = m.chat_id"
     " LEFT JOIN messages x ON x.chat_id = c.id AND x.seq = c.last_seq"
+)
+
+_OF_PEER: Final = (
+    "FROM sessions s WHERE s.user_id = CASE WHEN c.low_user = :user_id THEN c.high_user ELSE c.low_user END"
+)
+_LAST_SEEN: Final = (
+    f"SELECT c.id, c.low_user, c.high_user, (SELECT max(s.last_seen_at) {_OF_PEER} AND s.ended_at IS NULL),"
+    f" (SELECT s.last_seen_at {_OF_PEER} AND s.ended_at IS NOT NULL ORDER BY s.ended_at DESC LIMIT 1)"
+    " FROM chats c WHERE c.id IN"
 )
 
 
@@ -196,10 +206,31 @@ def last_seq(tx: Tx, chat_id: int) -> int:
 
 
 def peers_last_seen(tx: Tx, user_id: int, others: Sequence[int]) -> dict[int, int | None]:
-    """Of these users, those who share a chat with the user, and when any of their devices was last seen."""
-    seen = {}
-    for other in dict.fromkeys(others):
-        if find_pair(tx, min(user_id, other), max(user_id, other)):
-            row = tx.one("SELECT max(last_seen_at) FROM sessions WHERE user_id = :other", other=other)
-            seen[other] = row[0] if row else None
+    """Of these users, those who share a chat with the user, and when any of their devices was last seen.
+
+    One statement, whoever they are. There is another one only for pairs whose chat id another pair has taken.
+    """
+    seen: dict[int, int | None] = {}
+    wanted = {other: (min(user_id, other), max(user_id, other)) for other in others}
+    for attempt in range(_ATTEMPTS):
+        if not wanted:
+            break
+        found = _last_seen(tx, user_id, [pair_id(low, high, attempt) for low, high in wanted.values()])
+        chats = {pair_id(low, high, attempt): other for other, (low, high) in wanted.items()}
+        wanted = {}
+        for chat_id, low, high, live, ended in found:
+            other = chats[chat_id]
+            if {low, high} == {user_id, other}:
+                seen[other] = max((at for at in (live, ended) if at is not None), default=None)
+            else:
+                wanted[other] = (min(user_id, other), max(user_id, other))
     return seen
+
+
+def _last_seen(tx: Tx, user_id: int, chat_ids: Sequence[int]) -> list[Row]:
+    """Those of these chats that there are: id, sides, and when the other side was last seen.
+
+    That is when its live session used last was, and when the session that ended last was.
+    """
+    listed, values = id_list(chat_ids)
+    return tx.all(f"{_LAST_SEEN} {listed}", user_id=user_id, **values)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from duologue.model import Chat, Event, Kind, Session, User
 from duologue.storage.database import Tx
+from duologue.storage.lists import id_list
 
 _TRIM_USERS: Final = 200
 _TRIM_EVENTS: Final = 500
@@ -47,17 +49,33 @@ def append_events(tx: Tx, new: Sequence[NewEvent], now: int) -> list[Event]:
 
     A user whose log is gone (deleted) is passed over.
     """
+    heads = _move_heads(tx, Counter(item.user_id for item in new))
     events = []
     for item in sorted(new, key=lambda item: item.user_id):
-        row = tx.one(
-            "UPDATE logs SET last_seq = last_seq + 1 WHERE user_id = :user_id RETURNING last_seq",
-            user_id=item.user_id,
-        )
-        if row:
-            events.append(Event(item.user_id, row[0], item.kind, item.ref, 0, 0, now, item.body))
+        if item.user_id in heads:
+            heads[item.user_id] += 1
+            seq = heads[item.user_id]
+            events.append(Event(item.user_id, seq, item.kind, item.ref, 0, 0, now, item.body))
     insert_events(tx, events)
     tx.emit(events)
     return events
+
+
+def _move_heads(tx: Tx, moves: Mapping[int, int]) -> dict[int, int]:
+    """Move each log on by its number of events; where each stood before. One statement for all that move as far."""
+    users_by_move: dict[int, list[int]] = defaultdict(list)
+    for user_id, moved in moves.items():
+        users_by_move[moved].append(user_id)
+    heads: dict[int, int] = {}
+    for moved, user_ids in users_by_move.items():
+        listed, values = id_list(user_ids)
+        rows = tx.all(
+            f"UPDATE logs SET last_seq = last_seq + :moved WHERE user_id IN {listed} RETURNING user_id, last_seq",
+            moved=moved,
+            **values,
+        )
+        heads |= {user_id: last_seq - moved for user_id, last_seq in rows}
+    return heads
 
 
 def log_head(tx: Tx, user_id: int) -> LogHead:
@@ -91,8 +109,8 @@ def trim_logs(tx: Tx, after_user: int, cutoff: int) -> tuple[int | None, int]:
 
 def _trim(tx: Tx, user_id: int, floor: int, cutoff: int) -> int:
     old = tx.all(
-        "SELECT seq FROM events WHERE user_id = :user_id AND seq > :floor AND seq <= :ceiling AND at < :cutoff"
-        " ORDER BY seq",
+        "SELECT seq, kind, ref FROM events"
+        " WHERE user_id = :user_id AND seq > :floor AND seq <= :ceiling AND at < :cutoff ORDER BY seq",
         user_id=user_id,
         floor=floor,
         ceiling=floor + _TRIM_EVENTS,
@@ -100,13 +118,14 @@ def _trim(tx: Tx, user_id: int, floor: int, cutoff: int) -> int:
     )
     newest = old[-1][0]
     tx.run("UPDATE logs SET floor = :newest WHERE user_id = :user_id", newest=newest, user_id=user_id)
-    if len(old) < _TRIM_EVENTS:
-        # No event that names a session ended before then is left.
-        tx.run(
-            "DELETE FROM sessions WHERE user_id = :user_id AND ended_at < :cutoff",
-            user_id=user_id,
-            cutoff=cutoff,
-        )
+    # No event that names a session comes after the one that tells of its end.
+    _forget_sessions(tx, user_id, [ref for _, kind, ref in old if kind == Kind.SESSION_ENDED])
     return tx.run(
         "DELETE FROM events WHERE user_id = :user_id AND seq <= :newest", user_id=user_id, newest=newest
     )
+
+
+def _forget_sessions(tx: Tx, user_id: int, session_ids: Sequence[int]) -> None:
+    if session_ids:
+        listed, values = id_list(session_ids)
+        tx.run(f"DELETE FROM sessions WHERE user_id = :user_id AND id IN {listed}", user_id=user_id, **values)

@@ -16,7 +16,9 @@ _PAGE: Final = (
     f"SELECT e.seq, e.kind, e.ref, e.a, e.b, e.at, c.low_user, c.high_user, {_MESSAGE} FROM events e"
     " LEFT JOIN chats c ON e.kind <= 3 AND c.id = e.ref"
     " LEFT JOIN messages x ON e.kind = 1 AND x.chat_id = e.ref AND x.seq = e.a"
-    " WHERE e.user_id = :user_id AND e.seq > :after ORDER BY e.seq LIMIT :limit"
+    " WHERE e.user_id = :user_id AND e.seq > :after"
+    # Of a deleted user the log's head goes first, the events in small steps later.
+    " AND EXISTS (SELECT 1 FROM logs WHERE user_id = :user_id) ORDER BY e.seq LIMIT :limit"
 )
 # In Python 3.11 looking up a member of an enum takes longer than making a record.
 _KINDS: Final = {int(kind): kind for kind in Kind}

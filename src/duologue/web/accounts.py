@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import msgspec
 from litestar import Response, delete, get, patch, post
@@ -15,11 +16,12 @@ from msgspec import UNSET
 
 from duologue.clock import SECOND, rfc3339
 from duologue.core.accounts import Accounts, SignedIn
+from duologue.core.exports import ExportedChats
 from duologue.core.rates import CODES
 from duologue.core.sessions import Caller
 from duologue.core.verifications import Verifications
 from duologue.errors import ApiError
-from duologue.model import Relay, decode_id, encode_id
+from duologue.model import Chat, Message, Relay, decode_id, encode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
 from duologue.web.problems import rate_limit
@@ -160,12 +162,12 @@ async def get_me(
     return render.me(await call.accounts.me(call.caller), call.accounts.relay_default)
 
 
-@patch("/v1/me", tags=["Account"], opt=WRITE, responses=errors(body=True))
+@patch("/v1/me", tags=["Account"], opt=WRITE, responses=errors("rate_limited", body=True))
 async def update_me(
     data: JSONBody[bodies.UpdateMe],
     call: NamedDependency[Call],
 ) -> bodies.Me:
-    """Change one's profile and preferences.
+    """Change one's profile and preferences. Peers hear of a new name soon afterwards.
 
     With read receipts off, what one reads from then on is not shown to peers.
     """
@@ -189,39 +191,45 @@ async def delete_me(
     opt=EXPORT,
     tags=["Account"],
     media_type="application/json",
-    responses={200: ResponseSpec(bodies.Export, generate_examples=False, description=""), **errors()},
+    responses={
+        200: ResponseSpec(bodies.Export, generate_examples=False, description=""),
+        **errors("rate_limited"),
+    },
 )
 async def export_me(
     call: NamedDependency[Call],
 ) -> Stream:
-    """Export everything the server holds about oneself. One JSON document, streamed."""
+    """Export everything the server holds about oneself. One JSON document, streamed; one at a time."""
     user = await call.accounts.me(call.caller)
     live = await call.sessions.live(call.caller.user_id)
     head = {
         "user": render.me(user, call.accounts.relay_default),
         "sessions": [render.session(session, call.caller.session_id) for session in live],
     }
-    return Stream(
-        _export(msgspec.json.encode(head), call.caller, call.accounts), media_type="application/json"
-    )
+    chats = call.exports.begin(call.caller)
+    return Stream(_export(msgspec.json.encode(head), call.caller, chats), media_type="application/json")
 
 
-async def _export(head: bytes, caller: Caller, accounts: Accounts) -> AsyncIterator[bytes]:
+async def _export(head: bytes, caller: Caller, chats: ExportedChats) -> AsyncIterator[bytes]:
     yield head[:-1] + b',"chats":['
     first = True
-    async for chat, messages in accounts.export_chats(caller):
-        yield (
-            (b"" if first else b",") + b'{"chat":' + msgspec.json.encode(render.chat(chat)) + b',"messages":['
-        )
-        separator = b""
-        async for message in messages:
-            mine = message.sender_id == caller.user_id
-            marks = (chat.peer_delivered, chat.peer_read) if mine else (chat.delivered, chat.read_shown)
-            yield separator + msgspec.json.encode(render.message(message, *marks))
-            separator = b","
-        yield b"]}"
-        first = False
+    async with aclosing(chats):
+        async for chat, pages in chats:
+            encoded = msgspec.json.encode(render.chat(chat))
+            yield b'%s{"chat":%s,"messages":[' % (b"" if first else b",", encoded)
+            separator = b""
+            async for page in pages:
+                yield separator + b",".join(_exported(message, chat, caller) for message in page)
+                separator = b","
+            yield b"]}"
+            first = False
     yield b"]}"
+
+
+def _exported(message: Message, chat: Chat, caller: Caller) -> bytes:
+    mine = message.sender_id == caller.user_id
+    marks = (chat.peer_delivered, chat.peer_read) if mine else (chat.delivered, chat.read_shown)
+    return msgspec.json.encode(render.message(message, *marks))
 
 
 HANDLERS = [

@@ -18,6 +18,7 @@ from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
 from duologue.core.events import Events
+from duologue.core.exports import Exports
 from duologue.core.limits import MAX_BODY
 from duologue.core.messages import Messages
 from duologue.core.rates import Rates
@@ -77,6 +78,7 @@ class Services(msgspec.Struct, frozen=True):
     receipts: Receipts
     traces: Traces
     events: Events
+    exports: Exports
     info: ServerInfo
     check_ready: Callable[[], Awaitable[None]]
     verifications: Verifications | None

@@ -15,6 +15,7 @@ from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remote
 from duologue.core.chats import Chats
 from duologue.core.events import Events
+from duologue.core.exports import Exports
 from duologue.core.messages import Messages
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller, Sessions
@@ -52,7 +53,17 @@ class Call:
     requests would cost more than the answer does.
     """
 
-    __slots__ = ("_request", "accounts", "chats", "events", "messages", "receipts", "sessions", "traces")
+    __slots__ = (
+        "_request",
+        "accounts",
+        "chats",
+        "events",
+        "exports",
+        "messages",
+        "receipts",
+        "sessions",
+        "traces",
+    )
 
     def __init__(self, request: Request[Any, Any, Any]) -> None:
         self._request = request
@@ -60,6 +71,7 @@ class Call:
         self.accounts: Accounts = services.accounts
         self.chats: Chats = services.chats
         self.events: Events = services.events
+        self.exports: Exports = services.exports
         self.messages: Messages = services.messages
         self.receipts: Receipts = services.receipts
         self.sessions: Sessions = services.sessions
