@@ -96,6 +96,19 @@ async def test_a_session_revoked_on_one_node_ends_on_the_other_within_a_second(
             assert time.monotonic() - started < 1.5
 
 
+async def test_an_account_deleted_on_one_node_ends_its_sockets_on_the_other_within_a_second(
+    nodes: list[DuologueServer],
+) -> None:
+    async with apis(nodes) as (here, there):
+        one, other, _ = await here.friends()
+        async with on(there, one).online() as socket, on(there, other).online() as peer:
+            started = time.monotonic()
+            await one.call("DELETE", "/v1/me")
+            assert (await socket.closing())[0] == 4003
+            assert time.monotonic() - started < 1
+            assert (await peer.event("user.updated"))["phone"] is None
+
+
 async def test_what_happened_while_nats_was_away_arrives_when_it_is_back(
     nodes: list[DuologueServer], nats: NatsServer
 ) -> None:

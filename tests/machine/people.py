@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from itertools import count
+from time import monotonic, sleep
 from typing import Any, ClassVar
 
 import httpx
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from duologue.lab.server import DuologueServer
+from tests.contract.store import PATIENCE, rows
 from tests.machine.driver import (
     Api,
     Replica,
@@ -23,6 +25,7 @@ from tests.machine.driver import (
 from tests.machine.model import Chat, Json, Model, Refused, User
 
 PEOPLE = 4
+UNTOLD = "SELECT count(*) FROM profile_news WHERE peers IS NULL OR next_peer * 8 < length(peers)"
 
 _blocks = count()
 
@@ -31,6 +34,7 @@ class People(RuleBasedStateMachine):
     """One example: people whom the server has never seen, on a server that has served others before."""
 
     server: ClassVar[DuologueServer]
+    database_url: ClassVar[str]
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,6 +67,14 @@ class People(RuleBasedStateMachine):
         assert answer["new_user"] == first
         assert session["device_name"] == device
         assert user["id"] == self.model.users[phone].id
+        self.await_news()
+
+    def await_news(self) -> None:
+        """Peers hear of a profile soon afterwards, and before anything else happens here."""
+        deadline = monotonic() + PATIENCE
+        while rows(self.database_url, UNTOLD) != [[(0,)]]:
+            assert monotonic() < deadline, "peers were not told"
+            sleep(0.005)
 
     def chat_of(self, user: User, pick: int) -> Chat:
         """One of the user's chats, rather one with messages; if there is none, one is opened."""

@@ -91,6 +91,7 @@ class Machine(People):
         body = {field: value for field, value in changes.items() if value is not None}
         answer = assert_ok(self.call(user, "PATCH", "/v1/me", body))
         self.model.rename(user.phone, name, receipts)
+        self.await_news()
         assert (answer["display_name"], answer["read_receipts"]) == (user.name, user.receipts)
 
     @rule(who=people, sure=unlikely)
@@ -100,6 +101,7 @@ class Machine(People):
             tokens = list(user.sessions.values())
             assert_ok(self.call(user, "DELETE", "/v1/me"), 204)
             self.model.delete(user.phone)
+            self.await_news()
             for token in tokens:
                 assert_refused(self.api.call("GET", "/v1/me", token), "not_signed_in")
             self.replicas[user.phone] = Replica()
@@ -278,7 +280,7 @@ def test_the_server_agrees_with_the_model(database_url: str, tmp_path: Path) -> 
     options = ("--database-url", database_url, "--rate-limits", "off", "--sign-in", "open")
     with DuologueServer(tmp_path / "data", *options) as server:
         run_state_machine_as_test(
-            type("Case", (Machine,), {"server": server}),
+            type("Case", (Machine,), {"server": server, "database_url": database_url}),
             settings=settings(
                 max_examples=EXAMPLES,
                 stateful_step_count=STEPS,

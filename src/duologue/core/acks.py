@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from duologue.core.messages import explain
-from duologue.core.receipts import Receipts, mark_of
+from duologue.core.receipts import MARKS_AT_ONCE, Receipts, mark_of
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
@@ -164,7 +164,10 @@ class Acks:
         return newest
 
     def _marks(self, newest: dict[int, int]) -> list[Mark] | None:
-        """The marks to raise; None if the log must tell."""
+        """The marks to raise; None if the log must tell, or there are so many that they are raised in steps."""
+        if len(newest) > MARKS_AT_ONCE:
+            self._unknown = self._acked
+            return None
         user_id = self._caller.user_id
         marks = []
         for chat_id, message_seq in newest.items():

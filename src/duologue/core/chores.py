@@ -54,7 +54,7 @@ class Chores:
     async def step(self) -> float:
         """Take the steps that are due, then pause; seconds until the next look. Raises `ApiError` `overloaded`."""
         now = self._clock()
-        news_at, erasure_at = await self._db.read(_next)
+        news_at, erasure_at = await self._db.read(next_due)
         due = [at for at in (news_at, erasure_at) if at is not None]
         if not due or min(due) > now:
             return min([_LOOK, *((at - now) / SECOND for at in due)])
@@ -73,5 +73,6 @@ class Chores:
         await self._db.write(profile_news.tell_news, now)
 
 
-def _next(tx: Tx) -> tuple[int | None, int | None]:
+def next_due(tx: Tx) -> tuple[int | None, int | None]:
+    """When the next telling and the next erasure are due (epoch ms); None where there is nothing to do."""
     return profile_news.next_news(tx), erasure.next_erasure(tx)

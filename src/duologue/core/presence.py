@@ -25,6 +25,8 @@ _EVERY: Final = 30.0
 _FORGOTTEN_AFTER: Final = 75 * SECOND
 """A node that was killed says nothing: after so long its users are taken to have gone."""
 _ROLL: Final = 5_000
+_CHANGES: Final = 1.0
+"""Seconds between two changes of one user that watchers are told of, however often it comes and goes."""
 _ANSWER: Final = 0.2
 """Seconds that other nodes have to say where somebody is."""
 
@@ -45,6 +47,7 @@ class Presence:
         self._node = new_id()
         self._elsewhere: dict[int, dict[int, int]] = {}
         self._told: dict[int, bool] = {}
+        self._resting: dict[int, asyncio.TimerHandle] = {}
         hub.on_presence = self._hear
 
     def arrive(self, user_id: int, device: Listener) -> None:
@@ -76,11 +79,18 @@ class Presence:
             self._settle(user_id, said.at)
 
     def _settle(self, user_id: int, at: int) -> None:
-        """Tell the watchers if the user has come or gone, all nodes together."""
+        """Tell the watchers if the user has come or gone, all nodes together; after a change, not before a rest."""
         online = self._is_online(user_id)
-        if self._told.get(user_id) is not online:
+        if user_id not in self._resting and self._told.get(user_id) is not online:
             self._told[user_id] = online
             self._hub.tell_watchers(user_id, _presence(user_id, online=online, last_seen_at=at))
+            loop = asyncio.get_running_loop()
+            self._resting[user_id] = loop.call_later(_CHANGES, self._rested, user_id)
+
+    def _rested(self, user_id: int) -> None:
+        del self._resting[user_id]
+        if self._hub.is_watched(user_id):
+            self._settle(user_id, self._clock())
 
     def _is_online(self, user_id: int) -> bool:
         return self._hub.devices(user_id) > 0 or bool(self._elsewhere.get(user_id))
@@ -135,7 +145,9 @@ class Presence:
                 self._tell(user_id, last_seen_at, watcher)
 
     def _tell(self, user_id: int, last_seen_at: int | None, watcher: Listener) -> None:
-        online = self._told[user_id] = self._is_online(user_id)
+        online = self._is_online(user_id)
+        # A change that the other watchers haven't heard of yet is still to be told.
+        self._told.setdefault(user_id, online)
         watcher.signal(_presence(user_id, online=online, last_seen_at=last_seen_at))
 
     def unwatch(self, user_ids: Sequence[int], watcher: Listener) -> None:

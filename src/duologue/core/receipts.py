@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import Final
+from weakref import WeakValueDictionary
 
 from duologue.core.chats import Chats
 from duologue.core.flush import in_steps
@@ -18,6 +19,9 @@ from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
 
 _ACK_STEP: Final = 1000
+"""Events of one look into the log."""
+MARKS_AT_ONCE: Final = 50
+"""Marks of one ack that are raised together. Each is a row of a chat list and two events."""
 
 
 def mark_of(pair: Pair, user_id: int, *, delivered: int = 0, read: int = 0) -> Mark:
@@ -33,6 +37,7 @@ class Receipts:
         self._chats = chats
         self._traces = traces
         self._acked: dict[int, int] = {}
+        self._looking: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
 
     async def mark(self, mark: Mark) -> None:
         """Raise a mark. Raises `ApiError` `seq_out_of_range` beyond the chat's last message, `overloaded`."""
@@ -59,21 +64,28 @@ class Receipts:
     async def ack(self, caller: Caller, seq: int) -> None:
         """A device has everything up to `seq` of the caller's log: what that covers is delivered.
 
+        Acks of one user take turns, so none looks at events that another is at: each event is looked at once.
         Raises `ApiError` `seq_out_of_range` beyond the newest event.
         """
-        reached = self._acked.get(caller.user_id, 0)
-        while reached < seq:
-            found = await self._db.read(store.received, caller.user_id, reached, seq, _ACK_STEP)
-            if seq > found.last_seq:
-                raise ApiError("seq_out_of_range", errors={"seq": f"the newest event is {found.last_seq}"})
-            await asyncio.gather(
-                *(
-                    self.mark(mark_of(self._chats.remember(pair), caller.user_id, delivered=newest))
-                    for pair, newest in found.newest.items()
-                )
-            )
-            reached = found.reached
-            self.note_ack(caller.user_id, reached)
+        turn = self._looking.setdefault(caller.user_id, asyncio.Lock())
+        async with turn:
+            reached = self._acked.get(caller.user_id, 0)
+            while reached < seq:
+                reached = await self._ack_some(caller.user_id, reached, seq)
+
+    async def _ack_some(self, user_id: int, after: int, seq: int) -> int:
+        """One step of an ack; how far it has come."""
+        found = await self._db.read(store.received, user_id, after, seq, _ACK_STEP)
+        if seq > found.last_seq:
+            raise ApiError("seq_out_of_range", errors={"seq": f"the newest event is {found.last_seq}"})
+        marks = [
+            mark_of(self._chats.remember(pair), user_id, delivered=newest)
+            for pair, newest in found.newest.items()
+        ]
+        for start in range(0, len(marks), MARKS_AT_ONCE):
+            await asyncio.gather(*map(self.mark, marks[start : start + MARKS_AT_ONCE]))
+        self.note_ack(user_id, found.reached)
+        return found.reached
 
     def note_ack(self, user_id: int, seq: int) -> None:
         """Remember an ack whose marks are stored or queued, so that a later one need not look at its events again.

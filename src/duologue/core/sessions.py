@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections import OrderedDict
 from typing import Final
@@ -31,6 +32,11 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     session_id: int
 
 
+_is_token: Final = re.compile(
+    f"{_PREFIX}[A-Za-z0-9_-]{{{len(secrets.token_urlsafe(_TOKEN_BYTES))}}}"
+).fullmatch
+
+
 def new_token() -> tuple[str, bytes]:
     """A token of 256 random bits, and its hash: what is kept."""
     token = _PREFIX + secrets.token_urlsafe(_TOKEN_BYTES)
@@ -53,10 +59,14 @@ class Sessions:
         self._clock = clock
         self._idle_after = idle_after
         self._known: OrderedDict[bytes, tuple[int, Caller]] = OrderedDict()
+        self._tokens: dict[int, bytes] = {}
         self._seen: dict[int, int] = {}
 
     async def authenticate(self, token: str) -> Caller:
         """Raises `ApiError` `not_signed_in`."""
+        if not _is_token(token):
+            # Neither hashed nor looked up.
+            raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
         now = self._clock()
         token_hash = hash_token(token)
         looked_up_at, caller = self._known.get(token_hash, (0, None))
@@ -94,7 +104,7 @@ class Sessions:
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
         session = await self._db.find(store.sessions_by_token, token_hash)
         if session is None or not self._is_live(session):
-            self._known.pop(token_hash, None)
+            self._drop(token_hash)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
         if session.last_seen_at < now - _LONG_AGO:
             # At once: it must not expire while its sign of life waits to be written down.
@@ -102,9 +112,15 @@ class Sessions:
         caller = Caller(session.user_id, session.id)
         self._known[token_hash] = (now, caller)
         self._known.move_to_end(token_hash)
+        self._tokens[caller.session_id] = token_hash
         if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+            self._drop(next(iter(self._known)))
         return caller
+
+    def _drop(self, token_hash: bytes) -> None:
+        _, caller = self._known.pop(token_hash, (0, None))
+        if caller:
+            self._tokens.pop(caller.session_id, None)
 
     async def flush(self, pause: float = 0) -> None:
         """Write down when sessions were last seen, with so many seconds between parts.
@@ -137,6 +153,6 @@ class Sessions:
 
     def forget(self, session_ids: set[int]) -> None:
         """Trust these no longer, on this node at once."""
-        for token_hash, (_, caller) in list(self._known.items()):
-            if caller.session_id in session_ids:
-                del self._known[token_hash]
+        for session_id in session_ids:
+            if token_hash := self._tokens.get(session_id):
+                self._drop(token_hash)

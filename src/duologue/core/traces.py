@@ -78,12 +78,20 @@ class Traces:
                 self._count -= sum(map(len, part.values()))
                 await self._db.write(traces.store_notes, part, self._clock())
 
+    async def _flush_chat(self, chat_id: int) -> None:
+        """Write down what is noted of one chat; of the others, their time will come."""
+        async with self._flushing:
+            notes = self._notes.pop(chat_id, None)
+            if notes:
+                self._count -= len(notes)
+                await self._db.write(traces.store_notes, {chat_id: notes}, self._clock())
+
     async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:
         """Every known hop of one of the caller's messages, in the order of time.
 
         Raises `ApiError` `not_found`, and `not_sender` for a message of the peer's.
         """
-        await self.flush()
+        await self._flush_chat(pair.chat_id)
         return await self._db.read(_trace, caller.user_id, pair, seq, self._rule)
 
 

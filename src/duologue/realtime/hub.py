@@ -41,7 +41,7 @@ class Hub:
         self.on_presence: Callable[[Whereabouts | Roll], None] = lambda _: None
         self._followers: dict[int, list[Subscriber]] = {}
         self._devices: dict[int, list[Listener]] = {}
-        self._watchers: dict[int, list[Listener]] = {}
+        self._watchers: dict[int, dict[Listener, None]] = {}
         self.wants: Callable[[int], bool] = self._followers.__contains__
         """Whether anybody here follows a user's log. Asked for every event."""
 
@@ -86,11 +86,14 @@ class Hub:
 
     def watch(self, user_id: int, watcher: Listener) -> None:
         """Hear when this user comes and goes."""
-        _add(self._watchers, user_id, watcher)
+        self._watchers.setdefault(user_id, {})[watcher] = None
 
     def unwatch(self, user_id: int, watcher: Listener) -> None:
         """Stop hearing; nothing happens if it has stopped already."""
-        _remove(self._watchers, user_id, watcher)
+        watchers = self._watchers.get(user_id, {})
+        watchers.pop(watcher, None)
+        if not watchers:
+            self._watchers.pop(user_id, None)
 
     def deliver(self, notices: Sequence[Notice]) -> None:
         followers_of = self._followers.get

@@ -58,20 +58,21 @@ class FrameBudget:
         if not self._limited:
             self._tokens = math.inf
 
-    def spend(self) -> bool:
-        """Take a token for a frame; returns whether there was one."""
-        if self._tokens < 1 and not self._earn():
-            return False
-        self._tokens -= 1
+    def spend(self, cost: float = 1) -> bool:
+        """Take what a frame costs; returns False, and takes nothing, if there isn't as much."""
+        while self._tokens < cost:
+            if not self._earn():
+                return False
+        self._tokens -= cost
         return True
 
     def overdraw(self) -> None:
         """Count a frame for which there was no token: it is paid for before there is another one."""
         self._own = max(self._own - 1, -_DEBT_SECONDS * self._rate)
 
-    def wait(self) -> float:
-        """Seconds until the next token, as far as the connection's own bucket tells."""
-        return max(1 - self._own, 1.0) / self._rate
+    def wait(self, cost: float = 1) -> float:
+        """Seconds until there are as many tokens, as far as the connection's own bucket tells."""
+        return max(cost - self._own, 1.0) / self._rate
 
     def in_debt(self) -> bool:
         """Whether frames that came over the limit are still to be paid for."""

@@ -14,6 +14,7 @@ from msgspec import UnsetType
 
 from duologue.core.acks import Acks
 from duologue.core.feed import Feed
+from duologue.core.limits import WATCHED_PER_FRAME
 from duologue.core.messages import explain
 from duologue.core.receipts import mark_of
 from duologue.core.sessions import Caller
@@ -47,6 +48,10 @@ class Client(Protocol):
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run what needs the store; the frames that follow wait for it."""
+        ...
+
+    def afford(self, cost: float, frame: frames.ClientFrame) -> bool:
+        """Take what a frame costs beyond one; if that is over the limit, tell the client and return False."""
         ...
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> Any:
@@ -203,8 +208,9 @@ async def _type_slowly(client: Client, frame: frames.Typing) -> None:
 
 
 def watch(client: Client, frame: frames.Watch) -> None:
-    """Tell of these peers from now on."""
-    client.later(_watch(client, frame))
+    """Tell of these peers from now on. Each costs a little, whether or not it may be watched."""
+    if client.afford(len(frame.user_ids) / WATCHED_PER_FRAME, frame):
+        client.later(_watch(client, frame))
 
 
 async def _watch(client: Client, frame: frames.Watch) -> None:

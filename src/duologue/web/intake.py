@@ -162,13 +162,13 @@ class Intake:
         self._rest()
         return False
 
-    def refused(self) -> float:
-        """The message at hand is refused for being over the limit; seconds until the next one may be within it."""
+    def refused(self, cost: float = 1) -> float:
+        """The message at hand is refused for being over the limit; seconds until one that costs as much may pass."""
         self._refused += 1
         if self._refused == _REFUSALS:
             self._refused = 0
             self._rest()
-        return self.budget.wait()
+        return self.budget.wait(cost)
 
     def _rest(self) -> None:
         """Read nothing for a while."""

@@ -265,8 +265,15 @@ class Connection:
         if self.caller is None:
             self._end(4000, "not a valid hello")
 
-    def _over_limit(self, **known: Any) -> ApiError:
-        return ApiError("rate_limited", "Too many frames.", retry_after=self._intake.refused(), **known)
+    def _over_limit(self, cost: float = 1, **known: Any) -> ApiError:
+        return ApiError("rate_limited", "Too many frames.", retry_after=self._intake.refused(cost), **known)
+
+    def afford(self, cost: float, frame: frames.ClientFrame) -> bool:
+        """Take what a frame costs beyond one; if that is over the limit, tell the client and return False."""
+        if self._budget.spend(cost):
+            return True
+        self.fail(self._over_limit(cost), frame)
+        return False
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run what needs the store; the frames that follow wait for it."""
