@@ -61,8 +61,6 @@ class Node:
     def __init__(self, settings: Settings, bus: Bus | None = None) -> None:
         self.settings = settings
         self.draining = False
-        self._retention = settings.event_retention_days * DAY
-        self._idle_after = settings.session_idle_days * DAY
         self.provider = open_provider(settings.provider_url) if settings.provider_url else None
         rule = relay_rule(settings) if self.provider else None
         self.db = make_database(settings.store_url, now_ms, rule)
@@ -77,8 +75,7 @@ class Node:
         messages = Messages(self.db, now_ms, chats, self.traces)
         self.receipts = Receipts(self.db, chats, self.traces)
         self.chores = Chores(self.db, now_ms)
-        relay_default = rule.default if rule else Relay.OFF
-        accounts = Accounts(self.db, now_ms, self.sessions, self.chores, relay_default, limited=limited)
+        accounts = self._accounts(rule, limited=limited)
         self.presence = Presence(self.db, self.hub, self.bus, now_ms)
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         self.desk = Desk(
@@ -127,6 +124,20 @@ class Node:
             origins=origins,
             public_url=self.settings.public_url.rstrip("/"),
         )
+
+    @property
+    def _retention(self) -> int:
+        """Milliseconds for which events are kept."""
+        return self.settings.event_retention_days * DAY
+
+    @property
+    def _idle_after(self) -> int:
+        """Milliseconds without use after which a session ends."""
+        return self.settings.session_idle_days * DAY
+
+    def _accounts(self, rule: RelayRule | None, *, limited: bool) -> Accounts:
+        relay_default = rule.default if rule else Relay.OFF
+        return Accounts(self.db, now_ms, self.sessions, self.chores, relay_default, limited=limited)
 
     def _info(self) -> ServerInfo:
         limits = published(self._retention)

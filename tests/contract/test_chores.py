@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Any
 
 import pytest
 
 from duologue.core.chores import Chores
-from duologue.model import Event, Kind, User, new_id, pair_id
+from duologue.model import Kind, User
 from duologue.storage.accounts import (
     NEWS_REST,
-    delete_user,
     end_sessions,
     live_sessions,
-    session_by_token,
-    sessions_by_token,
     sign_in,
-    standings,
     touch_sessions,
     update_user,
     user_by_id,
 )
 from duologue.storage.audit import audit
-from duologue.storage.chats import open_chat, peers_last_seen
-from duologue.storage.database import Row, Tx
-from duologue.storage.erasure import ERASED_AT_ONCE, erase_some, next_erasure
-from duologue.storage.events import log_head, trim_logs
+from duologue.storage.chats import peers_last_seen
+from duologue.storage.database import Tx
+from duologue.storage.events import trim_logs
 from duologue.storage.profile_news import (
     PEERS_TOLD,
     TOLD_AT_ONCE,
@@ -39,76 +32,11 @@ from duologue.storage.profile_news import (
     tell_news,
 )
 from duologue.storage.quotas import Quota, QuotaExceeded
-from duologue.storage.replay import event_page
+from tests.contract.costs import NOW, counted, give_peers, long_ago
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound
 
 pytestmark = pytest.mark.anyio
-
-NOW = 1_000_000
-
-
-class Counting:
-    """A `Tx` that counts its statements, and the rows that it writes."""
-
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self.statements = 0
-        self.written = 0
-
-    def one(self, sql: str, **params: Any) -> Row | None:
-        found = self.all(sql, **params)
-        return found[0] if found else None
-
-    def all(self, sql: str, **params: Any) -> list[Row]:
-        self.statements += 1
-        found = self._tx.all(sql, **params)
-        self.written += len(found) if sql.startswith(("UPDATE", "INSERT", "DELETE")) else 0
-        return found
-
-    def run(self, sql: str, **params: Any) -> int:
-        self.statements += 1
-        touched = self._tx.run(sql, **params)
-        self.written += touched
-        return touched
-
-    def many(self, sql: str, rows: Iterable[Row]) -> None:
-        rows = list(rows)
-        self.statements += 1
-        self.written += len(rows)
-        self._tx.many(sql, rows)
-
-    def lock_logs(self) -> None:
-        self._tx.lock_logs()
-
-    def emit(self, events: Iterable[Event]) -> None:
-        self._tx.emit(events)
-
-
-async def counted(store: Store, function: Callable[..., Any], *args: Any) -> Counting:
-    """What a transaction with this storage function costs."""
-
-    def count(tx: Tx) -> Counting:
-        counting = Counting(tx)
-        function(counting, *args)
-        return counting
-
-    return await store.db.write(count)
-
-
-def give_peers(tx: Tx, user_id: int, count: int) -> list[int]:
-    """Chats of a user with so many others, the one that is active last first."""
-    peers = [new_id() for _ in range(count)]
-    tx.many("INSERT INTO users (id, registered_at, created_at) VALUES (?, 1, 1)", [(peer,) for peer in peers])
-    tx.many("INSERT INTO logs (user_id, last_seq) VALUES (?, 0)", [(peer,) for peer in peers])
-    tx.many(
-        "INSERT INTO members (user_id, chat_id, peer_id, activity) VALUES (?, ?, ?, ?)",
-        [
-            (user_id, pair_id(min(user_id, peer), max(user_id, peer)), peer, count - number)
-            for number, peer in enumerate(peers)
-        ],
-    )
-    return peers
 
 
 async def popular(store: Store, count: int) -> tuple[User, list[int]]:
@@ -275,87 +203,6 @@ async def test_a_name_over_the_allowance_changes_nothing(store: Store) -> None:
     found = await store.db.read(user_by_id, user.id)
     assert found
     assert (found.display_name, found.read_receipts) == ("Ana", True)
-
-
-async def long_ago(store: Store, events: int, sessions: int) -> User:
-    """Somebody with a long log, and many sessions that have ended."""
-    user = await store.user()
-
-    def fill(tx: Tx) -> None:
-        tx.many(
-            "INSERT INTO events (user_id, seq, kind, ref, a, b, at) VALUES (?, ?, 5, ?, 0, 0, 1)",
-            [(user.id, seq, user.id) for seq in range(3, 3 + events)],
-        )
-        tx.run("UPDATE logs SET last_seq = last_seq + :events WHERE user_id = :id", events=events, id=user.id)
-        tx.many(
-            "INSERT INTO sessions (id, user_id, device_name, ip, created_at, last_seen_at, ended_at)"
-            " VALUES (?, ?, '', '', ?, ?, ?)",
-            [(new_id(), user.id, number, number, number) for number in range(sessions)],
-        )
-
-    await store.db.write(fill)
-    return user
-
-
-async def test_a_deletion_costs_the_same_however_much_there_is_to_delete(store: Store) -> None:
-    light, heavy = await store.user(), await long_ago(store, 2_000, 600)
-    for user in (light, heavy):
-        await store.db.write(give_peers, user.id, 200 if user is heavy else 1)
-    costs = [await counted(store, delete_user, user.id, NOW) for user in (light, heavy)]
-    assert costs[0].statements == costs[1].statements < 12
-    assert costs[0].written == costs[1].written < 8
-    steps = []
-    while await store.db.read(next_erasure) is not None:
-        steps.append(await counted(store, erase_some, NOW))
-    assert max(step.written for step in steps) <= ERASED_AT_ONCE + 2
-    assert max(step.statements for step in steps) <= 8
-    assert len(steps) > 4
-    await store.finish_chores()
-    gone = {light.id, heavy.id}
-    for name in ("sessions", "events", "logs"):
-        assert not {row[0] for row in store.table(name)} & gone, name
-    assert store.table("events")
-
-
-async def test_a_deleted_user_is_gone_at_once_though_not_yet_erased(store: Store) -> None:
-    phone = new_phone()
-    user, session, _ = await store.db.write(sign_in, phone, b"token", "", "", NOW)
-    peer = await store.user()
-    await store.db.write(open_chat, user.id, peer.phone or "", NOW)
-    assert await store.db.write(delete_user, user.id, NOW) == [session.id]
-    assert await store.db.read(session_by_token, b"token") is None
-    assert await store.db.read(sessions_by_token, [b"token"]) == {}
-    assert await store.db.read(standings, [session.id]) == {}
-    assert await store.db.read(event_page, user.id, 0, 100) == []
-    assert (await store.db.read(log_head, user.id)).last_seq == 0
-    assert store.heard.of(user.id)[-1].kind is Kind.USER_UPDATED, "what ends the sockets, on every node"
-    heir, _, is_new = await store.db.write(sign_in, phone, b"heir", "", "", NOW)
-    assert is_new
-    assert heir.id != user.id
-    await store.finish_chores()
-    assert [event.ref for event in await store.db.read(event_page, heir.id, 0, 100)][1:] == [heir.id]
-    assert len(await store.db.read(live_sessions, heir.id)) == 1
-
-
-@pytest.mark.parametrize("steps", range(4))
-async def test_a_database_is_sound_between_the_steps_of_a_deletion(store: Store, steps: int) -> None:
-    user, peer = await long_ago(store, 600, 600), await store.user()
-    await store.db.write(open_chat, peer.id, user.phone or "", NOW)
-    await store.db.write(delete_user, user.id, NOW)
-    for _ in range(steps):
-        await store.db.write(erase_some, NOW)
-    assert (await store.db.read(audit)).findings == []
-    assert_sound(store.url)
-
-
-async def test_two_nodes_erase_together(store_url: str) -> None:
-    async with opened(store_url) as one, opened(store_url) as other:
-        user = await long_ago(one, 3 * ERASED_AT_ONCE, 0)
-        await one.db.write(delete_user, user.id, NOW)
-        for _ in range(3):
-            await asyncio.gather(*(store.db.write(erase_some, NOW) for store in (one, other)))
-        assert await one.db.read(next_erasure) is None
-        assert one.count("events") == 0
 
 
 async def test_many_sessions_end_in_a_few_statements(store: Store) -> None:
