@@ -98,6 +98,7 @@ async def test_kannel_is_asked_for_no_receipt_where_nobody_could_take_it(stand: 
     kannel = stand.open("preset=kannel&from=+15550000")
     await kannel.send(sms(callback_base=BASE))
     assert "x-kannel-dlr-url" not in stand.last.headers
+    assert "x-kannel-dlr-mask" not in stand.last.headers
     assert stand.last.headers["x-kannel-coding"] == "0"
     assert not kannel.capabilities.receipts
 

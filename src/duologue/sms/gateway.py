@@ -96,10 +96,11 @@ class Gateway:
         in_url = {name: quote(str(value), safe="") for name, value in values.items()}
         in_headers = {name: str(value) for name, value in values.items()}
         query, text = _fill(dict(spec.query), in_headers), _fill(spec.text, values)
+        headers = {**spec.headers, **(spec.callback_headers if "callback" in values else {})}
         return self._http.build_request(
             spec.method,
             httpx.URL(_fill(spec.url, in_url | {"base": values["base"]})).copy_merge_params(query),
-            headers=_fill(dict(spec.headers), in_headers),
+            headers=_fill(headers, in_headers),
             json=_fill(spec.json, values),
             data=_fill(dict(spec.form), values) or None,
             content=None if text is None else str(text).encode(),

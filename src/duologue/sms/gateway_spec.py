@@ -75,6 +75,8 @@ class Spec:
     url: str = "{base}"
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    callback_headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """Headers that go along only where there is a {callback}."""
     query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     json: Any = None
     form: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -111,9 +113,11 @@ _KANNEL = Spec(
         "X-Kannel-To": "{to}",
         "X-Kannel-Coding": "{coding}",
         "X-Kannel-Validity": "{valid_minutes}",
+        "Content-Type": "text/plain; charset=UTF-8",
+    },
+    callback_headers={
         "X-Kannel-DLR-Mask": "31",
         "X-Kannel-DLR-Url": "{callback}&id={reference}&state=%d&code=%A",
-        "Content-Type": "text/plain; charset=UTF-8",
     },
     text="{text}",
     basic_auth=False,
