@@ -10,6 +10,7 @@ from duologue.sms.provider import (
     Accepted,
     Callback,
     CallbackKind,
+    GivenId,
     InboundSms,
     Provider,
     Receipt,
@@ -36,6 +37,7 @@ class Collector:
         self.callbacks: asyncio.Queue[tuple[CallbackKind, Callback]] = asyncio.Queue()
         self.receipt_queue: asyncio.Queue[Receipt] = asyncio.Queue()
         self.inbound_queue: asyncio.Queue[InboundSms] = asyncio.Queue()
+        self.ids: list[GivenId] = []
 
     def _count(self, provider: str) -> None:
         self.calls += 1
@@ -56,6 +58,14 @@ class Collector:
         self._count(provider)
         for each in messages:
             self.inbound_queue.put_nowait(each)
+
+    async def given(self, provider: str, ids: Sequence[GivenId]) -> None:
+        self.named.add(provider)
+        self.ids += ids
+
+    async def known(self, provider: str, folded: Sequence[str]) -> list[GivenId]:
+        self.named.add(provider)
+        return [each for each in self.ids if each.provider_id.lower().lstrip("0") in folded]
 
 
 class Outside(ABC):

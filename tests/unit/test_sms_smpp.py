@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from duologue.sms.provider import Accepted, InboundSms, OutgoingSms, Part, Receipt, Rejected, Unavailable
+from duologue.sms.provider import (
+    Accepted,
+    GivenId,
+    InboundSms,
+    OutgoingSms,
+    Part,
+    Receipt,
+    Rejected,
+    Unavailable,
+)
 from duologue.sms.segments import gsm_decode, gsm_encode
 from duologue.sms.smpp import Account, Smpp
 from tests.support.sms_outside import Collector
@@ -217,6 +226,7 @@ async def test_receipts_are_read_from_their_text(bound: Bound, word: str, state:
     text = (
         f"id:ab01 sub:001 dlvrd:001 submit date:2611230930 done date:2611230931 stat:{word} err:0a2 Text:hi"
     )
+    await bound.sink.given("smpp", [GivenId("ab01", "5678")])
     bound.smsc.deliver(text.encode(), esm_class=RECEIPT)
     assert await bound.receipt() == Receipt("ab01", state, code=f"{word}/0a2")  # type: ignore[arg-type]
     assert (await bound.smsc.until("delivered"))["status"] == 0
@@ -224,6 +234,7 @@ async def test_receipts_are_read_from_their_text(bound: Bound, word: str, state:
 
 @pytest.mark.parametrize("identifier", [b"ab01\0", b"ab01"])
 async def test_receipts_are_read_from_their_parameters(bound: Bound, identifier: bytes) -> None:
+    await bound.sink.given("smpp", [GivenId("ab01", "5678")])
     tlvs = [[0x001E, identifier.hex()], [0x0427, "02"], [0x1403, "beef"], [0x0423, "030001"]]
     bound.smsc.deliver(b"", esm_class=RECEIPT, tlvs=tlvs)
     assert await bound.receipt() == Receipt("ab01", "delivered", code="DELIVRD")

@@ -13,20 +13,21 @@ from prometheus_client import Counter
 
 from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.given_codes import Given, GivenCodes
-from duologue.core.phones import parse_phone
 from duologue.core.relay_policy import RelayPolicy, storable
+from duologue.core.senders import Senders
 from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
 from duologue.protocol.bodies import MAX_CLIENT_ID, MAX_TEXT
+from duologue.sms.alphabets import decode
 from duologue.sms.notices import Notice, Wish, notice, wish_of
-from duologue.sms.provider import InboundSms, OutgoingSms, Provider, SmsError
+from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
 from duologue.storage import outbox, pairs, pieces, quotas
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
 from duologue.storage.database import Database, Post, Posted, Tx, settle
-from duologue.storage.pieces import Piece, Whole
+from duologue.storage.pieces import Piece, Stretch, Whole
 from duologue.storage.quotas import Quota
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Replies:
         self._clock = clock
         self._provider = provider
         self._policy = policy
+        self._senders = Senders(db, policy)
         self._answering = Tasks()
 
     async def take(self, provider: str, sms: InboundSms) -> None:
@@ -79,17 +81,18 @@ class Replies:
         What seems to come from a number of our own is dropped: it would be an endless conversation with ourselves.
         Raises `ApiError` `overloaded`: the provider should offer it again.
         """
-        try:
-            sender = parse_phone(sms.sender)
-        except ApiError:
-            return  # A short code or a name: nobody's phone.
-        if self._policy.is_own(sender):
-            _log.warning("a text came from one of our own numbers, and is dropped")
+        service = self._policy.service_of(self._senders.service_of(sms))
+        sender = await self._senders.phone_of(provider, sms, service)
+        if sender is None:
             return
-        service = self._policy.service_of(storable(sms.to) if sms.to else None)
         provider_id = storable(sms.provider_id)
+        # Only what is cut into pieces needs its bytes.
+        encoded = (
+            sms.encoded if sms.part and sms.encoded else Encoded(storable(sms.text).encode(), pieces.UTF8)
+        )
         if sms.part is None:
-            await self._take_whole(Whole(sender, service or "", provider, provider_id, sms.text))
+            stretches = [Stretch(encoded.data, encoded.alphabet)]
+            await self._take_whole(Whole(sender, service or "", provider, provider_id, stretches))
             return
         piece = Piece(
             sender=sender,
@@ -99,7 +102,8 @@ class Replies:
             total=sms.part.total,
             provider=provider,
             provider_id=provider_id,
-            text=storable(sms.text),
+            data=encoded.data,
+            alphabet=encoded.alphabet,
         )
         found, whole = await self._db.write(self._add_piece, piece, self._clock())
         self._answer_as(found, piece.sender, piece.service)
@@ -108,11 +112,11 @@ class Replies:
 
     def _add_piece(self, tx: Tx, piece: Piece, now: int) -> tuple[Place, Whole | None]:
         """Keep a piece. A code in it is void at once: the other pieces may take their time."""
-        found = self._given_away(tx, piece.sender, piece.text, now)
+        found = self._given_away(tx, piece.sender, decode(piece.data, piece.alphabet), now)
         return found or Place(), pieces.add_piece(tx, piece, now)
 
     async def _take_whole(self, whole: Whole) -> None:
-        text = storable(whole.text).strip("\r\n")
+        text = storable("".join(decode(*stretch) for stretch in whole.stretches)).strip("\r\n")
         if not text:
             return
         found = await self._db.write(self._place, whole, text, self._clock())

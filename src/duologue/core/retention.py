@@ -13,6 +13,7 @@ from duologue.storage.database import Database
 from duologue.storage.events import trim_logs
 from duologue.storage.outbox import purge as purge_outbox
 from duologue.storage.quotas import purge_quotas
+from duologue.storage.sms_ids import purge_ids
 from duologue.storage.traces import purge_traces
 from duologue.storage.verifications import purge_verifications
 
@@ -68,6 +69,7 @@ async def sweep_round(db: Database, clock: Clock, traced_for: int) -> int:
         (purge_quotas, 0),
         (purge_traces, traced_for),
         (purge_outbox, traced_for),
+        (purge_ids, traced_for),
     ):
         while gone := await db.write(purge, clock() - age):
             swept += gone

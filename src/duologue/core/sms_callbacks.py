@@ -19,11 +19,12 @@ from duologue.sms.provider import (
     BadSignature,
     Callback,
     CallbackKind,
+    GivenId,
     InboundSms,
     Provider,
     Receipt,
 )
-from duologue.storage import outbox
+from duologue.storage import outbox, sms_ids
 from duologue.storage.database import Database, Tx
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,16 @@ class SmsCallbacks:
         for sms in messages:
             await self._replies.take(provider, sms)
             _INBOUND.labels(provider).inc()
+
+    async def given(self, provider: str, ids: Sequence[GivenId]) -> None:
+        """Remember ids under which receipts will come, whatever the SMS is for."""
+        rows = [(storable(each.provider_id), each.tail) for each in ids]
+        await self._db.write(sms_ids.give, provider, rows, self._clock())
+
+    async def known(self, provider: str, folded: Sequence[str]) -> list[GivenId]:
+        """Those of the ids that were given whose folded form is one of these."""
+        found = await self._db.read(sms_ids.known, provider, [storable(form) for form in folded])
+        return [GivenId(*row) for row in found]
 
 
 def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int, *, adopt: bool) -> None:

@@ -93,16 +93,38 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """A text as its bytes, and the name of their alphabet (see `alphabets`)."""
+
+    data: bytes = field(repr=False)
+    alphabet: str
+
+
+@dataclass(frozen=True, slots=True)
 class InboundSms:
     """A handset's text to a service number. `provider_id` is the same for every repeat of it."""
 
     provider_id: str
     sender: str
+    """As the provider wrote it. Only E.164 is sure; other spellings are resolved with `region`."""
     to: str | None
     """The service number; None where the provider doesn't tell (a phone with one SIM)."""
     text: str = field(repr=False)
     part: Part | None = None
     """Set if this is one part of a longer text, to be put together by (sender, to, reference)."""
+    encoded: Encoded | None = field(default=None, repr=False)
+    """The same text as bytes, where the network may have cut it between any two of them."""
+    region: str | None = None
+    """The region (`FR`) of numbers that lack a country code, where the operator named one."""
+
+
+@dataclass(frozen=True, slots=True)
+class GivenId:
+    """An id that a provider gave us for an SMS, and the last digits of the number that the SMS went to."""
+
+    provider_id: str
+    tail: str
+    """Empty: nobody noted them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +209,12 @@ class Sink(Protocol):
 
     async def inbound(self, provider: str, messages: Sequence[InboundSms]) -> None:
         """Handsets' texts from a provider that has a connection of its own."""
+
+    async def given(self, provider: str, ids: Sequence[GivenId]) -> None:
+        """Remember ids under which receipts will come."""
+
+    async def known(self, provider: str, folded: Sequence[str]) -> list[GivenId]:
+        """Those of the ids that were given whose folded form (no case, no leading zeros) is one of these."""
 
 
 class Provider(Protocol):

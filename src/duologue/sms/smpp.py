@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
-import math
 import random
 import secrets
 import ssl
-from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, cast
+
+import phonenumbers
 
 from duologue.sms.address import ProviderUrl
 from duologue.sms.provider import (
@@ -31,32 +31,18 @@ from duologue.sms.provider import (
     WithoutCallbacks,
     require_e164,
 )
+from duologue.sms.smpp_ids import IdsOption
+from duologue.sms.smpp_inward import Habits, Inward
 from duologue.sms.smpp_link import BindRefused, Link, LinkLost
-from duologue.sms.smpp_pdu import (
-    HEADER,
-    Alphabet,
-    Ids,
-    Pdu,
-    address,
-    inbound,
-    is_receipt,
-    normal_id,
-    receipt,
-    refusal,
-    submissions,
-    validity,
-)
+from duologue.sms.smpp_pdu import Alphabet, address, message_id, refusal, submissions, validity
 
 _log = logging.getLogger(__name__)
 
 # Pauses between tries: from a quarter of a second, doubled up to half a minute.
 _FIRST_PAUSE, _MOST_DOUBLINGS = 0.25, 7
 _STABLE_AFTER = 10
-# Seconds before a lost connection and after the next one: what a carrier was not told is safe, it repeats.
-_REPEATED_WITHIN = 60
-# Seconds for which a carrier may wait before it repeats what we could not store.
-_RETRIED_WITHIN = 3600
-_REPEATS_KEPT = 100
+_PASSWORD, _LONG_PASSWORD = 8, 64
+"""Characters that SMPP 3.4 allows (5.2.2), and that SMSCs take which are less strict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +62,10 @@ class Account:
     enquire_every: float = 30
     """Seconds of silence after which the link is checked."""
     alphabet: Alphabet = "gsm"
-    ids: Ids = "same"
+    ids: IdsOption = "auto"
+    """How the ids of answers and of receipts are spelled; `auto` learns it."""
+    region: str | None = None
+    """The region (`FR`) of numbers that come without a country code."""
     tls: ssl.SSLContext | None = None
 
 
@@ -95,11 +84,10 @@ class Smpp(WithoutCallbacks):
         self._tried = asyncio.Event()
         self._trouble = "it does not answer"
         self._task: asyncio.Task[None] | None = None
-        self._sink: Sink | None = None
-        self._deliveries = _Deliveries()
+        self._inward = Inward(name, Habits(account.alphabet, account.ids, account.region, account.sender))
 
     async def start(self, sink: Sink) -> None:
-        self._sink = sink
+        self._inward.sink = sink
         self._task = asyncio.create_task(self._stay_bound())
 
     async def aclose(self) -> None:
@@ -108,6 +96,7 @@ class Smpp(WithoutCallbacks):
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._inward.aclose()
 
     async def send(self, sms: OutgoingSms) -> Accepted:
         require_e164(sms.to)
@@ -117,6 +106,15 @@ class Smpp(WithoutCallbacks):
             for part in submissions(sms.text, self._account.alphabet, next(self._references) & 0xFF)
         ]
         ids: list[str] = []
+        with self._inward.sending():
+            try:
+                await self._submit_all(link, parts, ids)
+            finally:
+                await self._inward.given(ids, sms.to)
+        return Accepted(self.name, tuple(ids), len(parts))
+
+    async def _submit_all(self, link: Link, parts: Sequence[dict[str, Any]], ids: list[str]) -> None:
+        """Submit all parts of one SMS, and add the id of each to `ids` as it comes."""
         for part in parts:
             try:
                 ids.append(
@@ -128,7 +126,6 @@ class Smpp(WithoutCallbacks):
                 # Some parts are on their way: another try would make the phone show the first ones twice.
                 told = f"{self.name} took only {len(ids)} of {len(parts)} parts"
                 raise Unavailable(told, code=failure.code, outcome_unknown=True) from None
-        return Accepted(self.name, tuple(ids), len(parts))
 
     def _addressed(self, sms: OutgoingSms) -> dict[str, Any]:
         source_ton, source_npi, source = address(sms.sender or self._account.sender)
@@ -170,7 +167,7 @@ class Smpp(WithoutCallbacks):
             self._window.release()
         if answer.status:
             raise refusal(self.name, answer.status)
-        return normal_id((answer.body.message_id or b"").decode("latin-1"), self._account.ids)
+        return message_id(answer)
 
     async def _submit_patiently(self, link: Link, part: dict[str, Any]) -> str:
         """Submit a part that must follow others, waiting out a throttling carrier up to the time-out."""
@@ -205,16 +202,16 @@ class Smpp(WithoutCallbacks):
         link = await Link.connect(
             self._account.host,
             self._account.port,
-            self._deliver,
+            self._inward.deliver,
             timeout=self._timeout,
             enquire_every=self._account.enquire_every,
             tls=self._account.tls,
         )
-        self._deliveries.connected()
+        self._inward.deliveries.connected()
         serving = asyncio.create_task(link.run())
         try:
             await link.bind(self._account.system_id, self._account.password, self._account.system_type)
-            self._deliveries.bound()
+            self._inward.deliveries.bound()
             self._link = link
             self._tried.set()
             _log.info("%s is bound", self.name)
@@ -225,20 +222,7 @@ class Smpp(WithoutCallbacks):
             self._link = None
             serving.cancel()
             await asyncio.gather(serving, return_exceptions=True)
-            self._deliveries.disconnected()
-
-    async def _deliver(self, pdu: Pdu, data: bytes) -> None:
-        assert self._sink is not None
-        if not is_receipt(pdu):
-            body = data[HEADER.size :]
-            provider_id = self._deliveries.id_of(pdu.sequence, body)
-            try:
-                await self._sink.inbound(self.name, [inbound(pdu, provider_id, self._account.alphabet)])
-            except Exception:
-                self._deliveries.comes_again(body, provider_id)
-                raise
-        elif found := receipt(pdu, self._account.ids):
-            await self._sink.receipts(self.name, [found])
+            self._inward.deliveries.disconnected()
 
 
 def _jitter() -> float:
@@ -246,74 +230,21 @@ def _jitter() -> float:
     return random.uniform(0.5, 1)  # noqa: S311
 
 
-class _Deliveries:
-    """Ids for handsets' messages, for SMPP gives them none.
-
-    The sequence number tells apart what comes over one connection. A repeat is known by its bytes, but only where
-    one is to be expected, for people do write "ok" twice: after a lost connection, for what came just before; and
-    for what we asked to come again, because we failed to store it or to notice that we had.
-    """
-
-    def __init__(self) -> None:
-        self._run = secrets.token_hex(4)
-        self._connection = 0
-        self._latest: deque[tuple[float, bytes, str]] = deque(maxlen=_REPEATS_KEPT)
-        self._expected: dict[bytes, tuple[float, str]] = {}
-
-    def connected(self) -> None:
-        self._connection += 1
-
-    def bound(self) -> None:
-        """From now on the carrier repeats what it must."""
-        until = _now() + _REPEATED_WITHIN
-        for digest, (expiry, provider_id) in self._expected.items():
-            self._expected[digest] = (min(expiry, until), provider_id)
-
-    def disconnected(self) -> None:
-        since = _now() - _REPEATED_WITHIN
-        for at, digest, provider_id in self._latest:
-            if at >= since:
-                self._expect(digest, math.inf, provider_id)
-        self._latest.clear()
-
-    def comes_again(self, body: bytes, provider_id: str) -> None:
-        self._expect(hashlib.sha256(body).digest(), _now() + _RETRIED_WITHIN, provider_id)
-
-    def id_of(self, sequence: int, body: bytes) -> str:
-        digest = hashlib.sha256(body).digest()
-        expiry, provider_id = self._expected.pop(digest, (0.0, ""))
-        if expiry < _now():
-            provider_id = f"{self._run}-{self._connection}-{sequence}"
-        self._latest.append((_now(), digest, provider_id))
-        return provider_id
-
-    def _expect(self, digest: bytes, until: float, provider_id: str) -> None:
-        self._expected[digest] = (until, provider_id)
-        if len(self._expected) > _REPEATS_KEPT:
-            del self._expected[next(iter(self._expected))]
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def from_url(url: ProviderUrl, name: str) -> Smpp:
     """The provider for `smpp://system_id:password@host:2775?from=…` (`smpps://` with TLS, port 3550).
 
     Options: `from`, `system_type`, `window` (10), `timeout` (10 s), `alphabet` (gsm, or latin1 for carriers
-    that don't take the GSM alphabet), `ids` (same, or hex for carriers that answer in hexadecimal and report
-    in decimal). Raises `BadProviderUrl`.
+    that don't take the GSM alphabet), `ids` (auto; same, hex or dec if it is known how ids are spelled), `region` (of
+    numbers without a country code), `long_password` (yes). Raises `BadProviderUrl`.
     """
-    url.allow({"from", "system_type", "window", "timeout", "alphabet", "ids"})
+    url.allow({"from", "system_type", "window", "timeout", "alphabet", "ids", "region", "long_password"})
     user, password = url.credentials("smpp://system_id:password@smsc.example:2775?from=12345")
     if not url.host:
         raise url.refuse("needs a host: write smpp://system_id:password@smsc.example:2775?from=12345.")
-    # 4.1.5: longer ones would be cut short and refused by the carrier, with nothing to show why.
-    if len(user) > 15 or len(password) > 8:
-        raise url.refuse("takes a system_id of at most 15 and a password of at most 8 characters (SMPP 3.4).")
-    alphabet, ids = url.options.get("alphabet", "gsm"), url.options.get("ids", "same")
-    if alphabet not in {"gsm", "latin1"} or ids not in {"same", "hex"}:
-        raise url.refuse("takes alphabet=gsm or alphabet=latin1, and ids=same or ids=hex.")
+    _check_credentials(url, user, password)
+    region = url.options.get("region")
+    if region is not None and region not in phonenumbers.SUPPORTED_REGIONS:
+        raise url.refuse("option 'region' must be a country such as FR or US.")
     tls = ssl.create_default_context() if url.scheme == "smpps" else None
     account = Account(
         url.host,
@@ -324,8 +255,27 @@ def from_url(url: ProviderUrl, name: str) -> Smpp:
         system_type=url.options.get("system_type", ""),
         window=int(url.number("window", 10, low=1, high=1000)),
         timeout=url.number("timeout", 10, low=0.1, high=60),
-        alphabet=cast("Alphabet", alphabet),
-        ids=cast("Ids", ids),
+        alphabet=cast("Alphabet", _one_of(url, "alphabet", ("gsm", "latin1"))),
+        ids=cast("IdsOption", _one_of(url, "ids", ("auto", "same", "hex", "dec"))),
+        region=region,
         tls=tls,
     )
     return Smpp(name, account)
+
+
+def _check_credentials(url: ProviderUrl, user: str, password: str) -> None:
+    """Raise `BadProviderUrl` for what a carrier would cut short and then refuse, with nothing to show why (4.1.5)."""
+    longer = _one_of(url, "long_password", ("no", "yes")) == "yes"
+    if len(user) > 15 or len(password) > (_LONG_PASSWORD if longer else _PASSWORD):
+        raise url.refuse(
+            "takes a system_id of at most 15 and a password of at most 8 characters (SMPP 3.4); with"
+            " long_password=yes up to 64, for carriers that take them."
+        )
+
+
+def _one_of(url: ProviderUrl, option: str, values: Sequence[str]) -> str:
+    """An option that has one of these values; the first one if it isn't given. Raises `BadProviderUrl`."""
+    value = url.options.get(option, values[0])
+    if value not in values:
+        raise url.refuse(f"takes {' or '.join(f'{option}={each}' for each in values)}.")
+    return value

@@ -1,4 +1,4 @@
-"""SMPP 3.4 messages: texts to and from submit_sm and deliver_sm, receipts, and what a status means.
+"""SMPP 3.4 messages: bytes to and from PDUs, texts to submit_sm, and the meaning of a status.
 
 The PDUs are encoded and parsed by smpplib, the oldest and most used SMPP library of Python. Its `Client` is
 left alone: it blocks, is not safe with two threads (python-smpplib#187), checks no TLS host name, knows only
@@ -16,39 +16,23 @@ from typing import Any, Literal
 from smpplib import command, consts, exceptions
 from smpplib.command_codes import get_command_name
 
-from duologue.sms.provider import InboundSms, Part, Receipt, Rejected, State, Unavailable
-from duologue.sms.segments import encoding_of, gsm_decode, gsm_encode, split
+from duologue.sms.provider import Rejected, Unavailable
+from duologue.sms.segments import encoding_of, gsm_encode, split
 
 Alphabet = Literal["gsm", "latin1"]
-Ids = Literal["same", "hex"]
 
 HEADER = struct.Struct(">LLLL")
 LONGEST_PDU = 1 << 16
 
-# SMPP 3.4, 5.3.2: tags of optional parameters.
-_RECEIPTED_ID, _MESSAGE_STATE, _PAYLOAD = 0x001E, 0x0427, 0x0424
-_SAR_REFERENCE, _SAR_TOTAL, _SAR_NUMBER = 0x020C, 0x020E, 0x020F
-# 5.2.12: esm_class.
-_UDHI = 0x40
-_TYPE, _RECEIPT, _NOTIFICATION = 0x3C, 0x04, 0x20
+# SMPP 3.4, 5.2.12: esm_class, a header stands before the text.
+UDHI = 0x40
 # 5.2.19: data_coding.
 _SMSC_DEFAULT, _LATIN1, _UCS2 = 0x00, 0x03, 0x08
-# 5.2.28 and appendix B: the states of a message, as number and as word.
-_STATES: dict[str, State] = {
-    "ENROUTE": "sent",
-    "DELIVRD": "delivered",
-    "EXPIRED": "undelivered",
-    "DELETED": "failed",
-    "UNDELIV": "undelivered",
-    "ACCEPTD": "sent",
-    "UNKNOWN": "undelivered",
-    "REJECTD": "failed",
-}
-_WORDS = dict(enumerate(_STATES, 1))
 # 4.6.1: strings end with NUL; the last of the single octets is the length of the message that follows.
 _DELIVER = re.compile(rb"[^\0]*\0..[^\0]*\0..[^\0]*\0...[^\0]*\0[^\0]*\0.{4}(.)", re.DOTALL)
-_FIELD = re.compile(r"\b(id|stat|err):\s*(\S+)", re.IGNORECASE)
 
+_PASSWORD = 8
+"""Characters of a password (5.2.2)."""
 _TEMPORARY = frozenset(
     {
         consts.SMPP_ESME_RSYSERR,
@@ -95,6 +79,9 @@ def encode(name: str, sequence: int, **values: Any) -> bytes:
     """The bytes of a PDU."""
     pdu = command.factory(name, client=_Sequence(sequence), **values)
     pdu.sequence = sequence
+    if len(values.get("password", "")) > _PASSWORD:
+        # smpplib would cut it to what the standard allows.
+        pdu.params = {**pdu.params, "password": command.Param(type=str, max=len(values["password"]) + 1)}
     data: bytes = pdu.generate()
     return data
 
@@ -157,7 +144,7 @@ def submissions(text: str, alphabet: Alphabet, reference: int) -> list[dict[str,
             # 23.040, 9.2.3.24.1: five octets follow; concatenation, three octets: reference, total, number.
             "short_message": bytes([5, 0, 3, reference, total, number]) + encoder(piece),
             "data_coding": coding,
-            "esm_class": _UDHI,
+            "esm_class": UDHI,
         }
         for number, piece in enumerate(pieces, 1)
     ]
@@ -177,85 +164,9 @@ def _is_latin1(text: str) -> bool:
     return all(ord(char) < 0x100 for char in text)
 
 
-def is_receipt(pdu: Pdu) -> bool:
-    """Whether a deliver_sm reports on an SMS of ours."""
-    return ((pdu.body.esm_class or 0) & _TYPE) in {_RECEIPT, _NOTIFICATION}
-
-
-def receipt(pdu: Pdu, ids: Ids) -> Receipt | None:
-    """The receipt in a deliver_sm: optional parameters, else the text of appendix B. None without an id."""
-    text = _body(pdu).decode("latin-1")
-    found = {name.lower(): value for name, value in _FIELD.findall(text)}
-    told = pdu.options.get(_RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1")
-    word = found.get("stat", "").upper()[:7]
-    if state := pdu.options.get(_MESSAGE_STATE):
-        word = _WORDS.get(state[0], word)
-    provider_id = told or found.get("id", "")
-    if not provider_id or word not in _STATES:
-        return None
-    error = found.get("err", "")
-    return Receipt(
-        normal_id(provider_id, ids, receipt=True), _STATES[word], code=f"{word}/{error}" if error else word
-    )
-
-
-def normal_id(text: str, ids: Ids, *, receipt: bool = False) -> str:
-    """One spelling of an id for carriers that answer in hexadecimal and report in decimal."""
-    try:
-        return str(int(text, 10 if receipt else 16)) if ids == "hex" else text
-    except ValueError:
-        return text
-
-
-def inbound(pdu: Pdu, provider_id: str, alphabet: Alphabet) -> InboundSms:
-    """The handset's text in a deliver_sm."""
-    data, part = _body(pdu), _sar(pdu)
-    if pdu.body.esm_class & _UDHI and data:
-        head, data = data[1 : 1 + data[0]], data[1 + data[0] :]
-        part = _concatenation(head) or part
-    told = pdu.options.get(_RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1")
-    return InboundSms(
-        told or provider_id,
-        _number(pdu.body.source_addr, pdu.body.source_addr_ton),
-        _number(pdu.body.destination_addr, pdu.body.dest_addr_ton),
-        _text(data, pdu.body.data_coding, alphabet),
-        part,
-    )
-
-
-def _body(pdu: Pdu) -> bytes:
-    return pdu.body.short_message or pdu.options.get(_PAYLOAD, b"")
-
-
-def _sar(pdu: Pdu) -> Part | None:
-    values = [pdu.options.get(tag) for tag in (_SAR_REFERENCE, _SAR_NUMBER, _SAR_TOTAL)]
-    numbers = [int.from_bytes(value, "big") for value in values if value]
-    return Part(*numbers) if len(numbers) == 3 and numbers[2] > 1 else None
-
-
-def _concatenation(head: bytes) -> Part | None:
-    """The concatenation element of a user data header: reference of 8 (0x00) or 16 bits (0x08)."""
-    at = 0
-    while at + 2 <= len(head):
-        kind, length = head[at], head[at + 1]
-        value = head[at + 2 : at + 2 + length]
-        if (kind, len(value)) in {(0x00, 3), (0x08, 4)} and value[-2] > 1:
-            return Part(int.from_bytes(value[:-2], "big"), value[-1], value[-2])
-        at += 2 + length
-    return None
-
-
-def _number(raw: bytes, ton: int) -> str:
-    text = raw.decode("latin-1")
-    return f"+{text}" if ton == consts.SMPP_TON_INTL and text.isdecimal() else text
-
-
-def _text(data: bytes, coding: int, alphabet: Alphabet) -> str:
-    if coding == _UCS2:
-        return data.decode("utf-16-be", "replace")
-    if coding == _SMSC_DEFAULT and alphabet == "gsm":
-        return gsm_decode(data)
-    return data.decode("latin-1")
+def message_id(answer: Pdu) -> str:
+    """The id in a submit_sm_resp."""
+    return (answer.body.message_id or b"").decode("latin-1")
 
 
 def refusal(name: str, status: int) -> Rejected | Unavailable:

@@ -14,6 +14,7 @@ import msgspec
 
 from duologue.model import new_id
 from duologue.storage.database import Tx
+from duologue.storage.sms_ids import FOLDED
 
 _COLUMNS: Final = (
     "id, chat_id, user_id, created_at, next_at, expires_at, sent_at, ended_at, seq, state, attempts, parts,"
@@ -164,12 +165,14 @@ def sent(
         return
     for provider_id in provider_ids:
         tx.run(
-            "INSERT INTO sms_ids (provider, provider_id, outbox_id, receipts)"
-            " VALUES (:provider, :provider_id, :id, :receipts) ON CONFLICT (provider, provider_id) DO NOTHING",
+            "INSERT INTO sms_ids (provider, provider_id, outbox_id, receipts, folded, at)"
+            f" VALUES (:provider, :provider_id, :id, :receipts, {FOLDED}, :now)"
+            " ON CONFLICT (provider, provider_id) DO UPDATE SET outbox_id = :id, receipts = :receipts",
             provider=provider,
             provider_id=provider_id,
             id=row.id,
             receipts=receipts,
+            now=now,
         )
     fold(tx, row.id, now)
 
@@ -203,7 +206,8 @@ def record_receipt(
         provider=provider,
         provider_id=provider_id,
     )
-    return row[0] if row else None
+    # 0: it is of no row, or not yet.
+    return row[0] or None if row else None
 
 
 def fold(tx: Tx, outbox_id: int, now: int) -> None:

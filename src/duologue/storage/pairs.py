@@ -82,6 +82,15 @@ def chat_on_line(tx: Tx, user_id: int, service: str | None, *, guess: bool) -> i
     return chats.get(service)
 
 
+def has_line(tx: Tx, phone: str, service: str | None, *, guess: bool) -> bool:
+    """A chat reaches this phone from the service number; with `guess`, from any."""
+    rows = tx.all(
+        "SELECT p.service FROM users u JOIN sms_pairs p ON p.user_id = u.id WHERE u.phone = :phone",
+        phone=phone,
+    )
+    return any(guess or row[0] == service for row in rows)
+
+
 def used(tx: Tx, user_id: int, chat_id: int, now: int) -> None:
     """The phone's owner wrote back: this chat keeps its service number for longer."""
     tx.run(

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import msgspec
 
 from duologue.storage.database import Row, Tx
 
-_GAP = " […] "
+_GAP = " […] ".encode()
+UTF8 = "utf-8"
+"""The alphabet of pieces that came as text."""
 _STEP = 200
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
-    """One piece: `number` of `total` that share a `reference`, from a phone to a service number."""
+    """One piece: `number` of `total` that share a `reference`, from a phone to a service number.
+
+    `data` is its text in `alphabet`. Two pieces together may make a character that neither has.
+    """
 
     sender: str
     service: str
@@ -23,7 +30,15 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     total: int
     provider: str
     provider_id: str
-    text: str
+    data: bytes
+    alphabet: str = UTF8
+
+
+class Stretch(NamedTuple):
+    """What pieces that follow each other have in one alphabet."""
+
+    data: bytes
+    alphabet: str
 
 
 class Whole(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +51,7 @@ class Whole(msgspec.Struct, frozen=True, gc=False):
     service: str
     provider: str
     provider_id: str
-    text: str
+    stretches: Sequence[Stretch]
 
 
 def add_piece(tx: Tx, piece: Piece, now: int) -> Whole | None:
@@ -53,13 +68,22 @@ def add_piece(tx: Tx, piece: Piece, now: int) -> Whole | None:
     rows = _kept(tx, piece)
     if len(rows) < piece.total:
         return None
-    return Whole(piece.sender, piece.service, rows[0][2], rows[0][3], "".join(row[4] for row in rows))
+    return Whole(piece.sender, piece.service, rows[0][2], rows[0][3], _joined(row[4:] for row in rows))
+
+
+def _joined(parts: Iterable[Sequence[Any]]) -> list[Stretch]:
+    return [
+        Stretch(b"".join(bytes(data) for data, _ in stretch), alphabet)
+        for alphabet, stretch in groupby(parts, key=itemgetter(1))
+    ]
 
 
 def _keep(tx: Tx, piece: Piece, now: int) -> None:
     tx.run(
-        "INSERT INTO sms_pieces (sender, service, reference, number, total, provider, provider_id, text, at)"
-        " VALUES (:sender, :service, :reference, :number, :total, :provider, :provider_id, :text, :now)"
+        "INSERT INTO sms_pieces (sender, service, reference, number, total, provider, provider_id, data, alphabet,"
+        " at)"
+        " VALUES (:sender, :service, :reference, :number, :total, :provider, :provider_id, :data,"
+        " :alphabet, :now)"
         " ON CONFLICT (sender, service, reference, number) DO NOTHING",
         now=now,
         **msgspec.structs.asdict(piece),
@@ -68,7 +92,7 @@ def _keep(tx: Tx, piece: Piece, now: int) -> None:
 
 def _kept(tx: Tx, piece: Piece) -> list[Row]:
     return tx.all(
-        "SELECT number, total, provider, provider_id, text FROM sms_pieces WHERE sender = :sender"
+        "SELECT number, total, provider, provider_id, data, alphabet FROM sms_pieces WHERE sender = :sender"
         " AND service = :service AND reference = :reference ORDER BY number",
         sender=piece.sender,
         service=piece.service,
@@ -77,7 +101,7 @@ def _kept(tx: Tx, piece: Piece) -> list[Row]:
 
 
 def _contradicts(row: Row, piece: Piece) -> bool:
-    number, total, provider, provider_id, _ = row
+    number, total, provider, provider_id, *_ = row
     repeated = (provider, provider_id) == (piece.provider, piece.provider_id)
     return bool(total != piece.total or (number == piece.number) != repeated)
 
@@ -94,7 +118,7 @@ def _forget(tx: Tx, sender: str, service: str, reference: int) -> None:
 def overdue(tx: Tx, before: int) -> list[tuple[Whole, list[Piece]]]:
     """Texts whose last piece came before then while others never did; with pieces that would fill their gaps."""
     rows = tx.all(
-        "SELECT sender, service, reference, number, total, provider, provider_id, text FROM sms_pieces"
+        "SELECT sender, service, reference, number, total, provider, provider_id, data, alphabet FROM sms_pieces"
         " WHERE (sender, service, reference) IN (SELECT sender, service, reference FROM sms_pieces"
         " GROUP BY sender, service, reference HAVING count(*) < max(total) AND max(at) < :before LIMIT :step)"
         " ORDER BY sender, service, reference, number",
@@ -109,11 +133,18 @@ def overdue(tx: Tx, before: int) -> list[tuple[Whole, list[Piece]]]:
         first = pieces[min(pieces)]
         missing = [number for number in range(1, first.total + 1) if number not in pieces]
         gaps = [
-            msgspec.structs.replace(first, number=number, provider_id="", text=_GAP) for number in missing
+            msgspec.structs.replace(first, number=number, provider_id="", data=_GAP, alphabet=UTF8)
+            for number in missing
         ]
         every = sorted([*pieces.values(), *gaps], key=lambda piece: piece.number)
-        text = "".join(piece.text for piece in every)
-        found.append((Whole(first.sender, first.service, first.provider, first.provider_id, text), gaps))
+        whole = Whole(
+            first.sender,
+            first.service,
+            first.provider,
+            first.provider_id,
+            _joined((piece.data, piece.alphabet) for piece in every),
+        )
+        found.append((whole, gaps))
     return found
 
 

@@ -1,0 +1,95 @@
+"""Handsets' texts in deliver_sm: who writes to whom, in which alphabet, and which part of a longer text it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from smpplib import consts
+
+from duologue.sms.alphabets import Alphabet, alphabet_of, decode
+from duologue.sms.provider import Encoded, InboundSms, Part
+from duologue.sms.smpp_pdu import UDHI, Pdu
+from duologue.sms.smpp_receipt import RECEIPTED_ID
+
+# SMPP 3.4, 5.3.2: tags of optional parameters.
+_PAYLOAD: Final = 0x0424
+_SAR_REFERENCE, _SAR_TOTAL, _SAR_NUMBER = 0x020C, 0x020E, 0x020F
+# 5.2.12: the bits of esm_class that say what a deliver_sm is.
+_TYPE, _RECEIPT, _NOTIFICATION = 0x3C, 0x04, 0x20
+_INTERNATIONAL = re.compile(r"\+?(?:00)?([1-9][0-9]*)", re.ASCII)
+
+
+def is_flagged(pdu: Pdu) -> bool:
+    """Its `esm_class` says that a deliver_sm reports on an SMS of ours (5.2.12)."""
+    return ((pdu.body.esm_class or 0) & _TYPE) in {_RECEIPT, _NOTIFICATION}
+
+
+def receipt_text(pdu: Pdu) -> str:
+    """The text of a deliver_sm, read as a receipt: they are ASCII, whatever `data_coding` says."""
+    data = body_of(pdu)
+    wide = data[:1] == b"\0" and len(data) % 2 == 0
+    return data.decode("utf-16-be" if wide else "latin-1", "replace").replace("\0", " ")
+
+
+def body_of(pdu: Pdu) -> bytes:
+    """The message, which stands in the mandatory part or in the parameter `message_payload`."""
+    return pdu.body.short_message or pdu.options.get(_PAYLOAD, b"")
+
+
+def addresses(pdu: Pdu) -> tuple[str, str]:
+    """The sender's number and the recipient's."""
+    return (
+        _number(pdu.body.source_addr, pdu.body.source_addr_ton),
+        _number(pdu.body.destination_addr, pdu.body.dest_addr_ton),
+    )
+
+
+def inbound(pdu: Pdu, provider_id: str, usual: Alphabet, region: str | None = None) -> InboundSms:
+    """The handset's text in a deliver_sm; `usual` is the carrier's default alphabet."""
+    data, part = body_of(pdu), _sar(pdu)
+    if pdu.body.esm_class & UDHI and data:
+        head, data = data[1 : 1 + data[0]], data[1 + data[0] :]
+        part = _concatenation(head) or part
+    told = pdu.options.get(RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1")
+    alphabet = alphabet_of(pdu.body.data_coding or 0, usual)
+    sender, to = addresses(pdu)
+    return InboundSms(
+        told or provider_id,
+        sender,
+        to,
+        decode(data, alphabet),
+        part,
+        encoded=Encoded(data, alphabet),
+        region=region,
+    )
+
+
+def _sar(pdu: Pdu) -> Part | None:
+    values = [pdu.options.get(tag) for tag in (_SAR_REFERENCE, _SAR_NUMBER, _SAR_TOTAL)]
+    numbers = [int.from_bytes(value, "big") for value in values if value]
+    return _part(*numbers) if len(numbers) == 3 else None
+
+
+def _concatenation(head: bytes) -> Part | None:
+    """The concatenation element of a user data header: reference of 8 (0x00) or 16 bits (0x08)."""
+    at = 0
+    while at + 2 <= len(head):
+        kind, length = head[at], head[at + 1]
+        value = head[at + 2 : at + 2 + length]
+        if (kind, len(value)) in {(0x00, 3), (0x08, 4)}:
+            return _part(int.from_bytes(value[:-2], "big"), value[-1], value[-2])
+        at += 2 + length
+    return None
+
+
+def _part(reference: int, number: int, total: int) -> Part | None:
+    """A place in a longer text; None for one that 23.040, 9.2.3.24.1, says to ignore."""
+    return Part(reference, number, total) if total > 1 and 1 <= number <= total else None
+
+
+def _number(raw: bytes, ton: int) -> str:
+    """An address. International ones (5.2.5) get their plus; for others nobody can tell from the digits alone."""
+    text = raw.decode("latin-1").strip()
+    found = _INTERNATIONAL.fullmatch(text) if ton == consts.SMPP_TON_INTL else None
+    return f"+{found[1]}" if found else text
