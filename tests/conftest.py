@@ -77,6 +77,8 @@ SLOW = (
     "tests/contract/test_relay_callbacks.py",
     "tests/contract/test_relay_killed.py",
     "tests/contract/test_relay_load.py",
+    "tests/contract/test_smpp_answers.py",
+    "tests/contract/test_smpp_matrix.py",
     "tests/contract/test_sms_providers.py",
     "tests/contract/test_storage_outage.py",
     "tests/contract/test_storage_processes.py",

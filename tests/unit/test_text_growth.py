@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from duologue.core.addresses import client_address, parse_networks
 from duologue.errors import ApiError
 from duologue.phone.screen import visible
-from duologue.sms.notices import wish_of
 from duologue.sms.segments import gsm_decode, measure, split
+from duologue.sms.wishes import wish_of
 from duologue.web.codec import BadFrame, codec_of
 
 SHORT, FACTOR = 1_000, 16

@@ -20,8 +20,9 @@ from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
 from duologue.protocol.bodies import MAX_CLIENT_ID, MAX_TEXT
 from duologue.sms.alphabets import decode
-from duologue.sms.notices import Notice, Wish, notice, wish_of
+from duologue.sms.notices import Notice, notice
 from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
+from duologue.sms.wishes import Wish, wish_of
 from duologue.storage import outbox, pairs, pieces, quotas
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat

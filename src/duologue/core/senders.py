@@ -20,9 +20,9 @@ from prometheus_client import Counter
 from duologue.core.phones import parse_phone
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.errors import ApiError
-from duologue.sms.notices import wish_of
 from duologue.sms.provider import InboundSms
 from duologue.sms.sparing import Sparing
+from duologue.sms.wishes import wish_of
 from duologue.storage import pairs
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.database import Database, Tx

@@ -1,4 +1,4 @@
-"""What the service itself says to phones: who writes, how to stop it, and what became of a word sent to it."""
+"""Texts of the service itself to phones: who writes, how to stop it, and the answer to a command."""
 
 from __future__ import annotations
 
@@ -92,41 +92,7 @@ _TEXTS: Final[dict[str, dict[Notice, str]]] = {
     },
 }
 
-_STOP: Final = """
-stop stopall unsubscribe cancel end quit optout opt-out revoke
-arret arrêt desabonner désabonner
-stopp abmelden ende
-baja alto parar cancelar sair
-ferma basta
-durdur iptal
-stopt afmelden
-koniec rezygnuje rezygnuję
-стоп отписка
-إيقاف الغاء إلغاء توقف
-停止 退订 停
-"""
-_START: Final = (
-    "start unstop resume subscribe reprendre weiter alta iniciar avvia basla başla старт استئناف بدء 开始"
-)
-_HELP: Final = "help info aide hilfe ayuda ajuda aiuto hulp pomoc yardim yardım помощь справка مساعدة 帮助"
-
-Wish = Literal["stop", "start", "help"]
-_WORDS: Final[dict[str, Wish]] = {
-    **dict.fromkeys(_HELP.split(), "help"),
-    **dict.fromkeys(_START.split(), "start"),
-    **dict.fromkeys(_STOP.split(), "stop"),
-}
-
 
 def notice(kind: Notice, to: str, app: str, language: str | None = None) -> str:
     """What to tell the phone `to` (E.164), in `language` or in that of its country."""
     return _TEXTS[language_of(to, language)][kind].format(app=app)
-
-
-def wish_of(text: str) -> Wish | None:
-    """What a text asks of the service if it is one of its words, in any of the common languages, and nothing else.
-
-    The words are those that carriers honour (CTIA Messaging Principles) and their common translations.
-    """
-    word = text.strip().strip(".!\"'«»“”").strip().casefold()
-    return _WORDS.get(word)

@@ -1,0 +1,149 @@
+"""All that SMSCs do to receipts and ids, in every combination and order: no message in a wrong state."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+
+from duologue.clock import SECOND
+from tests.support.relays import World, answers_to, world
+from tests.support.smpp_people import OWN, Smsc, number_of, smsc, until_states
+
+pytestmark = pytest.mark.anyio
+
+SERVICE = f"+{OWN}"
+DATES = "sub:001 dlvrd:001 submit date:2611230930 done date:2611230931"
+WORDS = {2: "DELIVRD", 5: "UNDELIV", 1: "ENROUTE"}
+DELIVERED, FAILED, ON_ITS_WAY = 2, 5, 1
+
+Spell = Callable[[int], str]
+IDS: dict[str, tuple[Spell, Spell]] = {
+    "decimal": (str, str),
+    "hexadecimal": ("{:x}".format, "{:x}".format),
+    "other case": ("{:X}".format, "{:x}".format),
+    "padded report": (str, "{:012}".format),
+    "padded answer": ("{:012}".format, str),
+    "hexadecimal, reported in decimal": ("{:08X}".format, str),
+    "hexadecimal, reported in decimal, padded": ("{:x}".format, "{:010}".format),
+    "decimal, reported in hexadecimal": (str, "{:x}".format),
+    "random": ("4f7b-{:x}-Z".format, "4f7b-{:x}-Z".format),
+}
+"""How the SMSC writes the number of a message in its answer, and in its receipts."""
+
+
+def _text(spelled: str, state: int, words: str = "") -> bytes:
+    return f"id:{spelled} {DATES} stat:{WORDS[state]} err:000 text:{words}".encode()
+
+
+def _parameters(spelled: str, state: int) -> list[tuple[int, bytes]]:
+    return [(0x001E, spelled.encode() + b"\0"), (0x0427, bytes([state]))]
+
+
+RECEIPTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
+    "text": lambda spelled, state: {"data": _text(spelled, state), "esm_class": 4},
+    "text, unmarked": lambda spelled, state: {"data": _text(spelled, state)},
+    "parameters": lambda spelled, state: {"data": b"", "esm_class": 4, "tlvs": _parameters(spelled, state)},
+    "parameters, unmarked": lambda spelled, state: {"data": b"?", "tlvs": _parameters(spelled, state)},
+    "payload": lambda spelled, state: {
+        "data": b"",
+        "esm_class": 4,
+        "tlvs": [(0x0424, _text(spelled, state))],
+    },
+    "the user's words": lambda spelled, state: {
+        "data": _text(spelled, state, f"id:{int(state == DELIVERED)} stat:REJECTD"),
+        "esm_class": 4,
+    },
+    "small letters": lambda spelled, state: {
+        "data": f"ID: {spelled}  STAT: {WORDS[state].lower()}   ERR: 000".encode(),
+        "esm_class": 4,
+    },
+    "UCS-2": lambda spelled, state: {
+        "data": _text(spelled, state).decode().encode("utf-16-be"),
+        "coding": 8,
+        "esm_class": 4,
+    },
+    "not swapped": lambda spelled, state: {
+        "data": _text(spelled, state),
+        "sender": (1, OWN),
+        "to": (1, "{phone}"),
+    },
+}
+ORDERS: dict[str, tuple[list[int], bool, str]] = {
+    "delivered": ([DELIVERED], False, "delivered"),
+    "failed": ([FAILED], False, "failed"),
+    "twice": ([DELIVERED, DELIVERED], False, "delivered"),
+    "failed, then delivered": ([FAILED, DELIVERED], False, "delivered"),
+    "delivered, then failed": ([DELIVERED, FAILED], False, "delivered"),
+    "delivered, then on its way": ([DELIVERED, ON_ITS_WAY], False, "delivered"),
+    "before the answer": ([DELIVERED], True, "delivered"),
+    "on its way, and no more": ([ON_ITS_WAY], False, "sent"),
+}
+"""The states that are reported, whether before the answer with the id, and the state of the message at the end."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One message."""
+
+    number: int
+    receipt: str
+    order: str
+
+    @property
+    def end(self) -> str:
+        return ORDERS[self.order][2]
+
+
+def cases() -> Iterator[Case]:
+    for number, (receipt, order) in enumerate(product(RECEIPTS, ORDERS), 70_000):
+        yield Case(number, receipt, order)
+
+
+@pytest.fixture
+async def people(store_url: str) -> AsyncIterator[World]:
+    async with world(store_url, services=(SERVICE,)) as people:
+        yield people
+
+
+async def play(case: Case, habit: str, carrier: Smsc, phone: str) -> None:
+    """The SMSC takes the next SMS, and reports about it."""
+    answer, report = IDS[habit]
+    states, early, _ = ORDERS[case.order]
+    _, tell = await carrier.submitted()
+    if not early:
+        tell(answer(case.number))
+    for state in states:
+        fields = {"sender": (1, phone)} | RECEIPTS[case.receipt](report(case.number), state)
+        if "to" in fields:
+            fields["to"] = (1, phone)
+        carrier.deliver(**fields)
+    if early:
+        tell(answer(case.number))
+
+
+ENGINES = [
+    *(("sqlite", habit) for habit in IDS),
+    *(("postgresql", habit) for habit in ("padded report", "random")),
+]
+"""The spelling is no matter of the engine, so PostgreSQL gets two of them."""
+
+
+@pytest.mark.parametrize(("database_url", "habit"), ENGINES, indirect=["database_url"])
+async def test_every_receipt_leads_to_the_right_state(people: World, habit: str) -> None:
+    assert people.ben.phone
+    wanted = {}
+    async with smsc(people, timeout=20.0) as (carrier, node):
+        for case in cases():
+            message = await people.writes(f"message {case.number}")
+            wanted[message.seq] = case.end
+        people.clock.pass_by(31 * SECOND)
+        for case in cases():
+            await node.loop.round()
+            await play(case, habit, carrier, number_of(people.ben))
+            await node.sent()
+        assert await until_states(people, wanted) == wanted
+    assert await answers_to(people) == []
