@@ -49,22 +49,26 @@ class Reading(msgspec.Struct, frozen=True):
     with_plus: str | None = None
 
 
-def reading(spelled: str, region: str | None) -> Reading:
-    """What a number may mean; nothing for a name or a short code."""
+def reading(spelled: str, region: str | None, *, respell: bool = True) -> Reading:
+    """What a number may mean; nothing for a name or a short code. `respell` is that of `parse_phone`."""
     compact = _SIGNS.sub("", spelled)
     found = _DIGITS.fullmatch(compact)
     if found is None:
         return Reading()
     digits = found[1]
     international = "+" + digits.removeprefix("00")
-    if compact.startswith(("+", "00")) and (phone := _possible(international)):
+    if compact.startswith(("+", "00")) and (phone := _possible(international, respell=respell)):
         return Reading(certain=phone)
-    return Reading(at_home=_at_home(digits, region), with_plus=_possible("+" + digits))
+    at_home = _at_home(digits, region)
+    return Reading(
+        at_home=_possible(at_home, respell=respell) if at_home else None,
+        with_plus=_possible("+" + digits, respell=respell),
+    )
 
 
-def _possible(number: str) -> str | None:
+def _possible(number: str, *, respell: bool) -> str | None:
     try:
-        return parse_phone(number)
+        return parse_phone(number, respell=respell)
     except ApiError:
         return None
 
@@ -83,9 +87,11 @@ def _at_home(digits: str, region: str | None) -> str | None:
 
 
 def _phones(spelled: str, region: str | None) -> list[str]:
-    """The number as it stands, and all phones that it may mean."""
-    means = reading(spelled, region)
-    return [spelled, *filter(None, (means.certain, means.at_home, means.with_plus))]
+    """The number as it stands, and all phones that it may mean. Our own keep the operator's spelling."""
+    found = [spelled]
+    for means in (reading(spelled, region, respell=False), reading(spelled, region)):
+        found += filter(None, (means.certain, means.at_home, means.with_plus))
+    return found
 
 
 class Senders:
