@@ -83,7 +83,7 @@ def flood(port: int, token: str, what: str, chat_id: str) -> None:
     while True:
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(
-                b"GET /v1/socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"GET /v1/socket HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                 b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
                 b"Authorization: Bearer %s\r\n\r\n" % token.encode()
             )

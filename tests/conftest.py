@@ -83,6 +83,7 @@ SLOW = (
     "tests/contract/test_storage_outage.py",
     "tests/contract/test_storage_processes.py",
     "tests/contract/test_workers.py",
+    "tests/unit/test_http_bounds.py",
     "tests/unit/test_phone_command.py",
     "tests/unit/test_sms_kannel.py",
     "tests/unit/test_sms_smpp.py",

@@ -35,6 +35,7 @@ from duologue.core.sessions import Sessions
 from duologue.core.sms_policy import SmsPolicy
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
+from duologue.edge_parts import address_cap, edge_of
 from duologue.errors import overloaded
 from duologue.model import Relay
 from duologue.protocol.server import ServerInfo
@@ -140,7 +141,7 @@ class Node:
         return Accounts(self.db, now_ms, self.sessions, self.chores, relay_default, limited=limited)
 
     def _info(self) -> ServerInfo:
-        limits = published(self._retention)
+        limits = published(self._retention, address_cap(self.settings))
         return ServerInfo("duologue", __version__, self.settings.sign_in, limits, self._features())
 
     def _features(self) -> list[str]:
@@ -247,7 +248,7 @@ class Node:
 
     def protocol(self) -> type[asyncio.Protocol]:
         """The class that uvicorn makes of each connection: HTTP, and sockets on the same port."""
-        return http_with_websocket(Door(self.desk), max_message=MAX_FRAME)
+        return http_with_websocket(Door(self.desk), max_message=MAX_FRAME, edge=edge_of(self.settings))
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])

@@ -200,6 +200,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Literal["on", "off"],
         Meta(description="`off` for benchmarks. Bounds that protect memory or sign-in always hold."),
     ] = "on"
+    max_connections: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections that a process takes in all; 0: as many as its file descriptors allow, less"
+            " what the rest of it needs.",
+        ),
+    ] = 0
+    max_connections_per_address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Connections that a process takes from one network (a /24, or a /48 of IPv6) that is no"
+            " trusted proxy; 0: no limit of its own.",
+        ),
+    ] = 1000
     event_retention_days: Annotated[
         int, Meta(ge=1, le=3650, description="How long events can be resumed from.")
     ] = 90

@@ -26,6 +26,16 @@ CODES: Final[dict[str, ErrorCode]] = {
         "The body is not well-formed JSON",
         "Fix the client: the body can't be parsed.",
     ),
+    "bad_request": ErrorCode(
+        HTTPStatus.BAD_REQUEST,
+        "The request is not well-formed HTTP",
+        "Fix the client, or what stands before the server.",
+    ),
+    "bad_host": ErrorCode(
+        HTTPStatus.BAD_REQUEST,
+        "The `Host` header is missing, repeated, malformed, or no name of this server",
+        "Call the server by its own name. Where sign-in is open, the operator names it in `public_url`.",
+    ),
     "not_signed_in": ErrorCode(
         HTTPStatus.UNAUTHORIZED,
         "No valid session token was given",
@@ -118,6 +128,16 @@ CODES: Final[dict[str, ErrorCode]] = {
     ),
     "seq_out_of_range": ErrorCode(
         HTTPStatus(422), "There is nothing with that seq yet", "Use a seq that the server has given out."
+    ),
+    "upgrade_required": ErrorCode(
+        HTTPStatus.UPGRADE_REQUIRED,
+        "At this path there is a WebSocket only",
+        "Open it with a WebSocket client. See the socket's documentation.",
+    ),
+    "head_too_large": ErrorCode(
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "The head of the request is too large",
+        "Send fewer or shorter headers, or a shorter URL. Limits are published at `GET /v1/server`.",
     ),
     "rate_limited": ErrorCode(
         HTTPStatus.TOO_MANY_REQUESTS, "Too many requests", "Wait for `Retry-After` seconds, then go on."

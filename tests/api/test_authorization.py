@@ -34,6 +34,7 @@ PUBLIC_PAGES = {
     *("/", "/worker.js", "/app.webmanifest", "/app/{release}/{folder}/{name}", "/sdk/{name}"),
     *("/docs", "/docs/errors", "/docs/docs.css", "/docs/icon.svg", "/openapi.json", "/asyncapi.json"),
     *("/phones", "/phones/{name}", "/metrics"),
+    "/v1/socket",
 }
 """Paths that are no part of the API's document; none of them may need a session."""
 IDS: dict[str, Callable[[], str]] = {

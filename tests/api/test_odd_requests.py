@@ -97,12 +97,11 @@ BODIES = [
 ]
 NOT_HTTP = [
     b"GARBAGE\r\n\r\n",
-    b"GET /v1/chats/\xff HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"GET /v1/me HTTP/9.9\r\nHost: x\r\n\r\n",
-    b"GET /v1/me HTTP/1.1\r\nHost: x\r\nX: \x00\r\n\r\n",
-    b"GET /v1/me HTTP/1.1\r\nHost: x\r\nX\xff: 1\r\n\r\n",
-    b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"a" * 100_000),
-    b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    b"GET /v1/chats/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /v1/me HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nX: \x00\r\n\r\n",
+    b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nX\xff: 1\r\n\r\n",
+    b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
 ]
 
 
@@ -131,7 +130,7 @@ class Person(NamedTuple):
         """A request made byte by byte."""
         path = target if isinstance(target, bytes) else target.replace("{chat}", self.chat).encode()
         length = b"Content-Length: %d\r\n" % len(body) if body or method in {"POST", "PUT", "PATCH"} else b""
-        head = b"Host: x\r\nConnection: close\r\nAuthorization: Bearer %s\r\n" % self.token
+        head = b"Host: localhost\r\nConnection: close\r\nAuthorization: Bearer %s\r\n" % self.token
         return send(
             self.server,
             method.encode() + b" " + path + b" HTTP/1.1\r\n" + head + headers + length + b"\r\n" + body,
@@ -210,17 +209,17 @@ def test_a_body_is_refused_by_its_length_before_it_is_read(ana: Person) -> None:
     assert answer.status in {400, 413}
 
 
-@pytest.mark.parametrize("method", ["TRACE", "HEAD", "PUT", "PROPFIND", "QUERY", "CONNECT"])
+@pytest.mark.parametrize("method", ["TRACE", "PUT", "PROPFIND", "QUERY", "CONNECT"])
 def test_an_unknown_method_is_told_which_ones_there_are(ana: Person, method: str) -> None:
     answer = ana.say(method, "/v1/me")
     assert answer.status == 405
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "PATCH", "DELETE", "OPTIONS"}
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "PATCH", "DELETE", "OPTIONS"}
 
 
 def test_options_name_every_method_of_the_path(ana: Person) -> None:
     answer = ana.say("OPTIONS", "/v1/sessions")
     assert answer.status == 204
-    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "OPTIONS", "POST"}
+    assert set(answer.headers["allow"].split(", ")) == {"DELETE", "GET", "HEAD", "OPTIONS", "POST"}
 
 
 @pytest.mark.parametrize("header", [b"X: \xff\xfe\r\n", b"Cookie: \xff=\xff; a\r\n", b"Accept: \xff\r\n"])
@@ -229,10 +228,13 @@ def test_a_header_need_not_be_text(ana: Person, header: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "credentials", [b"", b"Bearer", b"Bearer \xff\xfe", b"Basic \xff", b"Bearer " + b"a" * 50_000]
+    "credentials", [b"", b"Bearer", b"Bearer \xff\xfe", b"Basic \xff", b"Bearer " + b"a" * 20_000]
 )
 def test_odd_credentials_are_no_credentials(ana: Person, credentials: bytes) -> None:
-    head = b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: %s\r\n\r\n" % credentials
+    head = (
+        b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: %s\r\n\r\n"
+        % credentials
+    )
     answer = send(ana.server, head)
     assert (answer.status, answer.problem["code"]) == (401, "not_signed_in")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -240,13 +242,14 @@ def test_odd_credentials_are_no_credentials(ana: Person, credentials: bytes) -> 
 
 @pytest.mark.parametrize("request_", NOT_HTTP, ids=lambda request: repr(request[:70]))
 def test_what_is_not_http_is_refused_and_the_server_lives_on(ana: Person, request_: bytes) -> None:
-    assert send(ana.server, request_).status == 400
+    answer = send(ana.server, request_)
+    assert (answer.status, answer.problem["code"]) == (400, "bad_request")
     assert ana.say("GET", "/healthz").status == 200
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure(ana: Person) -> None:
     head = (
-        b"POST /v1/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 99\r\n"
+        b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 99\r\n"
         % ana.token
     )
     with socket.create_connection(("127.0.0.1", ana.server.port), timeout=30) as tcp:

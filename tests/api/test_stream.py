@@ -28,6 +28,7 @@ class Stream:
     def __init__(self, answer: httpx.Response) -> None:
         self._lines = answer.aiter_lines()
         self.comments: list[str] = []
+        self.beginning: dict[str, str] | None = None
 
     async def block(self) -> dict[str, str] | None:
         """The next event's fields; None at the end of the stream."""
@@ -63,7 +64,21 @@ async def streaming(device: Device, query: str = "", **headers: str) -> AsyncIte
     async with device.api.http.stream("GET", f"/v1/events/stream{query}", headers=headers) as answer:
         assert answer.status_code == HTTPStatus.OK, await answer.aread()
         assert answer.headers["Content-Type"].partition(";")[0] == "text/event-stream"
-        yield Stream(answer)
+        stream = Stream(answer)
+        if not query and "Last-Event-ID" not in headers:
+            stream.beginning = await stream.block()
+        yield stream
+
+
+async def test_the_stream_begins_with_its_position(api: Api) -> None:
+    ana, ben, chat_id = await api.friends()
+    await ben.post(chat_id, "before")
+    latest = (await ana.log())[-1]["seq"]
+    async with streaming(ana) as stream:
+        assert stream.beginning == {"id": str(latest), "event": "ready", "data": f'{{"latest":{latest}}}'}
+    message = await ben.post(chat_id, "between two connections")
+    async with streaming(ana, **{"Last-Event-ID": stream.beginning["id"]}) as stream:
+        assert (await stream.event())["data"] == message
 
 
 async def test_the_stream_begins_now_unless_told_otherwise(api: Api) -> None:

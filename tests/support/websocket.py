@@ -17,6 +17,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
+from duologue.web.edge import Edge
 from duologue.web.handshake import Handshake, Refusal, origin_allowed, plain_refusal
 from duologue.web.transport import Accept, http_with_websocket
 from duologue.web.wire import Handler, Wire
@@ -263,11 +264,15 @@ class Running:
 
 
 @contextmanager
-def serving(*, max_message: int = MAX_MESSAGE, close_timeout: float = 5.0) -> Iterator[Running]:
+def serving(
+    *, max_message: int = MAX_MESSAGE, close_timeout: float = 5.0, edge: Edge | None = None
+) -> Iterator[Running]:
     """A server for as long as the context lasts."""
     handlers: dict[str, Echo] = {}
     up: queue.SimpleQueue[asyncio.AbstractEventLoop] = queue.SimpleQueue()
-    protocol = http_with_websocket(_accept(handlers), max_message=max_message, close_timeout=close_timeout)
+    protocol = http_with_websocket(
+        _accept(handlers), max_message=max_message, close_timeout=close_timeout, edge=edge
+    )
     config = uvicorn.Config(
         _app, port=0, http=protocol, ws="none", loop="uvloop", lifespan="off", log_level="error"
     )
@@ -310,10 +315,28 @@ def _accept(handlers: dict[str, Echo]) -> Accept:
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers with the path, `/slow` after a while."""
-    if scope["path"] == "/slow":
+    """Answers with its path, or: `/slow` after a while, `/body` the body, `/large` 1 MiB, `/pieces` chunks."""
+    path = scope["path"]
+    if path == "/slow":
         await asyncio.sleep(0.2)
-    body = scope["path"].encode()
-    headers = [(b"content-length", str(len(body)).encode())]
+    body = path.encode()
+    if path == "/body":
+        body = await _body(receive)
+    if path == "/large":
+        body = bytes(1 << 20)
+    headers = [] if path == "/pieces" else [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if path == "/pieces":
+        for piece in (b"one ", b"two "):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        body = b"three"
     await send({"type": "http.response.body", "body": body})
+
+
+async def _body(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from duologue.web.transport import KERNEL_BUFFER, LARGE_BUFFER
+from duologue.web.kernel import KERNEL_BUFFER
+from duologue.web.transport import LARGE_BUFFER
 from duologue.web.wire import HIGH_WATER, Wire
 from tests.support.websocket import (
     BINARY,

@@ -86,6 +86,12 @@ def _block(address: Address, prefix: int) -> str:
     return str(ipaddress.ip_network((address, prefix), strict=False))
 
 
+def is_among(text: str, networks: Sequence[Network]) -> bool:
+    """Whether an address lies in one of the networks."""
+    address = _parse(text) if networks else None
+    return address is not None and any(address in network for network in networks)
+
+
 def is_local(text: str) -> bool:
     """Whether the request was made on this very machine."""
     address = _parse(text)

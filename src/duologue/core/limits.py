@@ -18,6 +18,25 @@ from duologue.storage.accounts import SESSIONS_PER_USER
 from duologue.storage.profile_news import PEERS_TOLD
 
 MAX_BODY: Final = 64 * 1024
+MAX_HEAD: Final = 32 * 1024
+"""Bytes of a request's line and header lines together, and of what frames its body in chunks."""
+MAX_TARGET: Final = 8 * 1024
+"""Bytes of the path and query of a request."""
+MAX_HEADER_LINES: Final = 100
+MAX_PIPELINED: Final = 16
+"""Requests of one connection that may wait for the answer to the one before."""
+HEAD_WITHIN: Final = 10
+"""Seconds from the first byte of a request, or from the connection's beginning, to the end of the head."""
+BODY_PAUSE: Final = 30
+"""Seconds between two pieces of a body."""
+BODY_WITHIN: Final = 300
+"""Seconds for a whole body."""
+IDLE_CONNECTION: Final = 60
+"""Seconds that a connection without a request is kept."""
+MAX_CONNECTIONS_PER_ADDRESS: Final = 1_000
+"""Connections of one network to one process, unless the operator says otherwise."""
+UNREAD_WITHIN: Final = 30
+"""Seconds in which a client must take some part of the answer that waits for it."""
 MAX_CHATS_PAGE: Final = 100
 MAX_MESSAGES_PAGE: Final = 200
 MAX_EVENTS_PAGE: Final = 500
@@ -42,14 +61,24 @@ WATCHED_PER_FRAME: Final = 10
 """A `watch` of so many users costs as much as a frame more."""
 
 
-def published(retention_ms: int) -> Limits:
+def published(retention_ms: int, connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS) -> Limits:
     """The limits as clients see them."""
     return Limits(
         text_characters=MAX_TEXT,
         client_id_characters=MAX_CLIENT_ID,
         display_name_characters=MAX_DISPLAY_NAME,
         device_name_characters=MAX_DEVICE_NAME,
+        head_bytes=MAX_HEAD,
+        header_lines=MAX_HEADER_LINES,
+        target_bytes=MAX_TARGET,
         body_bytes=MAX_BODY,
+        pipelined_requests=MAX_PIPELINED,
+        head_seconds=HEAD_WITHIN,
+        body_pause_seconds=BODY_PAUSE,
+        body_seconds=BODY_WITHIN,
+        idle_connection_seconds=IDLE_CONNECTION,
+        unread_answer_seconds=UNREAD_WITHIN,
+        connections_per_address=connections_per_address,
         chats_page=MAX_CHATS_PAGE,
         messages_page=MAX_MESSAGES_PAGE,
         events_page=MAX_EVENTS_PAGE,

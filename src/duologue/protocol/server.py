@@ -29,7 +29,26 @@ class Limits(Body, frozen=True):
     client_id_characters: Annotated[int, Meta(description="The longest `client_id`.")]
     display_name_characters: Annotated[int, Meta(description="The longest `display_name`.")]
     device_name_characters: Annotated[int, Meta(description="The longest `device_name`.")]
+    head_bytes: Annotated[int, Meta(description="The largest head of a request: its line and headers.")]
+    header_lines: Annotated[int, Meta(description="The most header lines of a request.")]
+    target_bytes: Annotated[int, Meta(description="The longest path and query of a request.")]
     body_bytes: Annotated[int, Meta(description="The largest request body.")]
+    pipelined_requests: Annotated[
+        int, Meta(description="Requests of a connection that wait for the answer to the one before.")
+    ]
+    head_seconds: Annotated[int, Meta(description="The longest time for the head of a request.")]
+    body_pause_seconds: Annotated[int, Meta(description="The longest pause within a request body.")]
+    body_seconds: Annotated[int, Meta(description="The longest time for a request body.")]
+    idle_connection_seconds: Annotated[
+        int, Meta(description="How long an HTTP connection is kept without a request.")
+    ]
+    unread_answer_seconds: Annotated[
+        int, Meta(description="A connection that takes no byte of an answer for so long is closed.")
+    ]
+    connections_per_address: Annotated[
+        int,
+        Meta(description="Open connections of one network (/24, /48 of IPv6) to one process; 0: no limit."),
+    ]
     chats_page: Annotated[int, Meta(description="The highest `limit` for chats.")]
     messages_page: Annotated[int, Meta(description="The highest `limit` for messages.")]
     events_page: Annotated[int, Meta(description="The highest `limit` for events.")]

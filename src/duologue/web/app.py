@@ -43,9 +43,10 @@ from duologue.web import (
     server,
     simulator,
     traces,
+    upgrade,
 )
 from duologue.web.gate import Gate
-from duologue.web.problems import HEADERS, handle
+from duologue.web.problems import HEADERS, handle, with_head
 from duologue.web.rates import PUBLIC, check_rated
 from duologue.web.request import StrictRequest, provide_call
 
@@ -63,6 +64,7 @@ _HANDLERS: Final[list[Any]] = [
     *pages.HANDLERS,
     *phones.HANDLERS,
     *client.HANDLERS,
+    *upgrade.HANDLERS,
 ]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
@@ -133,7 +135,7 @@ def _options(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     for handler in handlers:
         for path in handler.paths:
             methods.setdefault(path, {"OPTIONS"}).update(handler.http_methods)
-    return [_option(path, ", ".join(sorted(allowed))) for path, allowed in methods.items()]
+    return [_option(path, with_head(", ".join(allowed))) for path, allowed in methods.items()]
 
 
 def _option(path: str, allowed: str) -> HTTPRouteHandler:

@@ -14,6 +14,7 @@ from duologue.protocol.frames import (
     ClientFrame,
 )
 from duologue.web.problems import invalid_body
+from duologue.web.whole_numbers import decode_whole_floats
 
 _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -38,9 +39,17 @@ class Codec:
         try:
             frame: ClientFrame = self._decode(payload)
         except msgspec.ValidationError as fault:
-            raise self._explained(payload, fault) from fault
+            return self._decode_again(payload, fault)
         except _MALFORMED as fault:
             raise BadFrame from fault
+        return frame
+
+    def _decode_again(self, payload: bytes, fault: msgspec.ValidationError) -> ClientFrame:
+        """Take whole floats for integers. Raises as `decode`."""
+        try:
+            frame: ClientFrame = decode_whole_floats(self._decode_any, payload, AnyClientFrame, fault)
+        except msgspec.ValidationError as still:
+            raise self._explained(payload, still) from still
         return frame
 
     def _explained(self, payload: bytes, fault: msgspec.ValidationError) -> ApiError:

@@ -72,18 +72,28 @@ async def stream_events(
     ] = None,
 ) -> Stream:
     """Follow the event log. Server-sent events, beginning now unless told otherwise."""
-    position = after if last_event_id is None else int(last_event_id)
-    if position is None:
-        position = await call.events.latest(call.caller)
+    given = after if last_event_id is None else int(last_event_id)
+    position = await call.events.latest(call.caller) if given is None else given
     # Looked at before the answer begins, so that a bad position is an HTTP error and not a dead stream.
     await call.events.page(call.caller, position, 1, 0)
     pages = call.events.follow(call.caller, position, _STREAM_PAGE, HEARTBEAT)
-    return Stream(_server_sent(pages), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    beginning = _position(position) if given is None else b": hello\n\n"
+    return Stream(
+        _server_sent(beginning, pages), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
+    )
 
 
-async def _server_sent(pages: AsyncGenerator[Page, None]) -> AsyncIterator[bytes]:
+def _position(seq: int) -> bytes:
+    """Where a stream begins, so that a client that reconnects before the first event misses none.
+
+    Its data isn't empty, since some clients forget the id of an event without data.
+    """
+    return b'id: %d\nevent: ready\ndata: {"latest":%d}\n\n' % (seq, seq)
+
+
+async def _server_sent(beginning: bytes, pages: AsyncGenerator[Page, None]) -> AsyncIterator[bytes]:
     """HTML Living Standard, section 9.2. A comment now and then keeps proxies from closing a silent stream."""
-    yield b": hello\n\n"
+    yield beginning
     async with aclosing(pages):
         try:
             async for page in pages:

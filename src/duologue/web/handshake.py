@@ -74,8 +74,9 @@ def read_handshake(
     if fault is not None:
         return plain_refusal(HTTPStatus.BAD_REQUEST, fault)
     if headers["sec-websocket-version"] != _VERSION:  # RFC 6455 section 4.4: name the version that would do
-        header = ("Sec-WebSocket-Version", _VERSION)
-        return plain_refusal(HTTPStatus.UPGRADE_REQUIRED, f"Only WebSocket version {_VERSION}.", header)
+        known_version = ("Sec-WebSocket-Version", _VERSION)
+        detail = f"Only WebSocket version {_VERSION}."
+        return plain_refusal(HTTPStatus.UPGRADE_REQUIRED, detail, ("Upgrade", "websocket"), known_version)
     try:
         url = httptools.parse_url(target)
     except httptools.HttpParserInvalidURLError:
@@ -103,12 +104,13 @@ def accepting(handshake: Handshake) -> bytes:
 
 def refusing(refusal: Refusal, more: Iterable[tuple[bytes, bytes]]) -> bytes:
     """The whole HTTP answer for a refusal, `more` headers included; the connection ends with it."""
+    own = dict(refusal.headers)
+    own["Connection"] = "close, Upgrade" if "Upgrade" in own else "close"
     fields = [
         *((name.decode("latin-1"), value.decode("latin-1")) for name, value in more),
         ("Content-Type", "application/problem+json"),
         ("Content-Length", str(len(refusal.body))),
-        ("Connection", "close"),
-        *refusal.headers,
+        *own.items(),
     ]
     return _head(HTTPStatus(refusal.status), fields) + refusal.body
 
@@ -124,7 +126,6 @@ def _fold(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _fault(method: str, headers: Mapping[str, str]) -> str | None:
     demands = (
         (method == "GET", "A WebSocket is opened with GET."),
-        ("host" in headers, "The Host header is missing."),
         ("transfer-encoding" not in headers, "A request for a WebSocket has no body."),
         (headers.get("content-length", "0") == "0", "A request for a WebSocket has no body."),
         ("sec-websocket-version" in headers, "The Sec-WebSocket-Version header is missing."),

@@ -17,6 +17,7 @@ from litestar.exceptions import (
 )
 
 from duologue.errors import ApiError, RatePolicy
+from duologue.web.handshake import Refusal
 
 _log = logging.getLogger(__name__)
 
@@ -68,15 +69,26 @@ def limit_headers(error: ApiError) -> dict[str, str]:
 
 def respond(error: ApiError) -> Response[bytes]:
     """The HTTP answer to an error."""
-    headers = HEADERS | limit_headers(error)
-    if error.spec.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
     return Response(
         msgspec.json.encode(problem(error)),
         status_code=error.spec.status,
         media_type=MEDIA_TYPE,
-        headers=headers,
+        headers=_headers(error),
     )
+
+
+def refusal(error: ApiError) -> Refusal:
+    """The answer to a request that never reaches a route."""
+    return Refusal(error.spec.status, msgspec.json.encode(problem(error)), tuple(_headers(error).items()))
+
+
+def _headers(error: ApiError) -> dict[str, str]:
+    headers = HEADERS | limit_headers(error)
+    if error.spec.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if error.spec.status == HTTPStatus.UPGRADE_REQUIRED:
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return headers
 
 
 def handle(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]:
@@ -87,8 +99,14 @@ def handle(request: Request[Any, Any, Any], fault: Exception) -> Response[bytes]
         error = ApiError("internal")
     answer = respond(error)
     if isinstance(fault, MethodNotAllowedException):
-        answer.headers["Allow"] = (fault.headers or {}).get("allow", "")
+        answer.headers["Allow"] = with_head((fault.headers or {}).get("allow", ""))
     return answer
+
+
+def with_head(allowed: str) -> str:
+    """The methods of a path as they are told: HEAD is answered wherever GET is."""
+    methods = {method.strip() for method in allowed.split(",") if method.strip()}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _known(fault: Exception) -> ApiError | None:

@@ -22,11 +22,19 @@ from duologue.core.sessions import Caller, Sessions
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.web.problems import invalid_body
+from duologue.web.whole_numbers import decode_whole_floats
 
 
 @lru_cache(maxsize=64)
 def _decoder(annotation: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(annotation)
+
+
+def _decode(kind: Any, body: bytes) -> Any:
+    try:
+        return _decoder(kind).decode(body)
+    except msgspec.ValidationError as fault:
+        return decode_whole_floats(msgspec.json.decode, body, kind, fault)
 
 
 class StrictRequest(Request[Any, Any, Any]):
@@ -38,8 +46,10 @@ class StrictRequest(Request[Any, Any, Any]):
         if media_type != "application/json":
             raise ApiError("not_json")
         field = self.route_handler.parsed_data_field
+        kind = field.annotation if field else Any
+        body = await self.body()
         try:
-            return _decoder(field.annotation if field else Any).decode(await self.body())
+            return _decode(kind, body)
         except msgspec.ValidationError as fault:
             raise invalid_body(fault) from fault
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:

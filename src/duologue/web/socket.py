@@ -26,7 +26,7 @@ from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
 from duologue.web.handshake import Handshake, Refusal, origin_allowed
 from duologue.web.intake import Intake
-from duologue.web.problems import limit_headers, problem
+from duologue.web.problems import refusal
 from duologue.web.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -378,20 +378,14 @@ class Door:
     def __call__(self, handshake: Handshake) -> Connection | Refusal:
         """A connection for a request to the one path, from a page that may; whoever it is says `hello` next."""
         if handshake.path != "/v1/socket":
-            return _refusal(ApiError("not_found", "There is no socket at this path."))
+            return refusal(ApiError("not_found", "There is no socket at this path."))
         if not origin_allowed(handshake, self._desk.origins):
-            return _refusal(ApiError("origin_not_allowed"))
+            return refusal(ApiError("origin_not_allowed"))
         remote = self._desk.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
         try:
             self._desk.rates.take(REQUESTS, remote.block)
         except ApiError as error:
-            return _refusal(error)
+            return refusal(error)
         scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else None
         return Connection(self._desk, codec_of(handshake.subprotocol), given, remote.block)
-
-
-def _refusal(error: ApiError) -> Refusal:
-    return Refusal(
-        error.spec.status, msgspec.json.encode(problem(error)), tuple(limit_headers(error).items())
-    )

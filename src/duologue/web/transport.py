@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -21,16 +19,17 @@ from typing import Any, ClassVar, Final
 
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not exported, but it is there
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from duologue.web.handshake import Handshake, Refusal, accepting, plain_refusal, read_handshake, refusing
+from duologue.web.connection_caps import Place
+from duologue.web.edge import Edge
+from duologue.web.handshake import Handshake, Refusal, accepting, plain_refusal, read_handshake
+from duologue.web.http_protocol import BoundedHttpProtocol
 from duologue.web.turn import Turn
-from duologue.web.wire import HIGH_WATER, LOW_WATER, Handler, Wire
+from duologue.web.wire import Handler, Wire
 
 SUBPROTOCOLS: Final = ("duologue.v1", "duologue.v1.msgpack")
 CLOSE_TIMEOUT: Final = 5.0  # seconds for the peer to answer our close frame
 LARGE_BUFFER: Final = 8 * 1024  # bytes of read buffer that a quiet connection may keep
-KERNEL_BUFFER: Final = 64 * 1024  # bytes that the kernel may hold in each direction
 
 # Only opens picows' parser: the client's own handshake is judged and answered elsewhere.
 _FORMALITY: Final = (
@@ -62,58 +61,49 @@ def http_with_websocket(
     max_message: int,
     subprotocols: Sequence[str] = SUBPROTOCOLS,
     close_timeout: float = CLOSE_TIMEOUT,
+    edge: Edge | None = None,
 ) -> type[asyncio.Protocol]:
     """A class for the `http` argument of `uvicorn.Config`; `ws` is `"none"` then.
 
     `accept` makes the handler of a new connection or refuses it. `max_message` is in bytes and covers all
     fragments of a message; a longer one ends the connection with 1009. After our close frame the peer has
-    `close_timeout` seconds to send its own.
+    `close_timeout` seconds to send its own. `edge` bounds all connections; by default they are timed, not counted.
     """
 
     class Bound(_HttpProtocol):
         options = _Options(accept, max_message, subprotocols, close_timeout, Turn())
 
+    Bound.edge = edge or Edge()
     return Bound
 
 
-class _HttpProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with its own way to upgrade.
+class _HttpProtocol(BoundedHttpProtocol):
+    """HTTP with its own way to upgrade.
 
     uvicorn's `ws` classes would not do: what a client sends right behind its upgrade request doesn't reach
     them, and they take over while an earlier, pipelined request is still being answered.
     """
 
     options: ClassVar[_Options]
-    _chunk = b""
 
-    def data_received(self, data: bytes) -> None:
-        self._chunk = data
-        super().data_received(data)
-        self._chunk = b""
-
-    def _should_upgrade_to_ws(self) -> bool:
-        return True
-
-    def handle_websocket_upgrade(self) -> None:
-        """Called by uvicorn while it handles the parser's signal, which tells where the request ends."""
-        signal = sys.exception()
-        verdict = self._judge()
+    def open_socket(self, rest: bytes) -> None:
+        verdict = self._judge_handshake()
         if isinstance(verdict, Refusal):
-            self._refuse(verdict)
+            self.answer_refusal(verdict)
             return
         protocol = self._open(*verdict)
-        if signal is not None:
-            protocol.data_received(self._chunk[signal.args[0] :])
+        if rest:
+            protocol.data_received(rest)
 
     def _read_handshake(self) -> Handshake | Refusal:
-        busy = self.cycle is not None and not self.cycle.response_complete
-        if busy or self.scope["http_version"] != "1.1":
+        if self.is_busy() or self.parser.get_http_version() != "1.1":
             detail = "A WebSocket needs HTTP/1.1, and a connection on which nothing else is going on."
             return plain_refusal(HTTPStatus.BAD_REQUEST, detail)
         peer = self.client[0] if self.client else ""
-        return read_handshake(self.scope["method"], self.url, self.headers, peer, self.options.subprotocols)
+        method = self.parser.get_method().decode()
+        return read_handshake(method, self.url, self.headers, peer, self.options.subprotocols)
 
-    def _judge(self) -> tuple[Handshake, Handler] | Refusal:
+    def _judge_handshake(self) -> tuple[Handshake, Handler] | Refusal:
         asked = self._read_handshake()
         if isinstance(asked, Refusal):
             return asked
@@ -124,30 +114,25 @@ class _HttpProtocol(HttpToolsProtocol):
             return plain_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Something failed on the server.")
         return verdict if isinstance(verdict, Refusal) else (asked, verdict)
 
-    def _refuse(self, refusal: Refusal) -> None:
-        self.transport.write(refusing(refusal, self.server_state.default_headers))
-        self.transport.close()
-
     def _open(self, handshake: Handshake, handler: Handler) -> _FrameProtocol:
-        _bound_buffers(self.transport)
         self.transport.write(accepting(handshake))
         options = self.options
         wire = Wire(self.transport, handler, options.turn, options.max_message, options.close_timeout)
         self.connections.discard(self)
-        protocol = _FrameProtocol(self.transport, wire, self.connections)
+        protocol = _FrameProtocol(self.transport, wire, self.connections, self.hand_over())
         self.transport.set_protocol(protocol)
         wire.open()
-        self.parser = None  # type: ignore[assignment]  # it refers back: that much less for the collector
         return protocol
 
 
 class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the import
     """Between uvicorn's server, picows and one `Wire`, which picows calls its listener."""
 
-    __slots__ = ("_connections", "_tcp")
+    __slots__ = ("_connections", "_place", "_tcp")
 
-    def __init__(self, tcp: asyncio.Transport, wire: Wire, connections: set[Any]) -> None:
+    def __init__(self, tcp: asyncio.Transport, wire: Wire, connections: set[Any], place: Place) -> None:
         self._tcp = tcp
+        self._place = place
         self._connections = connections  # those that uvicorn shuts down, and waits for
         connections.add(self)
         super().__init__(
@@ -192,6 +177,7 @@ class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the impo
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        self._place.leave()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
@@ -204,7 +190,7 @@ class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the impo
         The parser's buffer grows with the largest frame or burst and never shrinks, so it is replaced.
         """
         if len(self.get_buffer(0)) > LARGE_BUFFER:
-            self._tcp.set_protocol(_FrameProtocol(self._tcp, self.listener, self._connections))
+            self._tcp.set_protocol(_FrameProtocol(self._tcp, self.listener, self._connections, self._place))
             self._connections.discard(self)
 
 
@@ -241,15 +227,3 @@ class _ParserOutput:
 
     def close(self) -> None:
         pass
-
-
-def _bound_buffers(transport: asyncio.Transport) -> None:
-    """Keeps what waits in the kernel small, and so memory and the time until a slow peer is noticed."""
-    transport.set_write_buffer_limits(HIGH_WATER, LOW_WATER)
-    sock = transport.get_extra_info("socket")
-    # picows' read buffer grows with the largest read and never shrinks.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
-    if sock.family in {socket.AF_INET, socket.AF_INET6}:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, KERNEL_BUFFER)

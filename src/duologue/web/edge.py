@@ -1,0 +1,18 @@
+"""What bounds the connections of a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from duologue.web.connection_caps import ConnectionCaps
+from duologue.web.hosts import Hosts
+from duologue.web.http_watch import Patience, Watch
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The bounds that all connections of a process share."""
+
+    caps: ConnectionCaps = field(default_factory=ConnectionCaps)
+    hosts: Hosts = field(default_factory=Hosts)
+    watch: Watch = field(default_factory=lambda: Watch(Patience()))
