@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
-from duologue.sms.provider import InboundSms, OutgoingSms, Rejected, Unavailable
+from duologue.sms.provider import BadProviderUrl, InboundSms, OutgoingSms, Rejected, Unavailable
+from duologue.sms.registry import open_provider
 from duologue.sms.smpp import Account, Smpp
 from duologue.sms.smpp_inbound import inbound, is_flagged, receipt_text
 from duologue.sms.smpp_pdu import Malformed, address, decode, validity
@@ -28,6 +30,7 @@ from tests.support.sms_wire import (
     SUBMIT_RESP,
     UNBIND,
     RawCarrier,
+    deliver_body,
     message,
     pdu,
 )
@@ -73,6 +76,19 @@ async def test_the_bind_is_that_of_a_transceiver_of_version_3_4() -> None:
         with pytest.raises(Unavailable):
             await provider.send(sms())
         assert carrier.binds == [b"me\0pass\0CHAT\0\x34\0\0\0"]
+
+
+async def test_a_password_longer_than_the_standard_allows_is_sent_whole_where_the_operator_says_so() -> None:
+    carrier = RawCarrier()
+    url = f"smpp://me:{'p' * 20}@127.0.0.1:{await carrier.start()}?from=1&timeout=0.2"
+    with pytest.raises(BadProviderUrl, match="long_password=yes"):
+        open_provider(url)
+    provider = open_provider(f"{url}&long_password=yes")
+    await provider.start(Collector())
+    await carrier.bound()
+    await provider.aclose()
+    await carrier.close()
+    assert carrier.binds == [b"me\0" + b"p" * 20 + b"\0\0\x34\0\0\0"]
 
 
 async def test_a_refused_bind_is_unavailable_with_its_status_and_tried_again() -> None:
@@ -185,6 +201,29 @@ async def test_an_impossible_length_ends_the_connection(length: int) -> None:
         carrier.say(struct.pack(">LLLL", length, ENQUIRE, 0, 1))
         while not carrier.ended:
             await asyncio.sleep(0.01)
+
+
+async def test_what_is_not_understood_is_logged_once_without_its_words_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def count(oddity: str) -> float:
+        return (
+            REGISTRY.get_sample_value("duologue_smpp_odd_total", {"provider": "smpp", "oddity": oddity}) or 0
+        )
+
+    before = count("not_understood"), count("own_number")
+    carrier = RawCarrier()
+    async with running(carrier):
+        await carrier.bound()
+        bodies = [deliver_body(b"id:1 stat:SECRET err:000", esm_class=4)] * 3
+        bodies += [deliver_body(b"SECRET", sender=(3, "12345"))]
+        for sequence, body in enumerate(bodies, 1):
+            carrier.say(pdu(DELIVER, sequence, body))
+            await carrier.until(DELIVER_RESP)
+    assert (count("not_understood"), count("own_number")) == (before[0] + 3, before[1] + 1)
+    assert caplog.text.count("a receipt that has no id or no state") == 1
+    assert "SECRET" not in caplog.text
+    assert "33612345678" not in caplog.text
 
 
 async def test_closing_says_goodbye() -> None:
