@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import gc
-import logging
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,12 +12,12 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
-from pythonjsonlogger.json import JsonFormatter
 
 from duologue import __version__
 from duologue.app import Node
 from duologue.config import ConfigError, Settings
 from duologue.crew import Crew
+from duologue.logs import configure_logging
 from duologue.realtime.siblings import SiblingBus
 from duologue.storage.engines import hold
 from duologue.storage.lock import StoreInUse
@@ -31,20 +29,6 @@ Ready = Callable[[socket.socket], None]
 _BACKLOG = 2048
 _COLLECT_AFTER = 50_000
 _SHUTDOWN_SECONDS = 8
-_READABLE = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
-_FIELDS = ["levelname", "name", "message"]
-_NAMES = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
-
-
-def configure_logging(level: str) -> None:
-    """Everything to stderr: readable on a terminal, one JSON object a line elsewhere."""
-    handler = logging.StreamHandler(sys.stderr)
-    if sys.stderr.isatty():
-        handler.setFormatter(logging.Formatter(_READABLE, "%H:%M:%S"))
-    else:
-        handler.setFormatter(JsonFormatter(_FIELDS, timestamp="timestamp", rename_fields=_NAMES))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
 
 
 class _Server(uvicorn.Server):

@@ -103,3 +103,12 @@ async def test_an_address_over_its_limit_is_refused_on_every_path_and_others_are
 async def test_a_health_check_of_this_machine_is_never_refused(server: DuologueServer) -> None:
     with pytest.raises(AssertionError, match=f"after {REQUESTS.burst * 3 + 1} answers"):
         await served_at_once(server, "/healthz", "127.0.0.1")
+
+
+async def test_strangers_write_a_few_lines_of_the_log_and_no_more(server: DuologueServer) -> None:
+    for _ in range(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"this is not HTTP\r\n\r\n")
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    assert 10 <= server.log.count("Invalid HTTP request received") < 40
