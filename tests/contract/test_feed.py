@@ -217,12 +217,12 @@ async def test_a_trim_between_two_looks_at_the_log_leaves_no_hole(line: Line) ->
             asyncio.run_coroutine_threadsafe(line.trim_all(), loop).result()
             return self.tx.one(sql, **params)
 
-    def read(tx: Tx) -> list[Notice]:
-        return feed_module._read(cast(Tx, Meddler(tx)), pair.low, newest)
+    def read(tx: Tx) -> tuple[list[Notice], bool]:
+        return feed_module._read(cast(Tx, Meddler(tx)), pair.low, newest, 100)
 
-    assert await line.store.db.read(read) == []
+    assert await line.store.db.read(read) == ([], True)
     with pytest.raises(ApiError, match="no longer kept"):
-        await line.store.db.read(feed_module._read, pair.low, newest)
+        await line.store.db.read(feed_module._read, pair.low, newest, 100)
 
 
 async def test_a_deleted_account_ends_the_feed(line: Line) -> None:

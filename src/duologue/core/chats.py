@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import partial
 from typing import Final
 
 from duologue.clock import HOUR, Clock
 from duologue.core.allowances import used_up
+from duologue.core.pages import chat_bytes, fill
 from duologue.core.phones import parse_phone
 from duologue.core.rates import NEW_CHATS
 from duologue.core.sessions import Caller
@@ -96,9 +98,8 @@ class Chats:
 
     async def page(self, caller: Caller, below: int, limit: int) -> tuple[list[Chat], int | None]:
         """The caller's chats below an activity, newest first, and where the next page begins."""
-        chats = await self._db.read(store.chat_page, caller.user_id, below, limit + 1)
-        more = len(chats) > limit
-        return chats[:limit], chats[limit - 1].activity if more else None
+        chats, ended = await self._db.read(page_of_chats, caller.user_id, below, limit)
+        return chats, None if ended else chats[-1].activity
 
     async def update(
         self, caller: Caller, chat_id: int | None, changes: dict[str, int | bool | None]
@@ -110,6 +111,13 @@ class Chats:
         if chat is None:
             raise ApiError("not_found", "There is no such chat of yours.")
         return chat
+
+
+def page_of_chats(tx: Tx, user_id: int, below: int, limit: int) -> tuple[list[Chat], bool]:
+    """A user's chats below an activity, newest first, and whether there are no more."""
+    read = partial(store.chat_page, tx, user_id)
+    chats, ended = fill(read, chat_bytes, lambda chat: chat.activity, below, limit + 1)
+    return chats[:limit], ended and len(chats) <= limit
 
 
 def _open_within(tx: Tx, user_id: int, phone: str, allowance: list[Quota], now: int) -> Pair | None:

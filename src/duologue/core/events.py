@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import msgspec
 from prometheus_client import Counter
 
+from duologue.core.limits import MAX_PAGE_BYTES
+from duologue.core.pages import fill
 from duologue.core.sessions import Caller, Sessions
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
@@ -96,9 +99,11 @@ class Events:
         return page
 
     async def follow(
-        self, caller: Caller, after: int, limit: int, wait: float
+        self, caller: Caller, after: int, limit: int, wait: float, size: int = MAX_PAGE_BYTES
     ) -> AsyncGenerator[EventPage, None]:
         """Pages until the server stops, each what follows the one before; an empty one after `wait` silent seconds.
+
+        Each has at most `limit` events and `size` bytes, or one event.
 
         Raises as `page`.
         """
@@ -108,7 +113,7 @@ class Events:
         self._waiters.add(waiter)
         try:
             while not self._stopped:
-                page = await self._next(waiter, caller, after, limit, wait)
+                page = await self._next(waiter, caller, partial(_read, limit=limit, size=size), after, wait)
                 self._traces.pushed(page.items)
                 yield page
                 after = page.next
@@ -116,28 +121,42 @@ class Events:
             self._waiters.discard(waiter)
             self._hub.detach(caller.user_id, waiter)
 
-    async def _next(self, waiter: Waiter, caller: Caller, after: int, limit: int, wait: float) -> EventPage:
-        """The next page as soon as there is something on it; what woke us may have been an echo of the past."""
+    async def _next(
+        self,
+        waiter: Waiter,
+        caller: Caller,
+        read: Callable[[Tx, int, int], EventPage],
+        after: int,
+        wait: float,
+    ) -> EventPage:
+        """The next page as soon as there is something on it: what wakes us may have been read already."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         while True:
             await self._sessions.check(caller)
-            page = await self._db.read(_read, caller.user_id, after, limit)
+            page = await self._db.read(read, caller.user_id, after)
             if page.items or self._stopped or not await waiter.wait(deadline - loop.time()):
                 return page
 
 
-def _read(tx: Tx, user_id: int, after: int, limit: int) -> EventPage:
+def _read(tx: Tx, user_id: int, after: int, limit: int, size: int = MAX_PAGE_BYTES) -> EventPage:
     head = store.log_head(tx, user_id)
     check_position(head, after)
-    notices = log_page(tx, user_id, after, limit)
+    notices, _ = log_page(tx, user_id, after, limit, size)
     newest = notices[-1].seq if notices else after
     return EventPage(notices, newest, newest < head.last_seq)
 
 
-def log_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Notice]:
-    """What follows a position that is in the log."""
-    return [notice_of(event) for event in event_page(tx, user_id, after, limit)]
+def log_page(tx: Tx, user_id: int, after: int, limit: int, size: int) -> tuple[list[Notice], bool]:
+    """What follows a position that is in the log, and whether that is all.
+
+    At most `limit` events and `size` bytes, or one event.
+    """
+
+    def read(position: int, count: int) -> list[Notice]:
+        return [notice_of(event) for event in event_page(tx, user_id, position, count)]
+
+    return fill(read, lambda notice: len(notice.event), lambda notice: notice.seq, after, limit, size)
 
 
 def check_position(head: store.LogHead, after: int) -> None:

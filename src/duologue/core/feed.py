@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
 from duologue.core.events import check_position, log_page
+from duologue.core.limits import MAX_REPLAY_BYTES
 from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
@@ -24,6 +25,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _PAGE: Final = 100
+"""Events that are read at once, unless they are long."""
 _GAP_PATIENCE: Final = 0.02
 _EARLY: Final = 256
 _RETRY: Final = 1.0
@@ -60,6 +62,7 @@ class Feed:
         "_gap_timer",
         "_hub",
         "_is_current",
+        "_limit",
         "_live",
         "_reader",
         "_task",
@@ -73,6 +76,7 @@ class Feed:
         self._user_id = user_id
         self._reader = reader
         self.next = 0
+        self._limit = _PAGE
         self._live = False
         self._behind = False
         self._early: dict[int, Notice] = {}
@@ -169,7 +173,7 @@ class Feed:
     async def _read_on(self) -> bool:
         """Pass on one page of the log; whether the reader has everything then that has happened."""
         try:
-            notices = await self._next_page()
+            notices, ended = await self._next_page()
         except ApiError as fault:
             if fault.code != "overloaded":
                 raise
@@ -178,15 +182,19 @@ class Feed:
         for notice in notices:
             await self._reader.drained()
             self._pass_on(notice)
-        return len(notices) < _PAGE and await self._joins_live()
+        # Long events are not read together with many that wouldn't fit.
+        cut = not ended and len(notices) < self._limit
+        self._limit = len(notices) if cut else min(_PAGE, 2 * self._limit)
+        return ended and await self._joins_live()
 
-    async def _next_page(self) -> list[Notice]:
+    async def _next_page(self) -> tuple[list[Notice], bool]:
+        """What follows, and whether that is all."""
         if self._is_current:
             # As of when it was opened: it may have fallen behind since.
             self._is_current = False
-            return []
+            return [], True
         self._behind = False
-        return await self._db.read(_read, self._user_id, self.next - 1)
+        return await self._db.read(_read, self._user_id, self.next - 1, self._limit)
 
     async def _joins_live(self) -> bool:
         """Pass on what came while the log was read; whether that leaves no gap."""
@@ -198,12 +206,12 @@ class Feed:
         return not self._early and not self._behind
 
 
-def _read(tx: Tx, user_id: int, after: int) -> list[Notice]:
-    notices = log_page(tx, user_id, after, _PAGE)
+def _read(tx: Tx, user_id: int, after: int, limit: int) -> tuple[list[Notice], bool]:
+    notices, ended = log_page(tx, user_id, after, limit, MAX_REPLAY_BYTES)
     if not notices or notices[0].seq > after + 1:
         # Nothing is missing, or what comes next has been dropped, or all of it with the account.
         head = log_head(tx, user_id)
         if head.last_seq < after:
             raise ApiError("not_signed_in", "The account has been deleted.")
         check_position(head, after)
-    return notices
+    return notices, ended

@@ -40,6 +40,10 @@ UNREAD_WITHIN: Final = 30
 MAX_CHATS_PAGE: Final = 100
 MAX_MESSAGES_PAGE: Final = 200
 MAX_EVENTS_PAGE: Final = 500
+MAX_PAGE_BYTES: Final = 1024 * 1024
+"""A page ends before it is longer, unless its one item is."""
+MAX_REPLAY_BYTES: Final = 256 * 1024
+"""What a socket or an event stream reads of the log at once."""
 MAX_WAIT: Final = 60
 MAX_FRAME: Final = 64 * 1024
 FRAMES_PER_SECOND: Final = 200
@@ -82,6 +86,7 @@ def published(retention_ms: int, connections_per_address: int = MAX_CONNECTIONS_
         chats_page=MAX_CHATS_PAGE,
         messages_page=MAX_MESSAGES_PAGE,
         events_page=MAX_EVENTS_PAGE,
+        page_bytes=MAX_PAGE_BYTES,
         long_poll_seconds=MAX_WAIT,
         event_retention_days=retention_ms // DAY,
         sessions_per_user=SESSIONS_PER_USER,

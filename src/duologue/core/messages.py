@@ -11,6 +11,8 @@ import msgspec
 
 from duologue.clock import Clock
 from duologue.core.chats import Chats
+from duologue.core.limits import MAX_PAGE_BYTES
+from duologue.core.pages import fill, message_bytes
 from duologue.core.sessions import Caller
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
@@ -112,11 +114,11 @@ def _page(
     tx: Tx, pair: Pair, before: int | None, after: int | None, around: int | None, limit: int
 ) -> MessagePage:
     if after is not None:
-        items = store.page_after(tx, pair, after, limit)
+        items = page_after(tx, pair, after, limit)
     elif around is not None:
         items = _around(tx, pair, around, limit)
     else:
-        items = store.page_before(tx, pair, before or _END, limit)
+        items = _older(tx, pair, before or _END, limit)
     last_seq = chat_store.last_seq(tx, pair.chat_id)
     return MessagePage(
         items=items,
@@ -126,10 +128,26 @@ def _page(
     )
 
 
+def _seq(message: Message) -> int:
+    return message.seq
+
+
+def page_after(tx: Tx, pair: Pair, after: int, limit: int, budget: int = MAX_PAGE_BYTES) -> list[Message]:
+    """The messages that follow a seq: at most `limit` and `budget` bytes, or one."""
+    return fill(partial(store.page_after, tx, pair), message_bytes, _seq, after, limit, budget)[0]
+
+
+def _older(tx: Tx, pair: Pair, before: int, limit: int, budget: int = MAX_PAGE_BYTES) -> list[Message]:
+    def read(bound: int, count: int) -> list[Message]:
+        return store.page_before(tx, pair, bound, count)[::-1]
+
+    return fill(read, message_bytes, _seq, before, limit, budget)[0][::-1]
+
+
 def _around(tx: Tx, pair: Pair, around: int, limit: int) -> list[Message]:
     """A page with `around` in its middle; near an end the page stays full and reaches further the other way."""
-    older = store.page_before(tx, pair, around, limit)
-    newer = store.page_after(tx, pair, around - 1, limit)
+    older = _older(tx, pair, around, limit, MAX_PAGE_BYTES // 2)
+    newer = page_after(tx, pair, around - 1, limit, MAX_PAGE_BYTES // 2)
     wanted_older = min(len(older), max(limit // 2, limit - len(newer)))
     older = older[len(older) - wanted_older :]
     return older + newer[: limit - wanted_older]

@@ -52,6 +52,9 @@ class Limits(Body, frozen=True):
     chats_page: Annotated[int, Meta(description="The highest `limit` for chats.")]
     messages_page: Annotated[int, Meta(description="The highest `limit` for messages.")]
     events_page: Annotated[int, Meta(description="The highest `limit` for events.")]
+    page_bytes: Annotated[
+        int, Meta(description="A page ends before it is longer, and says that there is more.")
+    ]
     long_poll_seconds: Annotated[int, Meta(description="The longest `wait` for events.")]
     event_retention_days: Annotated[int, Meta(description="How long events can be resumed from.")]
     sessions_per_user: Annotated[

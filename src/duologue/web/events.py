@@ -13,7 +13,7 @@ from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.response import Stream
 
 from duologue.core.events import EventPage as Page
-from duologue.core.limits import MAX_EVENTS_PAGE, MAX_WAIT
+from duologue.core.limits import MAX_EVENTS_PAGE, MAX_REPLAY_BYTES, MAX_WAIT
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.protocol import bodies, render
@@ -76,7 +76,7 @@ async def stream_events(
     position = await call.events.latest(call.caller) if given is None else given
     # Looked at before the answer begins, so that a bad position is an HTTP error and not a dead stream.
     await call.events.page(call.caller, position, 1, 0)
-    pages = call.events.follow(call.caller, position, _STREAM_PAGE, HEARTBEAT)
+    pages = call.events.follow(call.caller, position, _STREAM_PAGE, HEARTBEAT, MAX_REPLAY_BYTES)
     beginning = _position(position) if given is None else b": hello\n\n"
     return Stream(
         _server_sent(beginning, pages), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"}
