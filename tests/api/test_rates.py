@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
+from duologue.core.limits import LASTING_PER_USER
 from duologue.core.rates import COSTLY, READ, REQUESTS
 from duologue.lab.server import DuologueServer
 from tests.support.client import Api, api_of
@@ -98,6 +99,35 @@ async def test_an_address_over_its_limit_is_refused_on_every_path_and_others_are
         assert await served_at_once(server, path, "192.0.2.8") < REQUESTS.burst, "one limit for all paths"
         assert (await http.get(path, headers=there | ana.authorization)).status_code != 429
         assert (await http.get(path, headers=ana.authorization)).status_code != 429
+
+
+async def test_a_user_has_a_bounded_number_of_long_polls_and_still_short_requests(
+    api: Api, http: httpx.AsyncClient
+) -> None:
+    ana, ben = await api.device(), await api.device()
+    path = "/v1/events"
+    latest = (await http.get(path, headers=ana.authorization)).json()["next"]
+    query = {"after": latest, "wait": 30}
+    polls = [
+        asyncio.create_task(http.get(path, params=query, headers=ana.authorization))
+        for _ in range(LASTING_PER_USER)
+    ]
+
+    async def refused() -> httpx.Response | None:
+        answer = await http.get(path, params={"after": latest, "wait": 0.01}, headers=ana.authorization)
+        return answer if answer.status_code == 429 else None
+
+    async with asyncio.timeout(30):
+        while (answer := await refused()) is None:
+            await asyncio.sleep(0.05)
+    assert answer.json()["code"] == "rate_limited"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert (await http.get("/v1/me", headers=ana.authorization)).is_success
+    assert (await http.get(path, headers=ben.authorization)).is_success
+    chat = await ana.call("PUT", "/v1/chats", {"phone": ben.phone})
+    assert chat["id"]
+    assert {answer.status_code for answer in await asyncio.gather(*polls)} == {200}
+    assert await refused() is None, "what has ended makes room"
 
 
 async def test_a_health_check_of_this_machine_is_never_refused(server: DuologueServer) -> None:
