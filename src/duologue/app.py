@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import importlib
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -24,13 +23,14 @@ from duologue.core.events import Events, Publisher
 from duologue.core.exports import Exports
 from duologue.core.flush import flush_forever, flush_once
 from duologue.core.limits import MAX_FRAME, published
+from duologue.core.lookout import Lookout
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
 from duologue.core.rates import SIGN_IN, Rates
 from duologue.core.receipts import Receipts
 from duologue.core.relay_policy import parse_sender
 from duologue.core.retention import tidy_forever, trim_forever
-from duologue.core.secret import load_secret
+from duologue.core.secret import bus_key, load_secret, secret_of
 from duologue.core.sessions import Sessions
 from duologue.core.sms_policy import SmsPolicy
 from duologue.core.traces import Traces
@@ -66,7 +66,7 @@ class Node:
         rule = relay_rule(settings) if self.provider else None
         self.db = make_database(settings.store_url, now_ms, rule)
         self.hub = Hub()
-        self.bus = bus or (_nats_bus(settings.bus_url) if settings.bus_url else LocalBus())
+        self.bus = bus or (_nats_bus(settings) if settings.bus_url else LocalBus())
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
         limited = settings.rate_limits == "on"
         self.rates = Rates(limited=limited, always=[SIGN_IN] if settings.sign_in == "sms" else [])
@@ -78,6 +78,7 @@ class Node:
         self.chores = Chores(self.db, now_ms)
         accounts = self._accounts(rule, limited=limited)
         self.presence = Presence(self.db, self.hub, self.bus, now_ms)
+        self.lookout = self._lookout()
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         self.desk = Desk(
             self.db,
@@ -90,6 +91,7 @@ class Node:
             self.presence,
             rates=self.rates,
             remotes=self.remotes,
+            lookout=self.lookout,
             origins=origins,
             limited=limited,
         )
@@ -140,6 +142,15 @@ class Node:
         relay_default = rule.default if rule else Relay.OFF
         return Accounts(self.db, now_ms, self.sessions, self.chores, relay_default, limited=limited)
 
+    def _lookout(self) -> Lookout:
+        # Nothing tells a node without a bus that others use its PostgreSQL, too.
+        distrustful = isinstance(self.bus, LocalBus) and not self.settings.store_url.startswith("sqlite:")
+        return Lookout(self.db, self.hub, self.bus, self._signed_in, distrustful=distrustful)
+
+    def _signed_in(self) -> list[Connection]:
+        """The sockets that have said hello."""
+        return [each for each in self.desk.connections if isinstance(each, Connection) and each.caller]
+
     def _info(self) -> ServerInfo:
         limits = published(self._retention, address_cap(self.settings))
         return ServerInfo("duologue", __version__, self.settings.sign_in, limits, self._features())
@@ -164,7 +175,7 @@ class Node:
         settings = self.settings
         if settings.sign_in == "open" or self.provider is None:
             return None
-        given = hashlib.sha256(settings.secret.encode()).digest() if settings.secret else None
+        given = secret_of(settings.secret) if settings.secret else None
         return given or load_secret(Path(settings.data_dir) / "secret")
 
     def _verifications(self, secret: bytes | None) -> Verifications | None:
@@ -184,18 +195,20 @@ class Node:
         """Make the store's schema ready. Raises `SchemaTooOld`, `SchemaTooNew`."""
         prepare(self.settings.store_url)
 
-    async def check_ready(self) -> None:
-        """Raises `ApiError` `overloaded`: the store doesn't answer, the bus is cut off, or the node is leaving."""
+    async def check_ready(self) -> str:
+        """Tell what is amiss though the node can serve: empty if nothing is.
+
+        Raises `ApiError` `overloaded`: the store doesn't answer, or the node is leaving.
+        """
         if self.draining:
             raise overloaded("This node is about to stop")
         await self.db.read(user_by_id, 0)
-        if not self.bus.connected():
-            raise overloaded("The bus can't be reached")
+        return "" if self.bus.connected() else "The bus can't be reached: the store is asked instead."
 
     async def _flush_sessions(self, pause: float) -> None:
         """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""
-        for connection in self.desk.connections:
-            if isinstance(connection, Connection) and connection.caller:
+        for connection in self._signed_in():
+            if connection.caller:
                 self.sessions.saw(connection.caller)
         await self.sessions.flush(pause)
 
@@ -229,6 +242,7 @@ class Node:
             asyncio.create_task(self.chores.run()),
             asyncio.create_task(self.desk.keep_alive()),
             asyncio.create_task(self.presence.call_rolls()),
+            asyncio.create_task(self.lookout.run()),
         ]
         if self.sms:
             self.sms.start()
@@ -254,7 +268,17 @@ class Node:
         return make_app(self.services, [self.running])
 
 
-def _nats_bus(url: str) -> Bus:
+def _nats_bus(settings: Settings) -> Bus:
     """Loaded when it is asked for: a single node starts the sooner. Raises `ValueError`."""
-    bus: Bus = importlib.import_module("duologue.realtime.nats").NatsBus(url)
+    secrets = filter(None, (settings.secret, settings.previous_secret))
+    keys = [bus_key(secret_of(secret)) for secret in secrets]
+    bus: Bus = importlib.import_module("duologue.realtime.nats").NatsBus(settings.bus_url, keys, now_ms)
+    return bus
+
+
+def sibling_bus(folder: Path, index: int, count: int, key: bytes) -> Bus:
+    """The bus of one worker, loaded when it is asked for; `key` is known to the workers of this host alone."""
+    bus: Bus = importlib.import_module("duologue.realtime.siblings").SiblingBus(
+        folder, index, count, key, now_ms
+    )
     return bus

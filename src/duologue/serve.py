@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+import os
 import socket
 import tempfile
 import time
@@ -14,17 +16,18 @@ from types import FrameType
 import uvicorn
 
 from duologue import __version__
-from duologue.app import Node
-from duologue.config import ConfigError, Settings
+from duologue.app import Node, sibling_bus
+from duologue.config import ConfigError, Settings, warnings
 from duologue.crew import Crew
 from duologue.logs import configure_logging
-from duologue.realtime.siblings import SiblingBus
 from duologue.storage.engines import hold
 from duologue.storage.lock import StoreInUse
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
 
 Ready = Callable[[socket.socket], None]
 """Called once the server takes connections on this socket."""
+
+_log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
 _COLLECT_AFTER = 50_000
@@ -99,6 +102,8 @@ def reserve(host: str, port: int) -> socket.socket:
 def serve(settings: Settings) -> bool:
     """Run a node, or as many workers as are asked for, until a signal ends it; whether it started."""
     configure_logging(settings.log_level)
+    for warning in warnings(settings):
+        _log.warning("%s", warning)
     with ExitStack() as held:
         try:
             held.enter_context(hold(settings.store_url))
@@ -132,10 +137,12 @@ def run_node(node: Node, listener: socket.socket, ready: Ready) -> bool:
 
 def run_workers(settings: Settings) -> bool:
     """Run the workers of one host; whether they started."""
+    # Inherited by each, those that replace others too, and stored nowhere.
+    key = os.urandom(32)
     with tempfile.TemporaryDirectory(prefix="duologue-") as folder:
 
         def run(index: int, port: int, ready: Ready) -> bool:
-            bus = None if settings.bus_url else SiblingBus(Path(folder), index, settings.workers)
+            bus = None if settings.bus_url else sibling_bus(Path(folder), index, settings.workers, key)
             node = Node(settings, bus)
             return run_node(node, listen(settings.host, port, shared=True), ready)
 

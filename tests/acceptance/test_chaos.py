@@ -1,13 +1,13 @@
 """The promise: acknowledged is never lost, never doubled, never out of order, whatever breaks.
 
 Pairs of people chat, some with a second device, while connections are cut at random and the server is killed
-and started again. DUOLOGUE_CHAOS_SEED repeats a run; these lengthen it:
+and started again. TEST_CHAOS_SEED repeats a run; these lengthen it:
 
-    DUOLOGUE_CHAOS_PAIRS     pairs of people
-    DUOLOGUE_CHAOS_SECONDS   for how long they write while the server is up
-    DUOLOGUE_CHAOS_KILLS     how often the server is killed meanwhile (now and then it is stopped in good order)
-    DUOLOGUE_CHAOS_CUTS      connections that are cut, a second
-    DUOLOGUE_CHAOS_MESSAGES  messages written, a second
+    TEST_CHAOS_PAIRS     pairs of people
+    TEST_CHAOS_SECONDS   for how long they write while the server is up
+    TEST_CHAOS_KILLS     how often the server is killed meanwhile (now and then it is stopped in good order)
+    TEST_CHAOS_CUTS      connections that are cut, a second
+    TEST_CHAOS_MESSAGES  messages written, a second
 
 A long run needs `-o faulthandler_timeout=0`, or it would be taken to hang.
 """
@@ -28,12 +28,12 @@ from tests.support.client import Api, api_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-SEED = int(os.environ.get("DUOLOGUE_CHAOS_SEED") or random.randrange(10**6))
-PAIRS = int(os.environ.get("DUOLOGUE_CHAOS_PAIRS", "30"))
-SECONDS = float(os.environ.get("DUOLOGUE_CHAOS_SECONDS", "15"))
-KILLS = int(os.environ.get("DUOLOGUE_CHAOS_KILLS", "5"))
-CUTS = float(os.environ.get("DUOLOGUE_CHAOS_CUTS", "40"))
-MESSAGES = float(os.environ.get("DUOLOGUE_CHAOS_MESSAGES", "300"))
+SEED = int(os.environ.get("TEST_CHAOS_SEED") or random.randrange(10**6))
+PAIRS = int(os.environ.get("TEST_CHAOS_PAIRS", "30"))
+SECONDS = float(os.environ.get("TEST_CHAOS_SECONDS", "15"))
+KILLS = int(os.environ.get("TEST_CHAOS_KILLS", "5"))
+CUTS = float(os.environ.get("TEST_CHAOS_CUTS", "40"))
+MESSAGES = float(os.environ.get("TEST_CHAOS_MESSAGES", "300"))
 PATIENCE = 60 + SECONDS
 EVERY_FIFTH = 5
 
@@ -69,7 +69,7 @@ async def kill_at_random(server: DuologueServer, dice: random.Random) -> None:
 
 
 async def test_nothing_acknowledged_is_lost_doubled_or_reordered(database_url: str, tmp_path: Path) -> None:
-    print(f"DUOLOGUE_CHAOS_SEED={SEED}")  # noqa: T201 - to repeat a failure
+    print(f"TEST_CHAOS_SEED={SEED}")  # noqa: T201 - to repeat a failure
     dice = random.Random(SEED)
     settings = {"DUOLOGUE_DATABASE_URL": database_url, "DUOLOGUE_RATE_LIMITS": "off"}
     with DuologueServer(tmp_path / "data", env=settings) as server:

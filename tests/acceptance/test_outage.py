@@ -18,7 +18,7 @@ from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio
 
-SECONDS = float(os.environ.get("DUOLOGUE_OUTAGE_SECONDS", "8"))
+SECONDS = float(os.environ.get("TEST_OUTAGE_SECONDS", "8"))
 """More than the time for which work is retried; 20 in the long form."""
 SENDERS = 40
 ROOM = 48 << 20

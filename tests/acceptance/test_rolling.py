@@ -18,6 +18,7 @@ from tests.support.client import Device, api_of, opened
 
 pytestmark = pytest.mark.anyio
 
+SECRET = "3c9f0b51d0a4e87726c1f5b29d8e4a63"
 NODES = 3
 PAIRS = 10
 TRIES = 4
@@ -77,6 +78,7 @@ async def test_a_rolling_restart_fails_nobody(postgres_url: str, nats_url: str, 
     env = {
         "DUOLOGUE_DATABASE_URL": postgres_url,
         "DUOLOGUE_BUS_URL": f"{nats_url}?prefix=rolling",
+        "DUOLOGUE_SECRET": SECRET,
         "DUOLOGUE_RATE_LIMITS": "off",
         "DUOLOGUE_DRAIN_SECONDS": "2",
     }

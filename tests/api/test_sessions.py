@@ -42,6 +42,7 @@ def nodes(store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list
             "DUOLOGUE_SIGN_IN": "sms",
             "DUOLOGUE_SECRET": SECRET,
             "DUOLOGUE_TRUSTED_PROXIES": "127.0.0.1",
+            "DUOLOGUE_ALLOW_SIMULATED_PHONES": "true",
         }
         folders = [tmp_path_factory.mktemp(name) for name in ("one", "other")]
         yield [stack.enter_context(DuologueServer(folder, env=env)) for folder in folders]

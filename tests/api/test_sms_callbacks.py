@@ -36,7 +36,7 @@ FORGED = (403, "bad_signature")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    options = ["--sms-url", f"{TWILIO} {KANNEL}", "--public-url", PUBLIC]
+    options = ["--sms-url", f"{TWILIO} {KANNEL}", "--public-url", PUBLIC, "--allow-open-network"]
     with DuologueServer(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
 

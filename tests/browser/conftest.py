@@ -14,7 +14,7 @@ from duologue.lab.server import DuologueServer
 from tests.browser.scripts import ready
 from tests.support.client import PATIENCE
 
-EXECUTABLE = os.environ.get("DUOLOGUE_CHROMIUM", "/usr/bin/chromium")
+EXECUTABLE = os.environ.get("TEST_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -32,7 +32,7 @@ Open = Callable[..., Page]
 def chromium() -> Iterator[Browser]:
     """A browser for the tests of one module: while it is there, no other loop can run in this thread."""
     if not Path(EXECUTABLE).exists():
-        pytest.fail(f"There is no Chromium at {EXECUTABLE}: apt install chromium, or set DUOLOGUE_CHROMIUM.")
+        pytest.fail(f"There is no Chromium at {EXECUTABLE}: apt install chromium, or set TEST_CHROMIUM.")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=EXECUTABLE, args=ARGUMENTS)
         yield browser

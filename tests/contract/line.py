@@ -42,6 +42,9 @@ class FaultyBus:
     def connected(self) -> bool:
         return self._bus.connected()
 
+    def as_of(self) -> float:
+        return self._bus.as_of()
+
     def wants(self, user_id: int) -> bool:
         return self._bus.wants(user_id)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from duologue.clock import now_ms
 from duologue.realtime.bus import Bus, Frame, LocalBus, Notice, Roll, Signal, Whereabouts
 from duologue.realtime.nats import NatsBus
 from duologue.realtime.siblings import SiblingBus
@@ -22,6 +23,7 @@ from duologue.realtime.siblings import SiblingBus
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 30.0
+KEY = bytes(32)
 FOLLOWED, UNKNOWN = 7, 8
 
 
@@ -32,6 +34,7 @@ class Node:
     bus: Bus
     notices: list[Notice] = field(default_factory=list)
     signals: list[Signal] = field(default_factory=list)
+    doubts: int = 0
 
     def deliver(self, notices: Sequence[Notice]) -> None:
         self.notices.extend(notices)
@@ -42,8 +45,8 @@ class Node:
     def wants(self, user_id: int) -> bool:
         return user_id == FOLLOWED
 
-    def recheck(self) -> None:
-        """Nothing was missed."""
+    def doubt(self) -> None:
+        self.doubts += 1
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(PATIENCE):
@@ -66,10 +69,10 @@ def kind(request: pytest.FixtureRequest) -> Iterator[Kind]:
     elif request.param == "siblings":
         # A socket's path may have 100 bytes.
         with tempfile.TemporaryDirectory() as folder:
-            yield Kind(lambda index: SiblingBus(Path(folder), index, 3), 3)
+            yield Kind(lambda index: SiblingBus(Path(folder), index, 3, KEY, now_ms), 3)
     else:
         url, prefix = request.getfixturevalue("nats_url"), secrets.token_hex(8)
-        yield Kind(lambda _: NatsBus(f"{url}?prefix={prefix}"), 3)
+        yield Kind(lambda _: NatsBus(f"{url}?prefix={prefix}", [KEY], now_ms), 3)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from tests.support.client import Api, Device, api_of
 pytestmark = pytest.mark.anyio
 
 CROSSINGS = 50
+SECRET = "3c9f0b51d0a4e87726c1f5b29d8e4a63"
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def nodes(postgres_url: str, nats: NatsServer, tmp_path: Path) -> Iterator[list[
     env = {
         "DUOLOGUE_DATABASE_URL": postgres_url,
         "DUOLOGUE_BUS_URL": nats.url,
+        "DUOLOGUE_SECRET": SECRET,
         "DUOLOGUE_RATE_LIMITS": "off",
     }
     with DuologueServer(tmp_path / "a", env=env) as one, DuologueServer(tmp_path / "b", env=env) as other:

@@ -189,6 +189,7 @@ async def served(network: Network, folder: Path) -> AsyncIterator[Api]:
             network.url,
             "--public-url",
             PUBLIC,
+            "--allow-open-network",
             "--relay-delay",
             "0",
             "--sms-numbers",

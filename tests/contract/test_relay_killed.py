@@ -64,7 +64,7 @@ def gateway(outside: AndroidOutside) -> str:
 
 def options(outside: AndroidOutside, delay: int) -> list[str]:
     """Everything is relayed to this gateway, after so many seconds."""
-    server = ["--sms-url", gateway(outside), "--public-url", PUBLIC]
+    server = ["--sms-url", gateway(outside), "--public-url", PUBLIC, "--allow-open-network"]
     return [*server, "--relay-delay", str(delay), "--relay-sender-budget", "0"]
 
 

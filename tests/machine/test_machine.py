@@ -1,7 +1,7 @@
 """The real server, over HTTP, against the model: whatever people do, in whatever order, the two must agree.
 
 `make test` runs a short form. The long one, always the same 500 examples on each engine:
-`DUOLOGUE_MACHINE_EXAMPLES=500 make test ARGS=tests/machine`
+`TEST_MACHINE_EXAMPLES=500 make test ARGS=tests/machine`
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.machine.model import Refused
 from tests.machine.people import PEOPLE, People
 
 SHORT = 25
-EXAMPLES = int(os.environ.get("DUOLOGUE_MACHINE_EXAMPLES", SHORT))
+EXAMPLES = int(os.environ.get("TEST_MACHINE_EXAMPLES", SHORT))
 STEPS = 30
 
 people = st.integers(0, PEOPLE - 1)

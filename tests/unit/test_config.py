@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from duologue.config import ConfigError, Settings, is_loopback, load
+from duologue.config import ConfigError, Settings, is_loopback, load, warnings
 
 SECRET = "3c9f0b51d0a4e87726c1f5b29d8e4a63"
 PUBLIC = {"host": "192.0.2.1"}
@@ -72,7 +72,7 @@ def test_a_value_that_makes_no_sense_is_named(flags: dict[str, Any], told: str) 
     ("content", "told"),
     [
         (b"port = ", "not TOML"),
-        (b"prot = 1", "unknown field `prot`"),
+        (b"prot = 1", "Did you mean port?"),
         (b'host = "\xff"', "not TOML"),
         (None, "can't be read"),
     ],
@@ -130,9 +130,90 @@ def test_a_refusal_repeats_no_secret() -> None:
 
 
 def test_several_nodes_need_one_database_and_one_secret() -> None:
-    bus = {"bus_url": "nats://bus"}
+    bus = {"bus_url": "nats://127.0.0.1"}
     shared = {**bus, "database_url": "postgresql://db/duologue"}
     assert "PostgreSQL" in refusal(**bus)
-    assert settings(**shared)
+    assert "one secret" in refusal(**shared)
     assert "one secret" in refusal(**shared, sign_in="sms")
-    assert settings(**shared, sign_in="sms", secret=SECRET)
+    assert settings(**shared, secret=SECRET)
+    assert "previous_secret is too short" in refusal(**shared, secret=SECRET, previous_secret="x")
+
+
+@pytest.mark.parametrize(
+    "url", ["nats://bus", "nats://127.0.0.1,bus:4222", "nats://192.0.2.1?prefix=a", "nats://[2001:db8::1]"]
+)
+def test_a_bus_that_anybody_could_reach_is_refused(url: str) -> None:
+    shared = {"bus_url": url, "database_url": "postgresql://db/duologue", "secret": SECRET}
+    told = refusal(**shared)
+    assert "--allow-open-bus" in told
+    assert "tls://" in told
+    assert settings(**shared, allow_open_bus=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nats://127.0.0.1:4222",
+        "nats://localhost,[::1]:4223",
+        "nats://user:password@bus",
+        "nats://bus?creds=/etc/nats.creds",
+        "tls://bus",
+    ],
+)
+def test_a_bus_on_this_machine_or_behind_a_lock_is_taken(url: str) -> None:
+    assert settings(bus_url=url, database_url="postgresql://db/duologue", secret=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DUOLOGUE_SIGNIN", "DUOLOGUE_SIGN_IN"),
+        ("DUOLOGUE_DATABASE", "DUOLOGUE_DATABASE_URL"),
+        ("DUOLOGUE_host", "DUOLOGUE_HOST"),
+        ("DUOLOGUE_", "DUOLOGUE_"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_name(name: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"no setting {name}\\. Did you mean {meant}"):
+        load({}, {name: "sms"})
+
+
+def test_a_misspelt_key_of_the_file_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    file = tmp_path / "duologue.toml"
+    file.write_text('signin = "sms"\n')
+    assert "no setting signin. Did you mean sign_in?" in refusal(config=str(file))
+
+
+BEHIND = [{"public_url": "https://chat.example"}, {"trusted_proxies": "127.0.0.1/32"}]
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+def test_a_server_behind_a_proxy_is_public(behind: dict[str, str]) -> None:
+    assert "sign in as anybody" in refusal(**behind)
+    assert "show every code" in refusal(**behind, sign_in="sms")
+    assert "show every code" in refusal(**behind, sms_url="simulator://", allow_open_network=True)
+    assert settings(**behind, allow_open_network=True).provider_url == ""
+    assert settings(**behind, sign_in="sms", allow_simulated_phones=True)
+    assert settings(**behind, sign_in="sms", sms_url=TWILIO)
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:8000/"])
+def test_an_address_of_this_machine_is_not_public(url: str) -> None:
+    assert settings(public_url=url).provider_url == "simulator://"
+
+
+@pytest.mark.parametrize(
+    ("url", "warned"),
+    [
+        ("", False),
+        ("postgresql:///duologue", False),
+        ("postgresql://postgres@/duologue?host=/run/postgresql", False),
+        ("postgresql://localhost/duologue", False),
+        ("postgresql://db/duologue?sslmode=verify-full", False),
+        ("postgresql://db/duologue", True),
+        ("postgresql://user:password@localhost,db:5433/duologue", True),
+        ("postgresql:///duologue?host=db", True),
+    ],
+)
+def test_a_database_across_the_network_without_tls_is_warned_of(url: str, warned: bool) -> None:
+    assert bool(warnings(settings(database_url=url))) is warned

@@ -16,12 +16,16 @@ class Follower:
     def __init__(self) -> None:
         self.seqs: list[int] = []
         self.rechecks = 0
+        self.ends: list[int] = []
 
     def offer(self, notice: Notice) -> None:
         self.seqs.append(notice.seq)
 
     def recheck(self) -> None:
         self.rechecks += 1
+
+    def reached(self, seq: int) -> None:
+        self.ends.append(seq)
 
 
 class Device:

@@ -132,6 +132,7 @@ class Events:
         """The next page as soon as there is something on it: what wakes us may have been read already."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
+        waiter.seen = after
         while True:
             await self._sessions.check(caller)
             page = await self._db.read(read, caller.user_id, after)

@@ -130,6 +130,10 @@ class Feed:
             self._stop_timer()
             self._task = asyncio.create_task(self._catch_up(None))
 
+    def reached(self, seq: int) -> None:
+        if seq >= self.next:
+            self.recheck()
+
     def _pass_on(self, notice: Notice) -> None:
         self.next = notice.seq + 1
         self._reader.emit(notice)

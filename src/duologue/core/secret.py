@@ -51,6 +51,16 @@ def _make(path: Path) -> None:
         fresh.unlink(missing_ok=True)
 
 
+def secret_of(given: str) -> bytes:
+    """The secret that follows from the setting of that name."""
+    return hashlib.sha256(given.encode()).digest()
+
+
+def bus_key(secret: bytes) -> bytes:
+    """The key of what nodes tell each other: it tells nothing of the secret, nor of what else follows from it."""
+    return hmac.digest(secret, b"bus between nodes, 1", hashlib.sha256)
+
+
 def code_for(secret: bytes, verification_id: int) -> str:
     """The six digits of a verification: HMAC-SHA-256 of its random id, so they need not be stored.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import socket
 import sysconfig
 from collections.abc import Iterator
@@ -51,6 +53,16 @@ class NatsServer:
         """Stop it and start it again on the same port."""
         self.stop(kill=kill)
         self.start()
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, and nothing is answered, until `resume`."""
+        assert self._process, "the server isn't running"
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`; harmless if it runs."""
+        assert self._process, "the server isn't running"
+        os.kill(self._process.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Stop it for good and give its port back."""

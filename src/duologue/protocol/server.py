@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from duologue.protocol.bodies import Body
 
@@ -105,4 +105,5 @@ class ServerInfo(Body, frozen=True):
 class Health(Body, frozen=True):
     """An answer to a probe."""
 
-    status: Literal["ok"]
+    status: Annotated[Literal["ok", "degraded"], Meta(description="`degraded`: it serves, but see `detail`.")]
+    detail: Annotated[str | UnsetType, Meta(description="What is amiss.")] = UNSET

@@ -1,16 +1,20 @@
 """The bus: how nodes tell each other what was committed, and what is not worth storing.
 
 A bus may lose, repeat or reorder; the log may not. Whoever hears of an event compares its seq with the one it
-expects next, and reads the log when they differ.
+expects next, and reads the log when they differ. A bus between processes believes only what one of them has sealed,
+and knows up to when it has heard the others: from then on the store is asked (core/lookout.py).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import msgspec
 
+BEAT_EVERY: Final = 0.5
+"""Seconds between the signs of life that a node gives on a bus between processes."""
 _BEFORE_EVENT: Final = len(b'{"op":"event",')
 
 
@@ -75,8 +79,8 @@ class Handler(Protocol):
         """Whether anybody on this node follows the user's log."""
         ...
 
-    def recheck(self) -> None:
-        """Notices may have been missed: whoever follows a log must look at it."""
+    def doubt(self) -> None:
+        """Notices may have been missed: the store must be asked. Cheap, however often it is called."""
         ...
 
 
@@ -97,7 +101,14 @@ class Bus(Protocol):
         ...
 
     def connected(self) -> bool:
-        """Whether what is published now reaches the other nodes."""
+        """Whether what is published now reaches the other nodes, as far as is known."""
+        ...
+
+    def as_of(self) -> float:
+        """The time (`time.monotonic`) up to which this node has heard all that the others published.
+
+        While the bus is well it is never older than a second.
+        """
         ...
 
     def wants(self, user_id: int) -> bool:
@@ -136,6 +147,9 @@ class LocalBus:
 
     def connected(self) -> bool:
         return True
+
+    def as_of(self) -> float:
+        return time.monotonic()
 
     def publish(self, notices: Sequence[Notice]) -> None:
         if self._handler:

@@ -22,6 +22,10 @@ class Subscriber(Protocol):
         """Events may have been missed: look at the log."""
         ...
 
+    def reached(self, seq: int) -> None:
+        """The log goes up to this seq: look at it if that is news."""
+        ...
+
 
 class Listener(Protocol):
     """Somebody who hears signals."""
@@ -44,6 +48,8 @@ class Hub:
         self._watchers: dict[int, dict[Listener, None]] = {}
         self.wants: Callable[[int], bool] = self._followers.__contains__
         """Whether anybody here follows a user's log. Asked for every event."""
+        self.doubted = asyncio.Event()
+        """Set while notices may have been missed."""
 
     def attach(self, user_id: int, follower: Subscriber) -> None:
         """Follow a user's log from now on."""
@@ -110,7 +116,23 @@ class Hub:
         for device in tuple(self._devices.get(signal.user_id, ())):
             device.signal(signal.frame)
 
+    def doubt(self) -> None:
+        self.doubted.set()
+
+    def followed(self) -> list[int]:
+        """The users whose logs are followed here."""
+        return list(self._followers)
+
+    def reached(self, user_id: int, seq: int | None) -> None:
+        """A user's log goes up to this seq; None: it is gone, with the account."""
+        for follower in tuple(self._followers.get(user_id, ())):
+            if seq is None:
+                follower.recheck()
+            else:
+                follower.reached(seq)
+
     def recheck(self) -> None:
+        """Events may have been missed, and nobody knows whose: all followers look at their logs."""
         for followers in tuple(self._followers.values()):
             for follower in tuple(followers):
                 follower.recheck()
@@ -129,9 +151,10 @@ def _remove(registry: dict[int, list[T]], user_id: int, item: T) -> None:
 
 
 class Waiter:
-    """A follower that wakes one sleeper: a long poll, an event stream."""
+    """A follower that wakes one sleeper: a long poll, an event stream. `seen` is the newest seq that it knows."""
 
     def __init__(self) -> None:
+        self.seen = 0
         self._news = asyncio.Event()
 
     def offer(self, notice: Notice) -> None:  # noqa: ARG002 - any news will do
@@ -139,6 +162,10 @@ class Waiter:
 
     def recheck(self) -> None:
         self._news.set()
+
+    def reached(self, seq: int) -> None:
+        if seq > self.seen:
+            self._news.set()
 
     async def wait(self, seconds: float) -> bool:
         """Whether something came within that time, or since the last wait."""

@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import io
 import os
+import secrets
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -74,7 +75,11 @@ def _started(stack: contextlib.ExitStack, engine: str, nodes: int, folder: Path)
         victims = _nodes(stack, folder, 1, {"DUOLOGUE_DATABASE_URL": database_url})
     else:
         database_url, bus_url, others = _servers(stack)
-        env = {"DUOLOGUE_DATABASE_URL": database_url, "DUOLOGUE_BUS_URL": bus_url}
+        env = {
+            "DUOLOGUE_DATABASE_URL": database_url,
+            "DUOLOGUE_BUS_URL": bus_url,
+            "DUOLOGUE_SECRET": secrets.token_hex(32),
+        }
         victims = _nodes(stack, folder, nodes, env) + others
     urls = [victim.name.partition(" at ")[2] for victim in victims if victim.kind == "node"]
     return System(urls, database_url, victims)

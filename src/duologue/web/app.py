@@ -82,7 +82,7 @@ class Services(msgspec.Struct, frozen=True):
     events: Events
     exports: Exports
     info: ServerInfo
-    check_ready: Callable[[], Awaitable[None]]
+    check_ready: Callable[[], Awaitable[str]]
     verifications: Verifications | None
     sms_callbacks: SmsCallbacks | None
     simulator: Simulator | None

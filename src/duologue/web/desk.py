@@ -13,6 +13,7 @@ from duologue.core.accounts import Accounts
 from duologue.core.acks import Waiting
 from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
+from duologue.core.lookout import Lookout
 from duologue.core.messages import Messages
 from duologue.core.presence import Presence
 from duologue.core.rates import Rates
@@ -59,6 +60,7 @@ class Desk:
         *,
         rates: Rates,
         remotes: Remotes,
+        lookout: Lookout,
         origins: Collection[str],
         limited: bool,
     ) -> None:
@@ -73,6 +75,7 @@ class Desk:
         self.presence = presence
         self.rates = rates
         self.remotes = remotes
+        self.lookout = lookout
         self.origins = origins
         self.limited = limited
         self.connections: set[Living] = set()

@@ -75,8 +75,8 @@ class Intake:
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[tuple[bytes, bool]] | None = None
         self._turn: asyncio.Handle | None = None
-        self._busy = self._choked = self._resting = self._full = self._stopped = False
-        self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
+        self._choked = self._resting = self._full = self._stopped = False
+        self._busy = self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
 
     @property
     def idle(self) -> bool:
@@ -116,12 +116,12 @@ class Intake:
     # What holds frames back.
 
     def hold(self) -> None:
-        """Handle no frame until `release`."""
-        self._busy = True
+        """Handle no frame until there was a `release` for this."""
+        self._busy += 1
 
     def release(self) -> None:
-        """Undo `hold`."""
-        self._busy = False
+        """Undo one `hold`."""
+        self._busy -= 1
         self._work_off()
 
     def choke(self) -> None:
@@ -185,7 +185,7 @@ class Intake:
             self._work_off()
 
     def _held(self) -> bool:
-        return self._busy or self._choked or self._resting or self._full
+        return self._busy > 0 or self._choked or self._resting or self._full
 
     def _work_off(self) -> None:
         """Handle what has waited, and read on once nothing is left of it."""

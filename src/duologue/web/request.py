@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from duologue.core.addresses import Remote
 from duologue.core.chats import Chats
 from duologue.core.events import Events
 from duologue.core.exports import Exports
+from duologue.core.lookout import TRUSTED_FOR
 from duologue.core.messages import Messages
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller, Sessions
@@ -41,19 +43,29 @@ class StrictRequest(Request[Any, Any, Any]):
     """Decodes a JSON body straight into the handler's type, without coercing `"5"` into 5 as litestar would."""
 
     async def json(self) -> Any:
-        """Raises `ApiError` `not_json`, `bad_json`, `invalid`."""
+        """Raises `ApiError` `not_json`, `bad_json`, `invalid`; `not_signed_in` if the session ended meanwhile."""
         media_type = self.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type != "application/json":
             raise ApiError("not_json")
         field = self.route_handler.parsed_data_field
         kind = field.annotation if field else Any
-        body = await self.body()
+        body = await self._body_of_a_live_session()
         try:
             return _decode(kind, body)
         except msgspec.ValidationError as fault:
             raise invalid_body(fault) from fault
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
             raise ApiError("bad_json", f"The body can't be parsed as JSON: {fault}.") from fault
+
+    async def _body_of_a_live_session(self) -> bytes:
+        """The body, however slowly it came: what was known of the session when it began may be out of date."""
+        asked_at = time.monotonic()
+        body = await self.body()
+        caller: Caller | None = self.scope["state"].get("caller")
+        if caller and time.monotonic() - asked_at > TRUSTED_FOR:
+            sessions: Sessions = self.app.state.sessions
+            await sessions.check(caller)
+        return body
 
 
 class Call:

@@ -28,9 +28,12 @@ async def healthz() -> Health:
 
 @get("/readyz", tags=["Server"], opt=PROBE, responses=errors(signed_in=False))
 async def readyz(state: State) -> Health:
-    """Tell whether the node can serve. Its store answers, or else the answer is `overloaded`."""
-    await state.check_ready()
-    return Health("ok")
+    """Tell whether the node can serve. Its store answers, or else the answer is `overloaded`.
+
+    `degraded` with a `detail` says that it serves although something is amiss.
+    """
+    amiss = await state.check_ready()
+    return Health("degraded", amiss) if amiss else Health("ok")
 
 
 @get("/metrics", opt=PROBE, include_in_schema=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final
@@ -14,6 +15,7 @@ from msgspec import UNSET
 from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
+from duologue.core.lookout import TRUSTED_FOR
 from duologue.core.rates import REQUESTS
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
@@ -21,6 +23,7 @@ from duologue.model import Kind
 from duologue.protocol import frames, render
 from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
+from duologue.web.close_codes import WHEN_LOST, WHEN_REFUSED
 from duologue.web.codec import BadFrame, Codec, codec_of
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
@@ -36,22 +39,9 @@ _HELLO_WITHIN: Final = 10.0
 _DRAIN_WITHIN: Final = 30.0
 _LEAVE_WITHIN: Final = 5.0
 _CHOKE_AT: Final = MAX_OUTBOUND // 4
-_WHEN_REFUSED: Final = {
-    "not_signed_in": 4001,
-    "events_expired": 4011,
-    "seq_out_of_range": 4000,
-    "internal": 1011,
-}
-"""The close code when `hello` fails; for the rest it is 1001: try again."""
 _MINE: Final = Kind.RECEIPT_MINE
 _ENDS: Final = (Kind.SESSION_ENDED, Kind.USER_UPDATED)
 """Events with which a session may end."""
-_WHEN_LOST: Final = {
-    "events_expired": (4011, "events expired"),
-    "not_signed_in": (4003, "session ended"),
-    "internal": (1011, "internal"),
-}
-"""The close code and reason when the log can't be followed any longer."""
 
 
 class Connection:
@@ -68,6 +58,7 @@ class Connection:
         "_tasks",
         "_timer",
         "_token",
+        "_trusted_until",
         "acks",
         "caller",
         "desk",
@@ -95,6 +86,7 @@ class Connection:
         self._resumed: asyncio.Event | None = None
         self.watched: list[int] = []
         self.heard_at = self._pinged_at = self._loop.time()
+        self._trusted_until = 0.0
 
     # From the wire.
 
@@ -177,6 +169,10 @@ class Connection:
         if notice.kind == Kind.SESSION_ENDED and notice.ref == self.caller.session_id:
             self._end(4003, "session ended")
         elif notice.kind == Kind.USER_UPDATED and notice.ref == self.caller.user_id:
+            self.check_session()
+
+    def check_session(self) -> None:
+        if self.caller:
             self.spawn(self._check_session(self.caller))
 
     async def _check_session(self, caller: Caller) -> None:
@@ -188,7 +184,7 @@ class Connection:
     def failed(self, error: ApiError) -> None:
         if error.code == "events_expired":
             self.fail(error)
-        code, reason = _WHEN_LOST.get(error.code, (1001, error.code))
+        code, reason = WHEN_LOST.get(error.code, (1001, error.code))
         self._end(code, reason)
 
     async def drained(self) -> None:
@@ -256,8 +252,21 @@ class Connection:
                 self.fail(self._over_limit(), frame)
             elif self.caller is None:
                 self._greet(frame)
+            elif time.monotonic() > max(self.desk.lookout.trusted_until, self._trusted_until):
+                self.later(self._handle_checked(self.caller, frame))
             else:
                 HANDLERS[type(frame)](self, frame)
+
+    async def _handle_checked(self, caller: Caller, frame: frames.ClientFrame) -> None:
+        """Nobody knows at present whether the session was ended elsewhere: ask before anything is done with it."""
+        asked_at = time.monotonic()
+        try:
+            await self.desk.sessions.check(caller)
+        except ApiError as error:
+            self.failed(error) if error.code == "not_signed_in" else self.fail(error, frame)
+        else:
+            self._trusted_until = asked_at + TRUSTED_FOR
+            HANDLERS[type(frame)](self, frame)
 
     def _reject(self, error: ApiError, *, within_limit: bool) -> None:
         """It was a frame, but not one that means anything."""
@@ -317,7 +326,7 @@ class Connection:
             await self._follow(caller, hello)
         except ApiError as error:
             self.fail(error, hello)
-            self._end(_WHEN_REFUSED.get(error.code, 1001), error.code)
+            self._end(WHEN_REFUSED.get(error.code, 1001), error.code)
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
         desk = self.desk

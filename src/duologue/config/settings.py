@@ -1,24 +1,14 @@
-"""Settings: flags, then `DUOLOGUE_*` environment variables, then a TOML file, then the defaults.
-
-Each setting is declared once, here; the command line and `docs/settings.md` follow from it.
-"""
+"""All settings. Each is declared once, here; the command line and `docs/settings.md` follow from it."""
 
 from __future__ import annotations
 
 import ipaddress
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
-
-ENV_PREFIX: Final = "DUOLOGUE_"
-_SECRET_LENGTH: Final = 32
-_SECRET_VARIETY: Final = 8
-_DATABASE_SCHEMES: Final = ("sqlite:///", "postgresql://", "postgres://")
 
 
 class ConfigError(Exception):
@@ -64,6 +54,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             " `?prefix=` for a system of its own, `&creds=FILE`; `tls://…`. Empty: there is one node."
         ),
     ] = ""
+    allow_open_bus: Annotated[
+        bool,
+        Meta(
+            description="Use a `bus_url` on another machine without credentials and without TLS. Only in a network"
+            " that strangers can't reach."
+        ),
+    ] = False
     sign_in: Annotated[
         Literal["open", "sms"],
         Meta(
@@ -73,14 +70,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allow_open_network: Annotated[
         bool,
         Meta(
-            description="Listen beyond this machine although anybody could sign in with any number."
-            " Only behind something else that keeps strangers out."
+            description="Listen beyond this machine, or behind a proxy, although anybody could sign in with any"
+            " number. Only behind something else that keeps strangers out."
         ),
     ] = False
     allow_simulated_phones: Annotated[
         bool,
         Meta(
-            description="Listen beyond this machine although the phone simulator shows every code to anybody."
+            description="Listen beyond this machine, or behind a proxy, although the phone simulator shows every code"
+            " to anybody."
             " For demonstrations only."
         ),
     ] = False
@@ -101,8 +99,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     secret: Annotated[
         str,
         Meta(
-            description="At least 32 characters, the same on every node; codes follow from it."
-            " Empty: made on the first start and kept in the data directory (mode 0600)."
+            description="At least 32 characters, the same on every node; codes and the keys of the bus follow from"
+            " it. Empty: made on the first start and kept in the data directory (mode 0600). Needed with `bus_url`."
+        ),
+    ] = ""
+    previous_secret: Annotated[
+        str,
+        Meta(
+            description="The `secret` before the present one, while nodes are restarted one after the other: what"
+            " they say on the bus is believed, too."
         ),
     ] = ""
     sms_url: Annotated[
@@ -237,113 +242,29 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return "simulator://" in self.sms_url or (self.sign_in == "sms" and not self.sms_url)
 
     @property
+    def reached_by(self) -> str:
+        """The address by which others than this machine reach the server; empty if there is none."""
+        if not is_loopback(self.host):
+            return self.host or "any address of this machine"
+        if self.public_url and not is_loopback(_host_of(self.public_url)):
+            return self.public_url
+        return "the proxies of trusted_proxies" if self.trusted_proxies else ""
+
+    @property
     def provider_url(self) -> str:
         """How SMS are sent; empty when they aren't: nobody needs one, and the simulator mustn't be public."""
-        if self.sms_url or not is_loopback(self.host):
+        if self.sms_url or self.reached_by:
             return self.sms_url or ("simulator://" if self.sign_in == "sms" else "")
         # Unasked, only where there is one process: each would have a phone network of its own.
         return "simulator://" if self.workers == 1 else ""
 
 
-def load(flags: Mapping[str, Any], env: Mapping[str, str]) -> Settings:
-    """The settings in force. Raises `ConfigError`.
-
-    `flags` holds what was given on the command line; `config` among them, or `DUOLOGUE_CONFIG`, names the TOML
-    file.
-    """
-    file = flags.get("config") or env.get(f"{ENV_PREFIX}CONFIG")
-    values: dict[str, Any] = _read_toml(Path(file)) if file else {}
-    for name in Settings.__struct_fields__:
-        given = env.get(ENV_PREFIX + name.upper())
-        if given is not None:
-            values[name] = given
-    values |= {name: value for name, value in flags.items() if name != "config" and value is not None}
+def _host_of(url: str) -> str:
+    """The host's name; empty if the URL is malformed."""
     try:
-        settings = msgspec.convert(values, Settings, strict=False)
-    except msgspec.ValidationError as fault:
-        raise ConfigError(_explain(fault)) from fault
-    _check(settings)
-    return settings
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text())
-    except OSError as fault:
-        raise ConfigError(f"The settings file can't be read: {fault}.") from fault
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise ConfigError(f"The settings file {path} is not TOML: {fault}.") from fault
-
-
-def _explain(fault: msgspec.ValidationError) -> str:
-    reason, _, path = str(fault).partition(" - at `$.")
-    name = path.rstrip("`")
-    return f"Setting {name} ({ENV_PREFIX}{name.upper()}): {reason}." if name else f"Settings: {reason}."
-
-
-def _check(settings: Settings) -> None:
-    """Refuse what is insecure or can't work, before anything starts."""
-    if settings.database_url and not settings.database_url.startswith(_DATABASE_SCHEMES):
-        raise ConfigError(
-            "database_url must start with postgresql:// or sqlite:///; leave it empty for SQLite."
-        )
-    _check_nodes(settings)
-    _check_secret(settings)
-    if settings.public_url and not _is_http_url(settings.public_url):
-        raise ConfigError(
-            "public_url must be the server's address as clients see it, e.g. https://chat.example."
-        )
-    if not is_loopback(settings.host):
-        _check_public(settings)
-    elif settings.simulated and settings.public_url and not settings.allow_simulated_phones:
-        raise ConfigError(
-            f"The phone simulator would show every code to anybody who reaches {settings.public_url}."
-            " Set sms_url to a real provider, or add --allow-simulated-phones for a demonstration."
-        )
-
-
-def _check_nodes(settings: Settings) -> None:
-    if settings.bus_url and not settings.bus_url.startswith(("nats://", "tls://")):
-        raise ConfigError("bus_url must start with nats:// or tls://; leave it empty for a single node.")
-    if settings.bus_url and settings.store_url.startswith("sqlite:"):
-        raise ConfigError("Several nodes need one PostgreSQL: set database_url, or leave bus_url empty.")
-    if settings.bus_url and settings.sign_in == "sms" and not settings.secret:
-        raise ConfigError("Several nodes need one secret: set it on each to the same `openssl rand -hex 32`.")
-    if settings.workers > 1 and settings.store_url.startswith("sqlite:"):
-        raise ConfigError("Several workers need PostgreSQL: SQLite has one writer. Set database_url.")
-    if settings.workers > 1 and settings.simulated:
-        raise ConfigError(
-            "Simulated phones live in one process: set workers to 1, or sms_url to a real provider."
-        )
-
-
-def _check_secret(settings: Settings) -> None:
-    if settings.secret and len(settings.secret) < _SECRET_LENGTH:
-        raise ConfigError("secret is too short: give at least 32 random characters (`openssl rand -hex 32`).")
-    if settings.secret and len(set(settings.secret)) < _SECRET_VARIETY:
-        raise ConfigError("secret is no secret: give 32 random characters (`openssl rand -hex 32`).")
-
-
-def _check_public(settings: Settings) -> None:
-    if settings.sign_in == "open" and not settings.allow_open_network:
-        raise ConfigError(
-            f"With open sign-in anybody who reaches {settings.host} could sign in as anybody. Listen on 127.0.0.1,"
-            " or set sign_in to sms, or add --allow-open-network if something in front of the server keeps"
-            " strangers out."
-        )
-    if settings.simulated and not settings.allow_simulated_phones:
-        raise ConfigError(
-            f"The phone simulator would show every code to anybody who reaches {settings.host}. Set sms_url to a"
-            " real provider, or add --allow-simulated-phones for a demonstration."
-        )
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return url.scheme in {"http", "https"} and bool(url.hostname) and url.port != 0
+        return urlsplit(url).hostname or ""
     except ValueError:
-        return False
+        return ""
 
 
 def is_loopback(host: str) -> bool:

@@ -1,0 +1,30 @@
+"""What the store says of the sessions and logs that a node follows: many in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from duologue.storage.database import Tx
+from duologue.storage.lists import id_list
+
+
+def look(tx: Tx, session_ids: Sequence[int], user_ids: Sequence[int]) -> tuple[set[int], dict[int, int]]:
+    """Those of the sessions that have not ended, and the newest seq of each user's log, if it has one still."""
+    return _not_ended(tx, session_ids), _log_ends(tx, user_ids)
+
+
+def _not_ended(tx: Tx, session_ids: Sequence[int]) -> set[int]:
+    if not session_ids:
+        return set()
+    listed, values = id_list(session_ids)
+    return {
+        row[0]
+        for row in tx.all(f"SELECT id FROM sessions WHERE ended_at IS NULL AND id IN {listed}", **values)
+    }
+
+
+def _log_ends(tx: Tx, user_ids: Sequence[int]) -> dict[int, int]:
+    if not user_ids:
+        return {}
+    listed, values = id_list(user_ids)
+    return dict(tx.all(f"SELECT user_id, last_seq FROM logs WHERE user_id IN {listed}", **values))
