@@ -157,7 +157,7 @@ def ana(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
             body = {"to": "+33639980002", "text": "Hello", "client_id": "a"}
             sent = http.post("/v1/messages", json=body, headers={"Authorization": f"Bearer {one}"})
         yield Person(server, one.encode(), other, sent.json()["chat_id"])
-        assert '"level": "error"' not in server.log
+        assert '"level": "ERROR"' not in server.log
 
 
 @pytest.mark.parametrize("route", ID_ROUTES, ids=lambda route: f"{route[0]} {route[1]}")

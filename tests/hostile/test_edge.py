@@ -5,10 +5,21 @@ from __future__ import annotations
 import pytest
 
 from tests.hostile import attacks_edge as attacks
-from tests.hostile.harness import Siege
+from tests.hostile.harness import Attack, Siege
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_connections_that_come_and_go_harm_nobody(siege: Siege) -> None:
-    await siege.withstand(attacks.come_and_go)
+@pytest.mark.parametrize(
+    "attack",
+    [
+        attacks.endless_head,
+        attacks.endless_handshake,
+        attacks.endless_framing,
+        attacks.unfinished,
+        attacks.unread,
+    ],
+    ids=lambda attack: attack.__name__,
+)
+async def test_a_client_over_the_bounds_of_a_connection_harms_nobody(siege: Siege, attack: Attack) -> None:
+    await siege.withstand(attack)

@@ -29,6 +29,8 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Called by the application for the head of the answer, then for the pieces of its body."""
+        if self.disconnected:
+            return
         if not self.response_started:
             self._decide(message)
         elif self._length_is_unknown:
