@@ -123,9 +123,9 @@ async def test_the_validity_goes_along_and_an_answer_out_of_order_finds_its_requ
         assert [(await each).provider_ids for each in sending] == [("id-a",), ("id-b",)]
 
 
-async def test_an_answer_after_the_time_out_changes_nothing() -> None:
+async def test_an_answer_after_the_time_out_answers_nothing_else_and_its_receipt_is_no_text() -> None:
     carrier = RawCarrier()
-    async with running(carrier, timeout=1) as (provider, _):
+    async with running(carrier, timeout=1) as (provider, sink):
         with pytest.raises(Unavailable) as late:
             await provider.send(sms())
         assert late.value.outcome_unknown
@@ -135,6 +135,10 @@ async def test_an_answer_after_the_time_out_changes_nothing() -> None:
         sequence, _ = await carrier.until(SUBMIT)
         carrier.say(pdu(SUBMIT_RESP, sequence, b"right\0"))
         assert (await sending).provider_ids == ("right",)
+        assert {each.provider_id for each in sink.ids} == {"late", "right"}
+        carrier.say(pdu(DELIVER, 1, deliver_body(b"id:late stat:DELIVRD err:000 text:hello")))
+        await carrier.until(DELIVER_RESP)
+        assert sink.inbound_queue.empty()
 
 
 @pytest.mark.parametrize(

@@ -203,6 +203,7 @@ class Smpp(WithoutCallbacks):
             self._account.host,
             self._account.port,
             self._inward.deliver,
+            self._inward.given_late,
             timeout=self._timeout,
             enquire_every=self._account.enquire_every,
             tls=self._account.tls,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -91,6 +91,15 @@ class Inward:
         except Exception as failure:  # noqa: BLE001 - then its receipts may go unmatched
             _log.warning("%s: ids could not be noted: %s", self._name, type(failure).__name__)
 
+    def given_late(self, message_id: str) -> None:
+        """Remember an id that came after the time-out: its receipt, if unmarked, mustn't become an answer."""
+        self._begin(self.given([message_id], ""))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._waiting.add(task)
+        task.add_done_callback(self._waiting.discard)
+
     async def deliver(self, pdu: Pdu, data: bytes) -> None:
         """Hand over what is in a deliver_sm. If this raises, it must come again."""
         told = report(text := receipt_text(pdu), pdu.options)
@@ -108,9 +117,7 @@ class Inward:
         elif found := await self._find(pdu, told):
             await self._hand_over(found, told)
         elif len(self._waiting) < _MOST_WAITING:
-            task = asyncio.create_task(self._look_again(pdu, told))
-            self._waiting.add(task)
-            task.add_done_callback(self._waiting.discard)
+            self._begin(self._look_again(pdu, told))
         else:
             self._unmatched()
 

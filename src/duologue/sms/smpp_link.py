@@ -12,7 +12,7 @@ from typing import Any
 
 from smpplib import consts
 
-from duologue.sms.smpp_pdu import HEADER, LONGEST_PDU, Malformed, Pdu, decode, encode, status_name
+from duologue.sms.smpp_pdu import HEADER, LONGEST_PDU, Malformed, Pdu, decode, encode, message_id, status_name
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class Link:
     """A connection to an SMSC, to be `run` until it ends.
 
     `deliver` is awaited for each deliver_sm, one after the other; only when it returns is the SMSC told that
-    the message is safe, and if it raises, that it should come again.
+    the message is safe, and if it raises, that it should come again. `late` is told the id in an answer to a
+    submission that nobody waits for any more.
     """
 
     def __init__(
@@ -44,10 +45,12 @@ class Link:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         deliver: Callable[[Pdu, bytes], Awaitable[None]],
+        late: Callable[[str], None],
         *,
         timeout: float,
         enquire_every: float,
     ) -> None:
+        self._late = late
         self._reader = reader
         self._writer = writer
         self._deliver = deliver
@@ -65,6 +68,7 @@ class Link:
         host: str,
         port: int,
         deliver: Callable[[Pdu, bytes], Awaitable[None]],
+        late: Callable[[str], None],
         *,
         timeout: float,  # noqa: ASYNC109 - also that of each later request
         enquire_every: float,
@@ -73,7 +77,7 @@ class Link:
         """An open connection, not yet bound. Raises `OSError` or `TimeoutError`."""
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(host, port, ssl=tls)
-        return cls(reader, writer, deliver, timeout=timeout, enquire_every=enquire_every)
+        return cls(reader, writer, deliver, late, timeout=timeout, enquire_every=enquire_every)
 
     async def bind(self, system_id: str, password: str, system_type: str) -> None:
         """Become a transceiver. Raises `BindRefused`, `LinkLost` or `TimeoutError`."""
@@ -150,6 +154,8 @@ class Link:
             answer = self._answers.get(pdu.sequence)
             if answer is not None and not answer.done():
                 answer.set_result(pdu)
+            elif pdu.name == "submit_sm_resp" and not pdu.status:
+                self._late(message_id(pdu))
         elif pdu.name == "deliver_sm":
             self._queue(pdu, data)
         elif pdu.name in {"enquire_link", "unbind"}:
