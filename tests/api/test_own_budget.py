@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import pytest
 
+from duologue.core import events, feed
 from duologue.core.limits import FRAME_BURST, WATCHED_PER_FRAME
 from duologue.core.rates import PROFILE_CHANGES
 from duologue.core.receipts import MARKS_AT_ONCE
@@ -256,3 +258,62 @@ async def test_somebody_who_comes_and_goes_quickly_is_told_of_once_a_second(api:
         changes = [frame for frame in watcher.heard if frame["op"] == "presence"][1:]
         assert len(changes) <= 2 + seconds
         assert changes[-1]["online"] is False
+
+
+async def test_replays_of_one_user_take_turns(
+    own: Api, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana, ben, chat_id = await own.friends()
+    async with ben.online() as socket:
+        await socket.talk(map(str, range(250)), chat_id=chat_id)
+    reading = most = 0
+    read = running.node.db.read
+
+    async def count(function: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal reading, most
+        if function is not feed._read:
+            return await read(function, *args, **kwargs)
+        reading += 1
+        most = max(most, reading)
+        try:
+            return await read(function, *args, **kwargs)
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(running.node.db, "read", count)
+
+    async def replay() -> int:
+        async with ana.online(after=0) as socket:
+            return len(socket.applied)
+
+    assert len(set(await asyncio.gather(*(replay() for _ in range(5))))) == 1
+    assert most == 1
+
+
+async def test_a_stream_does_not_read_a_page_for_each_event(
+    own: Api, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana, ben, chat_id = await own.friends()
+    caller = await running.node.sessions.authenticate(ana.token)
+    start = await running.node.services.events.latest(caller)
+    pages = running.node.services.events.follow(caller, start, 100, PATIENCE)
+    seqs: list[int] = []
+
+    async def follow() -> int:
+        count = 0
+        async with aclosing(pages):
+            async for page in pages:
+                count += 1
+                seqs.extend(item.seq for item in page.items)
+                if len(seqs) >= 100:
+                    break
+        return count
+
+    following = asyncio.create_task(follow())
+    started = monotonic()
+    async with ben.online() as socket:
+        for number in range(100):
+            await socket.send(str(number), chat_id=chat_id)
+    counted = await following
+    assert seqs == list(range(start + 1, start + 101))
+    assert counted <= 3 + (monotonic() - started) / events._GATHER

@@ -221,6 +221,33 @@ def test_a_page_costs_sqlite_the_same_at_any_depth(sqlite: sqlite3.Connection) -
     assert cost(chats.chat_view, HUB, LONG_CHAT.chat_id) <= 1.5 * short
 
 
+def test_sessions_that_have_ended_cost_sqlite_nothing(sqlite: sqlite3.Connection) -> None:
+    steps = 0
+
+    def count() -> None:
+        nonlocal steps
+        steps += 1
+
+    def costs() -> list[int]:
+        nonlocal steps
+        found = []
+        for case in ("live_sessions", "peers_last_seen"):
+            steps = 0
+            CASES[case][0](SqliteTx(sqlite))
+            found.append(steps)
+        return found
+
+    sqlite.set_progress_handler(count, 1)
+    before = costs()
+    for user in (HUB, LONG_PEER):
+        sqlite.executemany(
+            "INSERT INTO sessions (id, user_id, device_name, ip, created_at, last_seen_at, ended_at)"
+            " VALUES (?, ?, '', '', ?, ?, ?)",
+            [(user * 1_000_000 + number, user, number, number, number) for number in range(1_000)],
+        )
+    assert all(after <= 1.5 * cost for after, cost in zip(costs(), before, strict=True))
+
+
 def explained(connection: psycopg.Connection[Any], statement: Statement, mode: str) -> dict[str, Any]:
     """The plan of a prepared statement as it ran, made for these values or for any (`mode`)."""
     sql, params = statement

@@ -25,6 +25,8 @@ from duologue.storage.database import Database, Tx
 from duologue.storage.replay import event_page
 
 _CREATED: Final = Kind.MESSAGE_CREATED
+_GATHER: Final = 0.05
+"""Seconds in which events gather after a stream was given the newest one."""
 _MESSAGES: Final = Counter("duologue_messages_total", "Messages stored.")
 
 
@@ -117,6 +119,9 @@ class Events:
                 self._traces.pushed(page.items)
                 yield page
                 after = page.next
+                if not page.has_more:
+                    # What comes soon after is told together: a page for each event would cost more than all do.
+                    await asyncio.sleep(_GATHER)
         finally:
             self._waiters.discard(waiter)
             self._hub.detach(caller.user_id, waiter)

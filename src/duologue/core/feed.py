@@ -197,8 +197,9 @@ class Feed:
             # As of when it was opened: it may have fallen behind since.
             self._is_current = False
             return [], True
-        self._behind = False
-        return await self._db.read(_read, self._user_id, self.next - 1, self._limit)
+        async with self._hub.replays.of(self._user_id):
+            self._behind = False
+            return await self._db.read(_read, self._user_id, self.next - 1, self._limit)
 
     async def _joins_live(self) -> bool:
         """Pass on what came while the log was read; whether that leaves no gap."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from typing import Final
-from weakref import WeakValueDictionary
 
 from duologue.core.chats import Chats
 from duologue.core.flush import in_steps
@@ -14,6 +13,7 @@ from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Pair
 from duologue.realtime.bus import Notice
+from duologue.realtime.turns import Turns
 from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
@@ -37,7 +37,7 @@ class Receipts:
         self._chats = chats
         self._traces = traces
         self._acked: dict[int, int] = {}
-        self._looking: WeakValueDictionary[int, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     async def mark(self, mark: Mark) -> None:
         """Raise a mark. Raises `ApiError` `seq_out_of_range` beyond the chat's last message, `overloaded`."""
@@ -67,8 +67,7 @@ class Receipts:
         Acks of one user take turns, so none looks at events that another is at: each event is looked at once.
         Raises `ApiError` `seq_out_of_range` beyond the newest event.
         """
-        turn = self._looking.setdefault(caller.user_id, asyncio.Lock())
-        async with turn:
+        async with self._turns.of(caller.user_id):
             reached = self._acked.get(caller.user_id, 0)
             while reached < seq:
                 reached = await self._ack_some(caller.user_id, reached, seq)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from duologue.realtime.bus import Frame, Notice, Roll, Signal, Whereabouts
+from duologue.realtime.turns import Turns
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ class Hub:
         self._followers: dict[int, list[Subscriber]] = {}
         self._devices: dict[int, list[Listener]] = {}
         self._watchers: dict[int, dict[Listener, None]] = {}
+        self.replays = Turns()
+        """Replays of one user's log take turns: however many of the devices replay, one page is read at a time."""
         self.wants: Callable[[int], bool] = self._followers.__contains__
         """Whether anybody here follows a user's log. Asked for every event."""
         self.doubted = asyncio.Event()

@@ -246,11 +246,12 @@ def live_sessions(tx: Tx, user_id: int, used_since: int = 0) -> list[Session]:
     """The user's signed-in devices that were used since then, newest first."""
     rows = tx.all(
         f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE user_id = :user_id AND ended_at IS NULL"
-        " AND last_seen_at >= :used_since ORDER BY created_at DESC, id DESC",
+        " AND last_seen_at >= :used_since",
         user_id=user_id,
         used_since=used_since,
     )
-    return [Session(*row) for row in rows]
+    # Sorted here: in SQL, SQLite would rather read all that have ended, too, in the order of an index.
+    return sorted((Session(*row) for row in rows), key=lambda each: (each.created_at, each.id), reverse=True)
 
 
 def session_by_id(tx: Tx, session_id: int) -> Session | None:
