@@ -9,7 +9,7 @@ from duologue.model import Chat, Kind, Pair, pair_id
 from duologue.storage.accounts import USER_COLUMNS, ensure_user, load_user, user_by_id
 from duologue.storage.database import Row, Tx
 from duologue.storage.events import NewEvent, append_events
-from duologue.storage.lists import id_list
+from duologue.storage.lists import id_list, pair_list
 from duologue.storage.messages import COLUMNS, load
 
 _ATTEMPTS: Final = 8
@@ -208,23 +208,46 @@ def last_seq(tx: Tx, chat_id: int) -> int:
 def peers_last_seen(tx: Tx, user_id: int, others: Sequence[int]) -> dict[int, int | None]:
     """Of these users, those who share a chat with the user, and when any of their devices was last seen.
 
-    One statement, whoever they are. There is another one only for pairs whose chat id another pair has taken.
+    One statement, whoever they are, and two more for those it doesn't find: they may have a chat under another id.
     """
+    pairs = [(min(user_id, other), max(user_id, other)) for other in dict.fromkeys(others)]
+    seen = _peers_seen(tx, user_id, [pair_id(low, high) for low, high in pairs])
+    missing = [(low, high) for low, high in pairs if (high if low == user_id else low) not in seen]
+    elsewhere = _other_ids(tx, missing)
+    if elsewhere:
+        seen |= _peers_seen(tx, user_id, elsewhere)
+    asked = set(others)
+    return {other: at for other, at in seen.items() if other in asked}
+
+
+def _peers_seen(tx: Tx, user_id: int, chat_ids: Sequence[int]) -> dict[int, int | None]:
+    """The other side of each of these chats that is the user's, and when it was last seen."""
     seen: dict[int, int | None] = {}
-    wanted = {other: (min(user_id, other), max(user_id, other)) for other in others}
-    for attempt in range(_ATTEMPTS):
-        if not wanted:
-            break
-        found = _last_seen(tx, user_id, [pair_id(low, high, attempt) for low, high in wanted.values()])
-        chats = {pair_id(low, high, attempt): other for other, (low, high) in wanted.items()}
-        wanted = {}
-        for chat_id, low, high, live, ended in found:
-            other = chats[chat_id]
-            if {low, high} == {user_id, other}:
-                seen[other] = max((at for at in (live, ended) if at is not None), default=None)
-            else:
-                wanted[other] = (min(user_id, other), max(user_id, other))
+    for _, low, high, live, ended in _last_seen(tx, user_id, chat_ids) if chat_ids else ():
+        if user_id in (low, high):
+            peer = high if low == user_id else low
+            seen[peer] = max((at for at in (live, ended) if at is not None), default=None)
     return seen
+
+
+def _other_ids(tx: Tx, pairs: Sequence[tuple[int, int]]) -> list[int]:
+    """The chats of these pairs under other ids than `pair_id` gives first: the next that it gives, or moved chats."""
+    if not pairs:
+        return []
+    listed, values = id_list([pair_id(low, high) for low, high in pairs])
+    taken = {row[0] for row in tx.all(f"SELECT id FROM chats WHERE id IN {listed}", **values)}
+    further = [
+        pair_id(low, high, attempt)
+        for low, high in pairs
+        if pair_id(low, high) in taken
+        for attempt in range(1, _ATTEMPTS)
+    ]
+    listed, values = pair_list(pairs)
+    moved = tx.all(
+        f"SELECT chat_id FROM moved_chats WHERE (low_user, high_user) IN {listed}",
+        **values,
+    )
+    return further + [row[0] for row in moved]
 
 
 def _last_seen(tx: Tx, user_id: int, chat_ids: Sequence[int]) -> list[Row]:
