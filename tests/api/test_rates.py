@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -14,6 +15,10 @@ from duologue.lab.server import DuologueServer
 from tests.support.client import Api, api_of
 
 pytestmark = pytest.mark.anyio
+
+MANY = REQUESTS.burst * 3
+AT_ONCE = 8
+"""Requests that wait for their answers on one connection."""
 
 
 @pytest.fixture(scope="module")
@@ -36,28 +41,26 @@ async def api(server: DuologueServer) -> AsyncIterator[Api]:
 
 
 async def served_at_once(server: DuologueServer, path: str, address: str) -> int:
-    """How many requests, one behind the other on one connection, are answered before the first one is refused."""
+    """How many of many requests are answered, as fast as they are, before the first one is refused."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writing = asyncio.create_task(_write(writer, request))
     answers = 0
     try:
-        async for line in reader:
-            # A body ends without a line break, so the next answer begins in the same line.
-            if b"HTTP/1.1 429" in line:
-                return answers
-            answers += b"HTTP/1.1 " in line
+        while answers < MANY:
+            writer.write(request * AT_ONCE)
+            statuses: list[bytes] = []
+            told = b""
+            while len(statuses) < AT_ONCE:
+                chunk = await reader.read(65_536)
+                assert chunk, f"the connection ended after {answers} answers"
+                told += chunk
+                statuses = re.findall(rb"HTTP/1\.1 (\d\d\d) ", told)
+                if b"429" in statuses:
+                    return answers + statuses.index(b"429")
+            answers += AT_ONCE
+        return answers
     finally:
-        writing.cancel()
         writer.close()
-    raise AssertionError(f"the connection ended after {answers} answers")
-
-
-async def _write(writer: asyncio.StreamWriter, request: bytes) -> None:
-    for _ in range(REQUESTS.burst * 3):
-        writer.write(request)
-        await writer.drain()
-    writer.write(request.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
 
 
 async def test_every_answer_tells_of_the_limit_that_it_counted_for(api: Api, http: httpx.AsyncClient) -> None:
@@ -94,7 +97,7 @@ async def test_an_address_over_its_limit_is_refused_on_every_path_and_others_are
     ana = await api.device()
     there = {"X-Forwarded-For": "192.0.3.7"}
     served = await served_at_once(server, "/nowhere", "192.0.2.7")
-    assert REQUESTS.burst <= served < 3 * REQUESTS.burst
+    assert REQUESTS.burst <= served < MANY
     for path in ("/v1/server", "/v1/me", "/healthz", "/nowhere"):
         assert await served_at_once(server, path, "192.0.2.8") < REQUESTS.burst, "one limit for all paths"
         assert (await http.get(path, headers=there | ana.authorization)).status_code != 429
@@ -131,14 +134,14 @@ async def test_a_user_has_a_bounded_number_of_long_polls_and_still_short_request
 
 
 async def test_a_health_check_of_this_machine_is_never_refused(server: DuologueServer) -> None:
-    with pytest.raises(AssertionError, match=f"after {REQUESTS.burst * 3 + 1} answers"):
-        await served_at_once(server, "/healthz", "127.0.0.1")
+    assert await served_at_once(server, "/healthz", "127.0.0.1") == MANY
 
 
 async def test_strangers_write_a_few_lines_of_the_log_and_no_more(server: DuologueServer) -> None:
+    before = len(server.log.splitlines())
     for _ in range(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(b"this is not HTTP\r\n\r\n")
         assert b" 400 " in await reader.readline()
         writer.close()
-    assert 10 <= server.log.count("Invalid HTTP request received") < 40
+    assert len(server.log.splitlines()) - before < 40
