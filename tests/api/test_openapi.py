@@ -87,8 +87,8 @@ def test_every_schema_is_json_schema(api: Any) -> None:
 
 def test_every_body_has_an_example_that_fits_its_schema(api: Any) -> None:
     for where, _, content in contents(api):
-        if where == "get /v1/sms/{provider}/{kind} 200":
-            continue  # what answers Kannel is empty
+        if where.endswith(" /v1/sms/{provider}/{kind} 200"):
+            continue  # what answers Kannel is empty, what answers another provider is its own
         schema = {"components": api["components"], **content["schema"]}
         validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         examples = [content["example"]] if "example" in content else []

@@ -23,6 +23,7 @@ TOKEN, SECRET = "twilio-auth-token", "kannel-secret"
 SID = "AC" + "0" * 31 + "1"
 TWILIO = f"twilio://{SID}:{TOKEN}@/?from=%2B15005550006"
 KANNEL = f"gateway+https://user:password@gateway.example/?preset=kannel&secret={SECRET}"
+JASMIN = f"gateway+https://user:password@gateway.example/?preset=jasmin&secret={SECRET}"
 DELIVERED = {"MessageSid": "SM1", "MessageStatus": "delivered", "AccountSid": SID, "ErrorCode": ""}
 REPLY = {
     "MessageSid": "SM2",
@@ -36,7 +37,7 @@ FORGED = (403, "bad_signature")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    options = ["--sms-url", f"{TWILIO} {KANNEL}", "--public-url", PUBLIC, "--allow-open-network"]
+    options = ["--sms-url", f"{TWILIO} {KANNEL} {JASMIN}", "--public-url", PUBLIC, "--allow-open-network"]
     with DuologueServer(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
 
@@ -171,3 +172,11 @@ async def test_a_gateway_without_its_token_is_forbidden(api: Api, token: str | N
 async def test_a_gateways_token_is_not_logged(api: Api, server: DuologueServer) -> None:
     await api.http.get("/v1/sms/gateway/status", params={"token": f"{SECRET}-wrong", "id": "1", "state": "1"})
     assert SECRET not in server.log
+
+
+async def test_a_gateway_that_wants_to_hear_certain_words_hears_them(api: Api) -> None:
+    form = {"id": "07033084", "message_status": "DELIVRD", "level": "2"}
+    answer = await api.http.post("/v1/sms/gateway-2/status", params={"token": SECRET}, data=form)
+    assert (answer.status_code, answer.text) == (200, "ACK/Jasmin")
+    refused = await api.http.post("/v1/sms/gateway-2/status", params={"token": "guess"}, data=form)
+    assert "ACK" not in refused.text

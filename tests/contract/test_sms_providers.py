@@ -17,8 +17,8 @@ from duologue.sms.provider import (
     Rejected,
     Unavailable,
 )
+from tests.support.sms_gateways import OUTSIDES, REMOTES
 from tests.support.sms_outside import PATIENT, PUBLIC, SECRET, Outside, RemoteOutside
-from tests.support.sms_remotes import OUTSIDES, REMOTES
 
 pytestmark = [
     pytest.mark.anyio,

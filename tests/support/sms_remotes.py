@@ -23,10 +23,7 @@ from tests.support.sms_outside import (
     REFUSED,
     SECRET,
     SERVICE,
-    Outside,
     RemoteOutside,
-    SimulatorOutside,
-    SmppOutside,
     WithoutCallbacks,
 )
 
@@ -176,7 +173,7 @@ class KannelOutside(HttpOutside):
 class AndroidOutside(HttpOutside):
     """SMS Gateway for Android (capcom6): https://docs.sms-gate.app."""
 
-    setting = f"gateway+http://user:{SECRET}@{{address}}?preset=android&secret={SECRET}&region=US&timeout={{timeout}}"
+    setting = f"gateway+http://user:{SECRET}@{{address}}?preset=android-cloud&secret={SECRET}&region=US&timeout={{timeout}}"
 
     def answer(self, heard: Heard) -> Answer:
         wanted = base64.b64encode(f"user:{SECRET}".encode()).decode()
@@ -265,15 +262,3 @@ class AppriseOutside(WithoutCallbacks, HttpOutside):
 
     def sms_in(self, heard: Heard) -> tuple[str, str]:
         return heard.path.removeprefix("/send/").replace(quote("+"), "+"), json.loads(heard.body)["message"]
-
-
-REMOTES: dict[str, type[RemoteOutside]] = {
-    "twilio": TwilioOutside,
-    "failover": FailoverOutside,
-    "kannel": KannelOutside,
-    "android": AndroidOutside,
-    "httpsms": HttpSmsOutside,
-    "apprise": AppriseOutside,
-    "smpp": SmppOutside,
-}
-OUTSIDES: dict[str, type[Outside]] = {"simulator": SimulatorOutside, **REMOTES}

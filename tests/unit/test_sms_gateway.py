@@ -15,48 +15,19 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 
-from duologue.sms.gateway import Gateway
 from duologue.sms.provider import (
     BadCallback,
     BadProviderUrl,
     BadSignature,
     Callback,
-    OutgoingSms,
     Rejected,
     Unavailable,
 )
 from duologue.sms.registry import open_provider
-from tests.support.sms_http import Answer, Heard, HttpProvider
+from tests.support.gateway_stand import BASE, SECRET, Stand, sms
+from tests.support.sms_http import Answer
 
 pytestmark = pytest.mark.anyio
-
-SECRET = "a-secret-of-at-least-thirty-two-bytes"
-BASE = "https://chat.example/v1/sms"
-
-
-class Stand:
-    """A gateway that gives one answer, and providers that talk to it."""
-
-    def __init__(self) -> None:
-        self.answer = Answer(202, "0: Accepted for delivery")
-        self.remote = HttpProvider(lambda _: self.answer)
-        self.opened: list[Gateway] = []
-
-    def open(self, options: str, path: str = "") -> Gateway:
-        setting = f"gateway+http://user:pass@{self.remote.address}{path}?{options}"
-        provider = open_provider(setting)
-        assert isinstance(provider, Gateway)
-        self.opened.append(provider)
-        return provider
-
-    @property
-    def last(self) -> Heard:
-        return self.remote.heard[-1]
-
-    async def close(self) -> None:
-        for provider in self.opened:
-            await provider.aclose()
-        self.remote.close()
 
 
 @pytest.fixture
@@ -64,10 +35,6 @@ async def stand() -> AsyncIterator[Stand]:
     stand = Stand()
     yield stand
     await stand.close()
-
-
-def sms(**fields: Any) -> OutgoingSms:
-    return OutgoingSms(**({"to": "+33612345678", "text": "hello", "reference": "ref-1"} | fields))
 
 
 # Kannel
@@ -186,10 +153,17 @@ async def test_android_gets_json_with_our_reference_as_the_id(stand: Stand) -> N
     assert (accepted.provider_ids, accepted.parts, accepted.receipts) == (("ref-1",), 2, 2)
 
 
-async def test_the_path_of_a_local_android_server_can_be_given(stand: Stand) -> None:
+@pytest.mark.parametrize(
+    ("preset", "path"), [("android-local", "/messages"), ("android-cloud", "/3rdparty/v1/messages")]
+)
+async def test_the_server_in_the_app_and_the_cloud_have_paths_of_their_own(
+    stand: Stand, preset: str, path: str
+) -> None:
     stand.answer = Answer(202, '{"id": "ref-1"}')
-    await stand.open("preset=android", "/messages").send(sms())
-    assert stand.last.path == "/messages"
+    android = stand.open(f"preset={preset}")
+    await android.send(sms())
+    assert stand.last.path == path
+    assert android.capabilities.idempotent
 
 
 async def test_android_reports_each_part_under_an_event_id_of_its_own(stand: Stand) -> None:

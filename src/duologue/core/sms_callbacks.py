@@ -47,12 +47,13 @@ class SmsCallbacks:
         self._replies = replies
         self._wake = wake
 
-    async def accept(self, name: str, kind: CallbackKind, request: Callback) -> None:
-        """A callback by HTTP.
+    async def accept(self, name: str, kind: CallbackKind, request: Callback) -> str:
+        """Take a callback by HTTP; return what the provider wants to hear, mostly nothing.
 
         Raises `ApiError` `not_found` (no such provider), `bad_signature`, `invalid`.
         """
-        if find(self._provider, name) is None:
+        source = find(self._provider, name)
+        if source is None:
             raise ApiError("not_found", "There is no such SMS provider here.")
         try:
             await self.callback(name, kind, request)
@@ -61,6 +62,7 @@ class SmsCallbacks:
             raise ApiError("bad_signature") from fault
         except BadCallback as fault:
             raise ApiError("invalid", str(fault)) from fault
+        return source.capabilities.acknowledgement
 
     async def callback(self, provider: str, kind: CallbackKind, request: Callback) -> None:
         """Raises `BadSignature`, `BadCallback`."""

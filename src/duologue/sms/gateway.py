@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes, urlsplit
@@ -14,7 +15,8 @@ import httpx
 import phonenumbers
 
 from duologue.sms.address import ProviderUrl
-from duologue.sms.gateway_spec import PRESETS, Source, Spec, load_spec
+from duologue.sms.gateway_presets import PRESETS
+from duologue.sms.gateway_spec import InboundMap, Source, Spec, load_spec
 from duologue.sms.http import client, network_errors, unavailable
 from duologue.sms.provider import (
     Accepted,
@@ -28,9 +30,10 @@ from duologue.sms.provider import (
     Receipt,
     Rejected,
     Sink,
+    State,
     require_e164,
 )
-from duologue.sms.segments import measure
+from duologue.sms.segments import gsm_decode, measure
 from duologue.sms.signatures import check_hmac, check_jwt, check_token
 
 _log = logging.getLogger(__name__)
@@ -59,15 +62,17 @@ class Gateway:
         self.capabilities = Capabilities(
             receipts=bool(secret and spec.status),
             inbound=bool(secret and spec.inbound),
-            idempotent=spec.duplicate_status is not None,
+            idempotent=spec.idempotent or spec.duplicate_status is not None,
             explains=True,
+            acknowledgement=spec.acknowledgement,
         )
         self._spec = spec
         self._secret = secret
         self._sender = sender
         self._region = region
         user, password = credentials
-        self._values = {"base": base, "user": user, "password": password, "secret": secret}
+        given = {"base": base, "user": user, "password": password, "secret": secret}
+        self._values = {name: value for name, value in given.items() if value}
         self._auth = httpx.BasicAuth(user, password) if spec.basic_auth and user else None
         self._timeout = timeout
         self._http = client(timeout)
@@ -96,30 +101,34 @@ class Gateway:
         in_url = {name: quote(str(value), safe="") for name, value in values.items()}
         in_headers = {name: str(value) for name, value in values.items()}
         query, text = _fill(dict(spec.query), in_headers), _fill(spec.text, values)
-        headers = {**spec.headers, **(spec.callback_headers if "callback" in values else {})}
         return self._http.build_request(
             spec.method,
             httpx.URL(_fill(spec.url, in_url | {"base": values["base"]})).copy_merge_params(query),
-            headers=_fill(headers, in_headers),
+            headers=_fill(dict(spec.headers), in_headers),
             json=_fill(spec.json, values),
             data=_fill(dict(spec.form), values) or None,
             content=None if text is None else str(text).encode(),
         )
 
     def _values_of(self, sms: OutgoingSms) -> dict[str, Any]:
+        plain = measure(sms.text).encoding == "GSM-7"
         values: dict[str, Any] = {
             "to": sms.to,
             "digits": sms.to[1:],
             "from": sms.sender or self._sender,
             "text": sms.text,
+            "gsm_text" if plain else "ucs2_hex": sms.text if plain else sms.text.encode("utf-16-be").hex(),
             "reference": sms.reference,
             "valid_for": max(1, round(sms.valid_for)),
             "valid_minutes": max(1, round(sms.valid_for / 60)),
-            "coding": 0 if measure(sms.text).encoding == "GSM-7" else 2,
+            "coding": 0 if plain else 2,
+            "data_coding": 0 if plain else 8,
+            "unicode": 0 if plain else 1,
         }
         if sms.callback_base is not None and self._secret:
             proof = f"?token={quote(self._secret, safe='')}" if self._spec.signature.kind == "token" else ""
             values["callback"] = f"{sms.callback_base}/{self.name}/status{proof}"
+            values["if_callback"] = ""
         return values
 
     def _check(self, answer: httpx.Response) -> None:
@@ -129,17 +138,23 @@ class Gateway:
             return
         if not answer.is_server_error and re.search(self._spec.bad_number, body):
             raise Rejected(f"{self.name} refused the number", code=str(status))
+        if not answer.is_server_error and re.search(self._spec.not_now, body):
+            raise unavailable(self.name, status)
         if answer.is_success or (answer.is_client_error and status not in _NOT_ITS_FAULT):
             raise Rejected(f"{self.name} refused it", code=str(status), cause="provider")
         raise unavailable(self.name, status, retry_after=answer.headers.get("retry-after"))
 
     def _id(self, answer: httpx.Response) -> str | None:
-        if self._spec.id is None:
+        spec = self._spec
+        if spec.id is None and spec.id_pattern is None:
             return None
-        try:
-            found = _at(answer.json(), self._spec.id)
-        except ValueError:
-            found = None
+        found = None
+        if spec.id_pattern:
+            matched = re.search(spec.id_pattern, answer.text)
+            found = matched and matched.group(1)
+        else:
+            with suppress(ValueError):
+                found = _at(answer.json(), spec.id)
         if found is None:
             # It did accept: without an id only the receipts are lost, and sending again would be worse.
             _log.warning("%s gave no id: there will be no receipt", self.name)
@@ -151,7 +166,7 @@ class Gateway:
         if where is None:
             return []
         data = _fields(request, where.source)
-        state = where.states.get(_at(data, where.state) or "")
+        state = _state(where.states, _at(data, where.state) or "")
         if state is None:
             return []
         part = _at(data, where.part)
@@ -170,7 +185,7 @@ class Gateway:
         where = self._spec.inbound
         if where is None:
             return []
-        data = _fields(request, where.source, where.charset)
+        data = _fields(request, where.source, where)
         if any(_at(data, path) != value for path, value in where.when.items()):
             return []
         sender, to = _at(data, where.sender), _at(data, where.to)
@@ -229,7 +244,16 @@ def _fill(template: Any, values: Mapping[str, Any]) -> Any:
     return _PLACEHOLDER.sub(lambda found: str(values[found.group(1)]), template)
 
 
-def _fields(request: Callback, source: Source, charset_path: str | None = None) -> Any:
+def _state(states: Mapping[str, State], word: str) -> State | None:
+    """Return the state that a gateway's word means; None for a word about something else."""
+    for known, state in states.items():
+        if word == known or (known.endswith("*") and word.startswith(known[:-1])):
+            return state
+    return None
+
+
+def _fields(request: Callback, source: Source, where: InboundMap | None = None) -> Any:
+    """Return what a callback holds. Raises `BadCallback`."""
     if source == "json":
         try:
             return json.loads(request.body)
@@ -237,13 +261,26 @@ def _fields(request: Callback, source: Source, charset_path: str | None = None) 
             raise BadCallback("the body is not JSON") from None
     raw = urlsplit(request.url).query.encode() if source == "query" else request.body
     pairs = dict(_pairs(raw))
-    charset = pairs.get((charset_path or "").encode(), b"").decode("ascii", "replace") or "utf-8"
+    charset = _charset(pairs, where)
+    text = where.text.encode() if where else None
     try:
         return {
-            name.decode("utf-8", "replace"): value.decode(charset, "replace") for name, value in pairs.items()
+            name.decode("utf-8", "replace"): _decoded(value, charset if name == text else "utf-8")
+            for name, value in pairs.items()
         }
     except (LookupError, UnicodeError):
         raise BadCallback("unknown character set") from None
+
+
+def _charset(pairs: Mapping[bytes, bytes], where: InboundMap | None) -> str:
+    if where is None or where.charset is None:
+        return "utf-8"
+    named = pairs.get(where.charset.encode(), b"").decode("ascii", "replace")
+    return where.charsets.get(named, named) or "utf-8"
+
+
+def _decoded(value: bytes, charset: str) -> str:
+    return gsm_decode(value) if charset == "gsm" else value.decode(charset, "replace")
 
 
 def _pairs(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -258,7 +295,10 @@ def _at(data: Any, path: str | None) -> str | None:
     for alternative in path.split("|") if path else ():
         found = data
         for name in alternative.split("."):
-            found = found.get(name) if isinstance(found, dict) else None
+            if isinstance(found, list):
+                found = dict(enumerate(found)).get(int(name)) if name.isdecimal() else None
+            else:
+                found = found.get(name) if isinstance(found, dict) else None
         if found is not None and found != "" and not isinstance(found, dict | list):
             return str(found)
     return None
@@ -274,7 +314,7 @@ def _required(data: Any, path: str) -> str:
 def from_url(url: ProviderUrl, name: str) -> Gateway:
     """The provider for a `gateway+https://` (or `gateway+http://`) URL.
 
-    Options: `preset` (kannel, android, httpsms) or `spec` (path of a TOML file), `from`, `secret` (checks
+    Options: `preset` (one of `PRESETS`) or `spec` (path of a TOML file), `from`, `secret` (checks
     callbacks), `region` (of numbers without a country code), `timeout`. Raises `BadProviderUrl`.
     """
     url.allow({"preset", "spec", "from", "secret", "region", "timeout"})

@@ -1,11 +1,13 @@
-"""What an HTTP gateway wants to be asked and what it reports: data, from a preset or from a TOML file.
+"""What an HTTP gateway wants to be asked and what it reports: data, from `gateway_presets` or from a TOML file.
 
 Templates may use {base} (the gateway's URL), {user}, {password}, {secret}, {to}, {digits} (`to` without its
 plus), {from}, {text}, {reference}, {valid_for} (seconds), {valid_minutes}, {coding} (0 for GSM-7, 2 for
-UCS-2) and {callback} (where receipts go). A template that is one placeholder keeps its type; an entry that
-needs {callback} is left out where there is none.
+UCS-2), {data_coding} (0 and 8, as SMPP has it), {unicode} (0 and 1), {gsm_text} (a text of GSM-7 only), {ucs2_hex}
+(any other text, in hexadecimal), {callback} (where receipts go) and {if_callback} (nothing, if there is a
+callback). A template that is one placeholder keeps its type; an entry with a placeholder without a value is left out.
 
-Paths lead into what was received: `data.id|data.message_id` is the first of two that is there.
+Paths lead into what was received: `data.id|data.message_id` is the first of two that is there, `data.0.id` looks into
+the first entry of a list.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class StatusMap:
     id: str
     state: str
     states: Mapping[str, State]
-    """The gateway's words for ours; a callback with any other word is not about an SMS's state."""
+    """The gateway's words for ours; `ESME_R*` is any that begins so. Other words are not about an SMS's state."""
     source: Source = "json"
     part: str | None = None
     event: str | None = None
@@ -65,7 +67,9 @@ class InboundMap:
     """Path → value that it must have for the callback to be about an inbound SMS."""
     source: Source = "json"
     charset: str | None = None
-    """Path to the name of the text's character set (query only); else UTF-8."""
+    """Path to the name of the text's character set (query and form only); else UTF-8."""
+    charsets: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
+    """The gateway's names of character sets, and Python's; `gsm` is the alphabet of GSM with a byte a letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,6 @@ class Spec:
     url: str = "{base}"
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    callback_headers: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    """Headers that go along only where there is a {callback}."""
     query: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     json: Any = None
     form: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -90,118 +92,22 @@ class Spec:
     """Pattern that the body of a 2xx answer must contain."""
     bad_number: str = r"(?!)"
     """Pattern in the body of a refusal that blames the recipient's number."""
+    not_now: str = r"(?!)"
+    """Pattern in the body of a refusal that has nothing to do with the SMS: it may pass later."""
     id: str | None = None
     """Path to the gateway's id in its JSON answer; None: receipts carry our reference."""
+    id_pattern: str | None = None
+    """Pattern of an answer that is not JSON; its first group is the gateway's id."""
     duplicate_status: int | None = None
     """Status that means that the reference is known, so that the SMS was accepted before."""
+    idempotent: bool = False
+    """A reference that is known is answered as if it were new, and not sent again."""
     receipts_per_part: bool = False
     signature: Signature = field(default_factory=Signature)
+    acknowledgement: str = ""
+    """What our answer to a callback must say."""
     status: StatusMap | None = None
     inbound: InboundMap | None = None
-
-
-# https://www.kannel.org/download/1.4.5/userguide-1.4.5/userguide.html, "SMS Push". The headers keep the
-# password out of the URL, and so out of logs; form bodies it refuses. It splits long texts by itself and asks
-# for receipts of the first part alone. All callbacks come as GET. Inbound SMS need an sms-service with
-# get-url = "https://…/inbound?token=SECRET&id=%I&from=%q&to=%Q&text=%b&charset=%C"; with `global-sender` set,
-# %Q would be that number.
-_KANNEL = Spec(
-    headers={
-        "X-Kannel-Username": "{user}",
-        "X-Kannel-Password": "{password}",
-        "X-Kannel-From": "{from}",
-        "X-Kannel-To": "{to}",
-        "X-Kannel-Coding": "{coding}",
-        "X-Kannel-Validity": "{valid_minutes}",
-        "Content-Type": "text/plain; charset=UTF-8",
-    },
-    callback_headers={
-        "X-Kannel-DLR-Mask": "31",
-        "X-Kannel-DLR-Url": "{callback}&id={reference}&state=%d&code=%A",
-    },
-    text="{text}",
-    basic_auth=False,
-    default_path="/cgi-bin/sendsms",
-    accepted=r"^(0: |3: |Sent)",
-    bad_number=r"^(Number\(s\)|Not routable|Missing receiver|Garbage 'to')",
-    status=StatusMap(
-        source="query",
-        id="id",
-        state="state",
-        states={"1": "delivered", "2": "undelivered", "4": "queued", "8": "sent", "16": "failed"},
-        code="code",
-    ),
-    inbound=InboundMap(source="query", id=("id",), sender="from", to="to", text="text", charset="charset"),
-)
-
-# https://docs.sms-gate.app: one delivered event per part, each under an event id of its own. The id of an
-# inbound SMS is a hash of its text, so only with the sender and the time it is one; repeats come under other
-# event ids.
-_ANDROID = Spec(
-    json={
-        "id": "{reference}",
-        "textMessage": {"text": "{text}"},
-        "phoneNumbers": ["{to}"],
-        "ttl": "{valid_for}",
-        "withDeliveryReport": True,
-    },
-    default_path="/3rdparty/v1/messages",
-    bad_number=r"(?i)phone ?number",
-    id="id",
-    duplicate_status=409,
-    receipts_per_part=True,
-    signature=Signature("hmac", "x-signature", "x-timestamp"),
-    status=StatusMap(
-        id="payload.messageId",
-        state="event",
-        states={
-            "sms:sent": "sent",
-            "sms:delivered": "delivered",
-            "sms:failed": "failed",
-            "sms:cancelled": "failed",
-        },
-        event="id",
-        code="payload.reason",
-    ),
-    inbound=InboundMap(
-        when={"event": "sms:received"},
-        id=("payload.sender|payload.phoneNumber", "payload.messageId", "payload.receivedAt"),
-        sender="payload.sender|payload.phoneNumber",
-        to="payload.recipient",
-        text="payload.message",
-    ),
-)
-
-# https://docs.httpsms.com: the API key is the URL's password, the secret is the signing key of the webhook.
-_HTTPSMS = Spec(
-    headers={"x-api-key": "{password}"},
-    json={"content": "{text}", "from": "{from}", "to": "{to}", "request_id": "{reference}"},
-    basic_auth=False,
-    default_path="/v1/messages/send",
-    bad_number=r'"to"\s*:',
-    id="data.id",
-    signature=Signature("jwt", "authorization"),
-    status=StatusMap(
-        id="data.id|data.message_id",
-        state="type",
-        states={
-            "message.phone.sent": "sent",
-            "message.phone.delivered": "delivered",
-            "message.send.failed": "failed",
-            "message.send.expired": "undelivered",
-        },
-        code="data.error_message",
-    ),
-    inbound=InboundMap(
-        when={"type": "message.phone.received"},
-        id=("data.message_id",),
-        sender="data.contact",
-        to="data.owner",
-        text="data.content",
-    ),
-)
-
-PRESETS = {"kannel": _KANNEL, "android": _ANDROID, "httpsms": _HTTPSMS}
 
 
 def load_spec(path: Path) -> Spec:

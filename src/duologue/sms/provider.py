@@ -32,6 +32,8 @@ class Capabilities:
     """The same `reference` sent again is never a second SMS: an unknown outcome may be retried."""
     explains: bool
     """Failures are told apart. If not, each one is `Unavailable` with an unknown outcome."""
+    acknowledgement: str = ""
+    """What our answer to a callback must say; nothing for most."""
 
 
 @dataclass(frozen=True, slots=True)
