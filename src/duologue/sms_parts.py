@@ -105,6 +105,7 @@ def _policy(settings: Settings, provider: Provider) -> RelayPolicy:
         spending=spending(settings, provider),
         sender_budget=0 if simulated else round(settings.relay_sender_budget * MILLION),
         invite_once=settings.relay_unregistered == "invited",
+        unanswered=settings.relay_unanswered,
         code_senders=_code_senders(settings),
     )
 

@@ -20,7 +20,7 @@ import pytest
 
 from duologue.clock import DAY, HOUR, MINUTE
 from duologue.core.secret import load_secret
-from duologue.core.sms_policy import ASKER_PER_NUMBER, STRANGERS_PER_NUMBER, parse_prices
+from duologue.core.sms_policy import ASKER_PER_NUMBER, CODES_SHARE, STRANGERS_PER_NUMBER, parse_prices
 from duologue.errors import ApiError
 from duologue.lab.process import environment
 from duologue.lab.server import DuologueServer
@@ -116,8 +116,8 @@ async def test_guessing_at_all_numbers_together_is_paid_by_the_budget(desk: Desk
         guesses += await guess_on(spending, told, elsewhere(number))
         number += 1
     assert told.code == "sms_budget_spent"
-    assert guesses == budget // prices["FR"] * MAX_ATTEMPTS == 250
-    assert (20 * 1_000_000 // prices["FR"]) * MAX_ATTEMPTS / CODES < 0.002, (
+    assert guesses == budget * CODES_SHARE // 100 // prices["FR"] * MAX_ATTEMPTS == 225
+    assert (20_000_000 * CODES_SHARE // 100 // prices["FR"]) * MAX_ATTEMPTS / CODES == 0.0015, (
         "the default budget, any account at all"
     )
 

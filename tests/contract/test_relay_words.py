@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.clock import DAY, HOUR
+from duologue.core.sms_policy import BUDGET
+from duologue.storage.quotas import add
 from tests.contract.store import new_phone
 from tests.support.carrier import is_busy
 from tests.support.relays import SERVICES, World, answers_to, relayed, world
@@ -155,10 +157,48 @@ async def test_who_sent_stop_may_still_write(people: World) -> None:
 
 
 async def test_answers_of_the_service_cost_from_the_days_money(store_url: str) -> None:
-    async with world(store_url, daily_budget=250_000) as people:
+    async with world(store_url, daily_budget=4_000_000) as people:
         for number in range(4):
             await people.phone_says("HELP", sender=f"+3361200000{number}")
-        assert len(people.carrier.phones) == 2
+        assert len(people.carrier.phones) == 2, "5 % for strangers"
+
+
+async def test_strangers_texts_silence_no_confirmation(store_url: str) -> None:
+    async with world(store_url, daily_budget=8_000_000) as people:
+        await people.writes()
+        await people.later()
+        for number in range(30):
+            for text in ("hello?", "HELP", "STOP", "START"):
+                await people.phone_says(text, sender=f"+336120000{number:02d}")
+        before = len(people.carrier.phones)
+        for word in ("STOP", "START", "HELP"):
+            await people.phone_says(word)
+        assert len(people.carrier.texts(people.ben.phone)) == 1 + 3
+        assert len(people.carrier.phones) == before + 3
+
+
+async def test_neither_do_messages_and_codes_that_have_spent_the_days_money(store_url: str) -> None:
+    async with world(store_url, daily_budget=1_000_000) as people:
+        await people.store.db.write(add, BUDGET, 1_000_000, DAY, people.clock())
+        await people.phone_says("STOP")
+        assert len(people.carrier.texts(people.ben.phone)) == 1
+
+
+async def test_people_who_ask_for_help_silence_no_stop(store_url: str) -> None:
+    async with world(store_url, daily_budget=4_000_000) as people:
+        for _ in range(20):
+            friend, _ = await people.friend_of(people.ben)
+            await people.phone_says("HELP", sender=friend.phone)
+        assert len(people.carrier.phones) == 2, "half of the confirmations' money"
+        await people.phone_says("STOP")
+        assert "no more texts" in people.carrier.texts(people.ben.phone)[0]
+
+
+async def test_strangers_come_last(store_url: str) -> None:
+    async with world(store_url, daily_budget=4_000_000) as people:
+        await people.store.db.write(add, BUDGET, 2_000_000, DAY, people.clock())
+        await people.phone_says("hello?", sender=new_phone())
+        assert people.carrier.phones == []
 
 
 async def test_where_no_code_goes_the_service_does_not_answer(store_url: str) -> None:

@@ -165,7 +165,7 @@ async def test_countries_are_refused_before_anything_is_sent(make: MakeDesk) -> 
 async def test_the_days_money_can_be_spent_once(
     make: MakeDesk, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk = make(daily_budget=1_000_000, prices={"*": 100_000, "FR": 300_000})
+    desk = make(daily_budget=1_120_000, prices={"*": 100_000, "FR": 300_000})
     assert await desk.granted((new_phone(), elsewhere(n)) for n in range(3)) == 3
     with caplog.at_level(logging.ERROR):
         for number in range(5):

@@ -18,6 +18,7 @@ from duologue.core.sms_policy import BUDGET
 from duologue.model import User
 from duologue.sms.segments import measure
 from duologue.storage.pairs import Line
+from duologue.storage.quotas import Pace, Quota
 from tests.support.spending import split_spending
 
 FRENCH, NEW_YORKER = "+33612345678", "+12125550123"
@@ -144,27 +145,50 @@ def test_a_cut_does_not_double_the_price() -> None:
 
 def test_a_text_costs_by_its_parts_and_country() -> None:
     chosen = policy(daily_budget=1_000_000, sender_budget=500_000)
-    sender, day = sorted(chosen.quotas(7, FRENCH, "x" * 161), key=lambda quota: quota.key)
-    assert (sender.limit, sender.cost, sender.window) == (500_000, 120_000, DAY)
-    assert (day.key, day.limit, day.cost) == (BUDGET, 800_000, 120_000)
-    assert chosen.quotas(7, NEW_YORKER, "x")[0].cost == 100_000
+    day, everybody, sender = sorted(chosen.allowances(7, FRENCH, "x" * 161, 0), key=lambda each: each.key)[
+        ::-1
+    ]
+    assert day == Quota(BUDGET, 700_000, DAY, 120_000)
+    assert sender == Pace("relay-all", -(-2 * 120_000 * DAY // 700_000), DAY)
+    assert everybody == Pace("relay-sender:7", 2 * 120_000 * DAY // 500_000, DAY)
+    assert chosen.allowances(7, NEW_YORKER, "x", 0)[0].cost == 2 * 100_000 * DAY // 500_000
+
+
+def test_a_reserve_of_everybodys_money_is_left_to_those_who_have_used_little() -> None:
+    chosen = policy(daily_budget=1_000_000, sender_budget=500_000)
+    much, little = (chosen.allowances(7, FRENCH, "x", spent)[1] for spent in (DAY // 4, DAY // 4 - 1))
+    assert isinstance(much, Pace)
+    assert isinstance(little, Pace)
+    assert (much.ahead, little.ahead) == (DAY * 3 // 4, DAY)
 
 
 def test_without_limits_nothing_is_counted() -> None:
-    assert policy().quotas(7, FRENCH, "x") == []
+    assert policy().allowances(7, FRENCH, "x", 0) == []
+    assert policy().notice_quotas("help", FRENCH, "x", known=False) == []
 
 
 def test_senders_have_caps_of_their_own() -> None:
     chosen = policy(sender_budget=1)
-    assert chosen.quotas(7, FRENCH, "x")[0].key != chosen.quotas(8, FRENCH, "x")[0].key
+    assert chosen.allowances(7, FRENCH, "x", 0)[0].key != chosen.allowances(8, FRENCH, "x", 0)[0].key
 
 
 def test_it_is_told_whose_money_is_spent() -> None:
-    chosen = policy(daily_budget=1, sender_budget=1)
-    assert {spent_reason(quota) for quota in chosen.quotas(7, FRENCH, "x")} == {
+    chosen = policy(daily_budget=100, sender_budget=1)
+    assert {spent_reason(each) for each in chosen.allowances(7, FRENCH, "x", 0)} == {
         "sender_budget_spent",
         "budget_spent",
     }
+
+
+def test_confirmations_have_a_purse_that_nothing_else_uses() -> None:
+    chosen = policy(daily_budget=1_000_000)
+    relayed = {each.key for each in chosen.allowances(7, FRENCH, "x", 0)}
+    for kind, share in (("stopped", 100_000), ("code", 100_000), ("started", 50_000), ("help", 50_000)):
+        [purse] = chosen.notice_quotas(kind, FRENCH, "x", known=True)  # type: ignore[arg-type]
+        assert isinstance(purse, Quota)
+        assert (purse.limit, purse.key in relayed) == (share, False)
+        strangers = chosen.notice_quotas(kind, FRENCH, "x", known=False)  # type: ignore[arg-type]
+        assert purse.key not in {each.key for each in strangers}
 
 
 # Service numbers.

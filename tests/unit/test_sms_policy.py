@@ -136,7 +136,7 @@ def test_strangers_and_acquaintances_of_a_number_share_no_allowance_for_it() -> 
 def test_money_is_counted_only_against_a_budget() -> None:
     assert not any(is_budget(quota) for quota in policy().quotas(FRENCH, CLIENT, 7, acquainted=False))
     [money] = filter(is_budget, policy(daily_budget=500).quotas(FRENCH, CLIENT, 7, acquainted=False))
-    assert (money.limit, money.cost, money.window) == (500, 7, DAY)
+    assert (money.limit, money.cost, money.window) == (450, 7, DAY)
 
 
 def test_only_what_is_simulated_may_spare_this_machine() -> None:

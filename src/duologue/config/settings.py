@@ -149,7 +149,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(
             ge=0,
             le=1e9,
-            description="What SMS may cost in a day, in the currency of the prices, of which messages may use 80 %;"
+            description="What SMS may cost in a day, in the currency of the prices, of which messages may use 70 %;"
             " 0: no limit.",
         ),
     ] = 20.0
@@ -186,8 +186,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = ""
     relay_sender_budget: Annotated[
         float,
-        Meta(ge=0, le=1e9, description="What one sender's messages may cost in a day as SMS; 0: no limit."),
+        Meta(
+            ge=0,
+            le=1e9,
+            description="What one sender's messages may cost in a day as SMS, half of it at once; 0: no limit.",
+        ),
     ] = 1.0
+    relay_unanswered: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="How many messages of one chat go to a phone by SMS before the phone or a device answers;"
+            " of all chats together four times as many. The rest waits. 0: no limit.",
+        ),
+    ] = 5
     relay_valid_hours: Annotated[
         int, Meta(ge=1, le=168, description="After so many hours a message is not sent by SMS any more.")
     ] = 24

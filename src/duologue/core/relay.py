@@ -18,13 +18,14 @@ import msgspec
 from prometheus_client import Counter
 
 from duologue.clock import HOUR, MINUTE, SECOND, Clock
+from duologue.core.loop_guard import LOOKS_BACK, pause_after
 from duologue.core.receipts import mark_of
-from duologue.core.relay_policy import RelayPolicy, spent_reason, storable
+from duologue.core.relay_policy import PHONES, RelayPolicy, purse_of, spent_reason, storable
 from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
-from duologue.model import Pair, Relay, User, encode_id
+from duologue.model import Message, Pair, Relay, User, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
-from duologue.storage import outbox, pairs, quotas, relay
+from duologue.storage import outbox, pairs, quotas, relay, unanswered
 from duologue.storage.accounts import user_by_id
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.chats import pair_of
@@ -32,7 +33,8 @@ from duologue.storage.database import Database, Marked, RelayRule, Tx, settle
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
 from duologue.storage.pairs import Line
-from duologue.storage.quotas import Quota
+from duologue.storage.quotas import Allowance
+from duologue.storage.unanswered import UNANSWERED
 
 T = TypeVar("T")
 
@@ -47,6 +49,8 @@ _LEASE: Final = 2 * MINUTE
 _AT_ONCE: Final = 32
 _FIRST_RETRY: Final = 5 * SECOND
 _LONGEST_RETRY: Final = 10 * MINUTE
+_NEXT_LOOK: Final = 2 * MINUTE
+"""Between looks at whether a device has acknowledged anything, while an SMS waits for an answer."""
 _UNKNOWN_RETRY: Final = MINUTE
 """At the least, before an SMS that may have been sent is sent again: time for its receipt, or for an ack."""
 
@@ -57,7 +61,7 @@ class Text(msgspec.Struct, frozen=True):
     row: Outgoing
     sms: OutgoingSms
     line: Line
-    taken: list[Quota]
+    taken: list[Allowance]
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -166,15 +170,20 @@ class RelayLoop:
             outbox.end(tx, row, State.DEAD, f"expired: {row.reason}" if row.reason else "expired", now)
             return None
         assert user.phone is not None
-        if (until := self._policy.quiet_until(user.phone, now)) is not None:
-            outbox.put_off(tx, row, until, "quiet_hours")
+        [message] = page_after(tx, pair, row.seq - 1, 1)
+        if pause := self._pause(tx, row, user.phone, message, now):
+            _put_off(tx, row, *pause)
+            return None
+        if not self._may_go_unanswered(tx, row):
+            _put_off(tx, row, now + _NEXT_LOOK, UNANSWERED)
             return None
         line = pairs.line_of(tx, user.id, row.chat_id, self._policy.lines, now)
-        [message] = page_after(tx, pair, row.seq - 1, 1)
         text = self._policy.text(sender, user, message.text, line)
-        taken = self._policy.quotas(sender.id, user.phone, text)
-        if over := quotas.try_take(tx, taken, now):
-            outbox.end(tx, row, State.DEAD, spent_reason(over), now)
+        spent = quotas.used(tx, purse_of(sender.id), now)[1] - now
+        taken = self._policy.allowances(sender.id, user.phone, text, spent)
+        if short := quotas.try_take(tx, taken, now):
+            self._uncount(tx, row)
+            _put_off(tx, row, short.until, spent_reason(short.allowance))
             return None
         sms = OutgoingSms(
             to=user.phone,
@@ -185,6 +194,27 @@ class RelayLoop:
             callback_base=self._callback_base,
         )
         return Text(row, sms, line, taken)
+
+    def _pause(self, tx: Tx, row: Outgoing, phone: str, message: Message, now: int) -> tuple[int, str] | None:
+        """Until when (epoch ms) it has to wait, and why; None if it may go."""
+        if (until := self._policy.quiet_until(phone, now)) is not None:
+            return until, "quiet_hours"
+        if not message.by_sms:
+            return None
+        until = pause_after(outbox.answers_sent(tx, row, now - LOOKS_BACK, now), now)
+        return None if until is None else (until, outbox.TOO_MANY_ANSWERS)
+
+    def _may_go_unanswered(self, tx: Tx, row: Outgoing) -> bool:
+        """Count it among the texts that the phone hasn't answered; False if those are enough."""
+        most = self._policy.unanswered
+        return not most or unanswered.take(
+            tx, row.user_id, row.chat_id, per_chat=most, per_phone=most * PHONES
+        )
+
+    def _uncount(self, tx: Tx, row: Outgoing) -> None:
+        """It was not sent after all."""
+        if self._policy.unanswered:
+            unanswered.give_back(tx, row.user_id, row.chat_id)
 
     def _objection(self, tx: Tx, row: Outgoing, pair: Pair, user: User) -> str | None:
         """Why this message is not, or no longer, to go to this user's phone."""
@@ -235,6 +265,7 @@ class RelayLoop:
         if again or not unknown:
             # What is sent again without being a second SMS is paid for then.
             quotas.give_back(tx, text.taken, now)
+            self._uncount(tx, row)
         if isinstance(fault, Rejected):
             if fault.cause == "opted_out":
                 pairs.opt_out(tx, text.sms.to, now)
@@ -261,6 +292,11 @@ class RelayLoop:
                 await future
         await self._db.write(outbox.marked, row)
         _OUTCOMES.labels("delivered").inc()
+
+
+def _put_off(tx: Tx, row: Outgoing, until: int, reason: str) -> None:
+    """Have it wait, until it expires at the latest."""
+    outbox.put_off(tx, row, min(until, row.expires_at), reason)
 
 
 def _sent(tx: Tx, text: Text, accepted: Accepted, now: int) -> str:

@@ -16,18 +16,33 @@ from duologue.core.quiet_hours import QuietHours
 from duologue.core.sms_policy import BUDGET, Spending
 from duologue.errors import ApiError
 from duologue.model import User
-from duologue.sms.notices import notice
+from duologue.sms.notices import Notice, notice
 from duologue.sms.segments import measure
 from duologue.storage.pairs import Line
-from duologue.storage.quotas import Quota
+from duologue.storage.quotas import Allowance, Pace, Quota
 
 MAX_PARTS: Final = 10
 """A longer text is cut: the rest is in the app. Carriers and providers take no more."""
 _CUT: Final = " [...]"
 """In letters of GSM-7: others would make more parts of what is left."""
-_SHARE: Final = 80
+_SHARE: Final = 70
 """Percent of the day's money that the relay may use: the rest is for codes, or nobody could sign in any more."""
+_AHEAD: Final = DAY
+"""Of a purse that gets half of the day's money over the day: the other half, which may be used at once (ms)."""
+_RESERVED: Final = DAY // 4
+"""Of all senders' purse: left to those who have used little (ms)."""
+_LITTLE: Final = DAY // 4
+"""What a sender's purse may lack of being full for that (ms)."""
+_CONFIRMATIONS: Final = {"stopped": 10, "code": 10, "started": 5, "help": 5}
+"""Percent of the day's money for what phones that we know are told. HELP and START can't use up all of it."""
+_STRANGERS: Final = 5
+"""Percent of the day's money for answers to phones that we never wrote to …"""
+_BEFORE_STRANGERS: Final = 50
+"""… as long as less than so many percent of it are used."""
+PHONES: Final = 4
+"""How many chats' worth of texts without an answer one phone gets."""
 _SENDER: Final = "relay-sender"
+_ALL: Final = "relay-all"
 _NOBODY: Final = "?"
 """Stands for the number of a sender who has deleted the account."""
 _SHORT_CODE: Final = 6
@@ -43,6 +58,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
 
     `services` are the numbers that texts come from and answers go to; empty stands for the provider's own.
     `invite_once`: a number that nobody has signed in with gets one text, and more once it has answered.
+    `unanswered` is how many texts go to a phone in one chat before it or a device answers; 0: no limit.
     `code_senders` are the numbers that sign-in codes come from, the empty one standing for the provider's own.
     """
 
@@ -53,6 +69,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
     spending: Spending
     sender_budget: int
     invite_once: bool
+    unanswered: int = 0
     code_senders: Collection[str] = ()
 
     def quiet_until(self, phone: str, now: int) -> int | None:
@@ -87,15 +104,37 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         """The reason why no text goes to this number; None if texts may."""
         return "own_number" if self.is_own(phone) else self.spending.refusal(phone)
 
-    def quotas(self, sender_id: int, phone: str, text: str) -> list[Quota]:
-        """The allowances that an SMS is taken from."""
+    def allowances(self, sender_id: int, phone: str, text: str, spent: int) -> list[Allowance]:
+        """The allowances that a relayed SMS is taken from.
+
+        Half of a day's money may be used at once, the other half over the day. So in any 24 hours no sender spends
+        more than a day's money, and early in the day all together can't spend that of the evening. `spent` (ms) is
+        what the sender's purse lacks of being full.
+        """
         cost = self.spending.cost(phone, text)
-        taken = []
+        taken: list[Allowance] = []
         if self.sender_budget:
-            taken.append(Quota(f"{_SENDER}:{sender_id}", self.sender_budget, DAY, cost))
+            taken.append(_purse(purse_of(sender_id), cost, self.sender_budget, _AHEAD))
         if budget := self.spending.daily_budget:
-            taken.append(Quota(BUDGET, budget * _SHARE // 100, DAY, cost))
+            share = budget * _SHARE // 100
+            ahead = _AHEAD if spent < _LITTLE else _AHEAD - _RESERVED
+            taken += [_purse(_ALL, cost, share, ahead), Quota(BUDGET, share, DAY, cost)]
         return taken
+
+    def notice_quotas(self, kind: Notice, phone: str, text: str, *, known: bool) -> list[Allowance]:
+        """The allowances that an answer of the service is taken from. `known`: we had written to the phone before.
+
+        Confirmations have a purse of their own. Answers to strangers come last.
+        """
+        budget, cost = self.spending.daily_budget, self.spending.cost(phone, text)
+        if not budget:
+            return []
+        if known and kind in _CONFIRMATIONS:
+            return [Quota("sms-confirmations", budget * _CONFIRMATIONS[kind] // 100, DAY, cost)]
+        return [
+            Quota("sms-strangers", budget * _STRANGERS // 100, DAY, cost),
+            Quota(BUDGET, budget * _BEFORE_STRANGERS // 100, DAY, cost),
+        ]
 
     def service_of(self, to: str | None) -> str | None:
         """The service number that a text came to, as `services` has it if it is one of them; None: nobody knows."""
@@ -148,9 +187,19 @@ def _fit(before: str, text: str, after: str) -> str:
     return cut(max(0, fitting - 1))
 
 
-def spent_reason(quota: Quota) -> str:
-    """Why an SMS is not sent: whose money is spent."""
-    return "sender_budget_spent" if quota.key.startswith(_SENDER) else "budget_spent"
+def purse_of(sender_id: int) -> str:
+    """The key of a sender's purse."""
+    return f"{_SENDER}:{sender_id}"
+
+
+def _purse(key: str, cost: int, budget: int, ahead: int) -> Pace:
+    """A use of a purse that gets half of `budget` over a day."""
+    return Pace(key, -(-2 * cost * DAY // budget), ahead)
+
+
+def spent_reason(allowance: Allowance) -> str:
+    """The reason why an SMS waits: whose money is spent."""
+    return "sender_budget_spent" if allowance.key.startswith(_SENDER) else "budget_spent"
 
 
 def parse_numbers(text: str) -> list[str]:

@@ -23,7 +23,7 @@ from duologue.sms.alphabets import decode
 from duologue.sms.notices import Notice, notice
 from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
 from duologue.sms.wishes import Wish, wish_of
-from duologue.storage import outbox, pairs, pieces, quotas
+from duologue.storage import outbox, pairs, pieces, quotas, unanswered
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
@@ -48,12 +48,13 @@ _SWEEP: Final = 60.0
 class Place(msgspec.Struct, frozen=True):
     """Where a text belongs: to a side of a chat, or to nobody; and what its phone is to be told.
 
-    `code_voided`: the text held a live code, which is void now.
+    `code_voided`: the text held a live code, which is void now. `known`: we had written to the phone before.
     """
 
     home: tuple[Pair, int] | None = None
     answer: Notice | None = None
     code_voided: bool = False
+    known: bool = False
 
 
 class Replies:
@@ -134,7 +135,7 @@ class Replies:
             return given_away
         wish = wish_of(text)
         if wish and (heeded := _heed(tx, wish, whole.sender, user, now)):
-            return heeded
+            return msgspec.structs.replace(heeded, known=_is_known(tx, user))
         service = None if not whole.service and self._policy.services else whole.service
         chat_id = (
             pairs.chat_on_line(tx, user.id, service, guess=self._policy.may_guess(service)) if user else None
@@ -144,6 +145,7 @@ class Replies:
             quiet = pairs.opted_out(tx, whole.sender)
             return Place(answer=None if quiet else "unknown")
         pairs.used(tx, user.id, home[0].chat_id, now)
+        unanswered.answered(tx, user.id, home[0].chat_id, now)
         pairs.place(tx, whole.provider, whole.provider_id, home[0].chat_id)
         return Place(home=home)
 
@@ -153,7 +155,8 @@ class Replies:
         if given is Given.NOTHING:
             return None
         live = given is Given.LIVE
-        return Place(answer="code" if live and not pairs.opted_out(tx, phone) else None, code_voided=live)
+        answer: Notice | None = "code" if live and not pairs.opted_out(tx, phone) else None
+        return Place(answer=answer, code_voided=live, known=True)
 
     async def _post(self, whole: Whole, text: str, pair: Pair, side: int) -> bool:
         """Store it in its chat, in as many messages as it takes; whether the chat is still there."""
@@ -183,14 +186,14 @@ class Replies:
             _log.warning("a phone sent a live sign-in code by SMS; the code is void now")
         if found.answer:
             sender = service if service in self._policy.services else None
-            self._answering.start(self._answer(found.answer, phone, sender))
+            self._answering.start(self._answer(found.answer, phone, sender, known=found.known))
 
-    async def _answer(self, kind: Notice, phone: str, service: str | None) -> None:
+    async def _answer(self, kind: Notice, phone: str, service: str | None, *, known: bool) -> None:
         if self._policy.refusal(phone):
             return
         text = notice(kind, phone, self._policy.app, self._policy.language)
         allowance = Quota(f"sms-{kind}:{phone}", _NOTICES_A_DAY[kind], DAY)
-        taken = [allowance, *self._policy.quotas(0, phone, text)]
+        taken = [allowance, *self._policy.notice_quotas(kind, phone, text, known=known)]
         sms = OutgoingSms(phone, text, encode_id("ntc", new_id()), sender=service)
         try:
             if await self._db.write(quotas.try_take, taken, self._clock()) is None:
@@ -246,3 +249,8 @@ def _heed(tx: Tx, wish: Wish, phone: str, user: User | None, now: int) -> Place 
     if user:
         outbox.cancel_for(tx, user.id, "opted_out", now)
     return Place(answer="stopped" if news else None)
+
+
+def _is_known(tx: Tx, user: User | None) -> bool:
+    """Tell whether the phone's owner has signed in, or was sent a message: else it is a stranger's."""
+    return user is not None and (user.registered_at is not None or pairs.has_any_line(tx, user.id))

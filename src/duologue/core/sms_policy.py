@@ -25,6 +25,8 @@ ACQUAINTANCES_PER_NUMBER: Final = 12
 """Codes a day to one number, for networks that it has signed in from: strangers can't use them up."""
 FAILURES_PER_ASKER: Final = 20
 """Codes an hour that the provider may fail to send for one asker (an IPv4 address, an IPv6 /64)."""
+CODES_SHARE: Final = 90
+"""Percent of the day's money that codes may use; what is left is for confirmations of STOP and the like."""
 _NUMBER_BLOCK: Final = 4
 BUDGET: Final = "sms-budget"
 """The key of the day's money, which codes and the relay share."""
@@ -127,7 +129,7 @@ class SmsPolicy(msgspec.Struct, frozen=True):
             allowances.append(Quota(f"number-asker:{phone} {block}", ASKER_PER_NUMBER, DAY))
             allowances.append(Quota(f"number-day:{phone}", STRANGERS_PER_NUMBER, DAY))
         if self.spending.daily_budget:
-            allowances.append(Quota(BUDGET, self.spending.daily_budget, DAY, cost))
+            allowances.append(Quota(BUDGET, self.spending.daily_budget * CODES_SHARE // 100, DAY, cost))
         return allowances
 
 

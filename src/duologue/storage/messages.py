@@ -34,11 +34,16 @@ def unpack_client_id(packed: bytes) -> str:
     return str(UUID(bytes=packed[1:])) if packed[:1] == _UUID_MARK else packed[1:].decode()
 
 
+def is_by_sms(packed: bytes) -> bool:
+    """Tell from its stored client id whether a message came by SMS."""
+    return bytes(packed[:1]) == _SMS_MARK
+
+
 def load(pair: Pair, row: Sequence[Any]) -> Message:
     """A message from its `COLUMNS`."""
     seq, side, low_count, high_count, packed, text, reply_to, sent_at = row
     sender = pair.high if side else pair.low
-    client_id, by_sms = unpack_client_id(packed), packed[:1] == _SMS_MARK
+    client_id, by_sms = unpack_client_id(packed), is_by_sms(packed)
     return Message(
         pair.chat_id, seq, sender, low_count, high_count, client_id, text, reply_to, sent_at, by_sms
     )

@@ -14,6 +14,7 @@ import msgspec
 
 from duologue.model import new_id
 from duologue.storage.database import Tx
+from duologue.storage.messages import is_by_sms
 from duologue.storage.sms_ids import FOLDED
 
 _COLUMNS: Final = (
@@ -22,6 +23,10 @@ _COLUMNS: Final = (
 )
 _STATE: Final = 9
 _STEP: Final = 500
+TOO_MANY_ANSWERS: Final = "too_many_answers"
+"""The reason for which an answer waits that may be an autoresponder's."""
+_LOOKED_BACK: Final = 64
+"""Messages in which one from an app is looked for; beyond that the chat has none."""
 
 
 class State(IntEnum):
@@ -66,21 +71,25 @@ def _load(row: Sequence[Any]) -> Outgoing:
 def enqueue(tx: Tx, chat_id: int, seq: int, user_id: int, now: int, expires_at: int) -> None:
     """Have a message go to its recipient's phone, once; not before those that wait in front of it."""
     before = tx.one(
-        "SELECT max(next_at) FROM sms_outbox WHERE chat_id = :chat_id AND user_id = :user_id AND state = 0",
+        "SELECT next_at, reason FROM sms_outbox WHERE chat_id = :chat_id AND user_id = :user_id AND state = 0"
+        " AND next_at > :now ORDER BY next_at DESC LIMIT 1",
         chat_id=chat_id,
         user_id=user_id,
+        now=now,
     )
+    next_at, reason = before or (now, "")
     tx.run(
-        "INSERT INTO sms_outbox (id, chat_id, user_id, created_at, next_at, expires_at, seq)"
-        " VALUES (:id, :chat_id, :user_id, :now, :next_at, :expires_at, :seq)"
+        "INSERT INTO sms_outbox (id, chat_id, user_id, created_at, next_at, expires_at, seq, reason)"
+        " VALUES (:id, :chat_id, :user_id, :now, :next_at, :expires_at, :seq, :reason)"
         " ON CONFLICT (chat_id, seq) DO NOTHING",
         id=new_id(),
         chat_id=chat_id,
         user_id=user_id,
         now=now,
-        next_at=max(now, before[0] or 0) if before else now,
+        next_at=next_at,
         expires_at=expires_at,
         seq=seq,
+        reason=reason,
     )
 
 
@@ -108,19 +117,56 @@ def lease(tx: Tx, now: int, until: int, limit: int) -> list[Outgoing]:
 def put_off(tx: Tx, row: Outgoing, at: int, reason: str) -> bool:
     """Try again at `at`, because of `reason`; whether the lease was still ours.
 
-    What stands behind it in its chat needn't be looked at before then either.
+    What stands behind it in its chat waits for the same reason, and needn't be looked at before then either.
     """
     ours = _move(tx, row, State.QUEUED, next_at=at, reason=reason)
     if ours:
         tx.run(
-            "UPDATE sms_outbox SET next_at = :at WHERE chat_id = :chat_id AND user_id = :user_id AND seq > :seq"
-            " AND state = 0 AND next_at < :at",
+            "UPDATE sms_outbox SET next_at = :at, reason = :reason WHERE chat_id = :chat_id AND user_id = :user_id"
+            " AND seq > :seq AND state = 0 AND next_at < :at",
             at=at,
+            reason=reason,
             chat_id=row.chat_id,
             user_id=row.user_id,
             seq=row.seq,
         )
     return ours
+
+
+def wake(tx: Tx, chat_id: int, user_id: int, reason: str, now: int) -> None:
+    """Have a chat's rows tried at once if what stands first in it waits for this reason."""
+    # The partial index has the condition `state <= 1`, and serves no query that doesn't say so.
+    tx.run(
+        "UPDATE sms_outbox SET next_at = :now WHERE chat_id = :chat_id AND user_id = :user_id AND state <= 1"
+        " AND state = 0 AND next_at > :now AND EXISTS (SELECT 1 FROM sms_outbox e WHERE e.chat_id = :chat_id"
+        " AND e.user_id = :user_id AND e.state <= 1 AND e.state = 0 AND e.reason = :reason)",
+        chat_id=chat_id,
+        user_id=user_id,
+        reason=reason,
+        now=now,
+    )
+
+
+def answers_sent(tx: Tx, row: Outgoing, since: int, now: int) -> list[int]:
+    """When (epoch ms) the chat's answers by SMS went on by SMS since then, up to the last message from an app.
+
+    What is being sent counts as sent now; `row` itself doesn't count.
+    """
+    latest = tx.all(
+        "SELECT seq, client_id FROM messages WHERE chat_id = :chat_id ORDER BY seq DESC LIMIT :most",
+        chat_id=row.chat_id,
+        most=_LOOKED_BACK,
+    )
+    from_app = next((seq for seq, client_id in latest if not is_by_sms(client_id)), 0)
+    rows = tx.all(
+        "SELECT o.sent_at, m.client_id FROM sms_outbox o JOIN messages m ON m.chat_id = o.chat_id AND m.seq = o.seq"
+        " WHERE o.chat_id = :chat_id AND o.seq > :from_app AND o.id <> :id AND (o.sent_at > :since OR o.state = 1)",
+        chat_id=row.chat_id,
+        from_app=from_app,
+        id=row.id,
+        since=since,
+    )
+    return sorted(sent_at or now for sent_at, client_id in rows if is_by_sms(client_id))
 
 
 def end(tx: Tx, row: Outgoing, state: State, reason: str, now: int) -> bool:

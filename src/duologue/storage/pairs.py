@@ -91,6 +91,11 @@ def has_line(tx: Tx, phone: str, service: str | None, *, guess: bool) -> bool:
     return any(guess or row[0] == service for row in rows)
 
 
+def has_any_line(tx: Tx, user_id: int) -> bool:
+    """Tell whether any message went to the user's phone from a service number."""
+    return tx.one("SELECT 1 FROM sms_pairs WHERE user_id = :user_id LIMIT 1", user_id=user_id) is not None
+
+
 def used(tx: Tx, user_id: int, chat_id: int, now: int) -> None:
     """The phone's owner wrote back: this chat keeps its service number for longer."""
     tx.run(

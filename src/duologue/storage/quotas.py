@@ -21,6 +21,28 @@ class Quota(msgspec.Struct, frozen=True, gc=False):
     cost: int = 1
 
 
+class Pace(msgspec.Struct, frozen=True, gc=False):
+    """A purse under `key` that refills evenly; this use takes what refills in `cost` (ms).
+
+    At most what refills in `ahead` (ms) can be taken at once; a use that takes more needs a full purse. All that is
+    kept of a purse is the time at which it will be full again.
+    """
+
+    key: str
+    cost: int
+    ahead: int
+
+
+Allowance = Quota | Pace
+
+
+class Short(msgspec.Struct, frozen=True, gc=False):
+    """The allowance that stands in the way, and until when (epoch ms)."""
+
+    allowance: Allowance
+    until: int
+
+
 class QuotaExceeded(Exception):
     """One of the quotas would be overdrawn; until `ends_at` (epoch ms) it stays so."""
 
@@ -39,15 +61,40 @@ def take(tx: Tx, quotas: Sequence[Quota], now: int) -> None:
             raise QuotaExceeded(quota, ends_at)
 
 
-def try_take(tx: Tx, quotas: Sequence[Quota], now: int) -> Quota | None:
+def try_take(tx: Tx, allowances: Sequence[Allowance], now: int) -> Short | None:
     """Use all of these; or none, and say which one stands in the way."""
     taken = []
-    for quota in sorted(quotas, key=lambda quota: quota.key):
-        taken.append(quota)
-        if add(tx, quota.key, quota.cost, quota.window, now)[0] > quota.limit:
+    for each in sorted(allowances, key=lambda each: each.key):
+        taken.append(each)
+        until = _use(tx, each, now)
+        if until is not None:
             give_back(tx, taken, now)
-            return quota
+            return Short(each, until)
     return None
+
+
+def _use(tx: Tx, allowance: Allowance, now: int) -> int | None:
+    """Use an allowance; if that was too much, return when (epoch ms) it won't be any more."""
+    if isinstance(allowance, Quota):
+        total, ends_at = add(tx, allowance.key, allowance.cost, allowance.window, now)
+        return ends_at if total > allowance.limit else None
+    fits_at = _draw(tx, allowance, now) - max(allowance.ahead, allowance.cost)
+    return fits_at if fits_at > now else None
+
+
+def _draw(tx: Tx, pace: Pace, now: int) -> int:
+    """Take from a purse; return when (epoch ms) it will be full again."""
+    row = tx.one(
+        "INSERT INTO quotas (key, ends_at, used) VALUES (:key, :full_at, 0) ON CONFLICT (key) DO UPDATE SET"
+        " ends_at = CASE WHEN quotas.ends_at <= :now THEN :full_at ELSE quotas.ends_at + :cost END"
+        " RETURNING ends_at",
+        key=pace.key,
+        full_at=now + pace.cost,
+        cost=pace.cost,
+        now=now,
+    )
+    assert row is not None
+    return int(row[0])
 
 
 def add(tx: Tx, key: str, cost: int, window: int, now: int) -> tuple[int, int]:
@@ -66,9 +113,17 @@ def add(tx: Tx, key: str, cost: int, window: int, now: int) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def give_back(tx: Tx, quotas: Sequence[Quota], now: int) -> None:
+def give_back(tx: Tx, allowances: Sequence[Allowance], now: int) -> None:
     """Undo uses that came to nothing, as far as their window still lasts."""
-    for quota in sorted(quotas, key=lambda quota: quota.key):
+    for quota in sorted(allowances, key=lambda each: each.key):
+        if isinstance(quota, Pace):
+            tx.run(
+                "UPDATE quotas SET ends_at = ends_at - :cost WHERE key = :key AND ends_at > :now",
+                cost=quota.cost,
+                key=quota.key,
+                now=now,
+            )
+            continue
         tx.run(
             "UPDATE quotas SET used = used - :cost WHERE key = :key AND ends_at > :now AND used >= :cost",
             cost=quota.cost,

@@ -15,7 +15,8 @@ from duologue.model import Pair, Relay, User
 from duologue.storage.accounts import USER_COLUMNS, load_user
 from duologue.storage.batch import Batch
 from duologue.storage.database import RelayRule, Tx
-from duologue.storage.outbox import Outgoing, enqueue
+from duologue.storage.messages import is_by_sms
+from duologue.storage.outbox import TOO_MANY_ANSWERS, Outgoing, enqueue, wake
 
 _ALARMS: Final = 100
 _SWEPT: Final = 500
@@ -110,12 +111,15 @@ def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) ->
     policy = policy_of(alarm.user, rule)
     waiting = [] if policy is Relay.OFF else _unacknowledged(tx, alarm, policy)
     delay = 0 if policy is Relay.ALWAYS else rule.delay
-    due = [(seq, sent_at) for seq, sent_at in waiting if sent_at + delay <= now]
-    for seq, sent_at in due:
+    due = [each for each in waiting if each[1] + delay <= now]
+    for seq, sent_at, by_sms in due:
+        if not by_sms:
+            # A person is there, so no loop is to be feared, and the person isn't to wait for its end.
+            wake(tx, alarm.chat_id, alarm.user.id, TOO_MANY_ANSWERS, now)
         enqueue(tx, alarm.chat_id, seq, alarm.user.id, now, sent_at + valid_for)
     later = waiting[len(due)] if len(due) < len(waiting) else None
     if later is None and len(waiting) == _MESSAGES:
-        later = (waiting[-1][0] + 1, now - delay)
+        later = (waiting[-1][0] + 1, now - delay, False)
     if later is None:
         tx.run(
             "DELETE FROM relay_alarms WHERE user_id = :user_id AND chat_id = :chat_id",
@@ -132,17 +136,17 @@ def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) ->
         )
 
 
-def _unacknowledged(tx: Tx, alarm: _Alarm, policy: Relay) -> list[tuple[int, int]]:
-    """The next messages that the alarm is about, as (seq, sent_at)."""
+def _unacknowledged(tx: Tx, alarm: _Alarm, policy: Relay) -> list[tuple[int, int, bool]]:
+    """The next messages that the alarm is about, as (seq, sent_at, by_sms)."""
     rows = tx.all(
-        "SELECT seq, sent_at FROM messages WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side"
+        "SELECT seq, sent_at, client_id FROM messages WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side"
         " ORDER BY seq LIMIT :most",
         chat_id=alarm.chat_id,
         seq=alarm.seq if policy is Relay.ALWAYS else max(alarm.seq, alarm.delivered + 1),
         side=alarm.side,
         most=_MESSAGES,
     )
-    return [(seq, sent_at) for seq, sent_at in rows]
+    return [(seq, sent_at, is_by_sms(client_id)) for seq, sent_at, client_id in rows]
 
 
 def anything_due(tx: Tx, now: int) -> tuple[bool, bool]:
