@@ -98,7 +98,7 @@ async def test_a_day_of_traffic_under_budget_quiet_hours_and_caps(day: Day) -> N
     for step in range(DAY // STEP):
         await day.pass_by()
         if step % 12 == 0:
-            await desk.start(f"+3369{step:03d}1234")
+            await desk.start(f"+3361{step:03d}1234")
     spent = Counter[int]()
     for _, sms in day.arrived:
         spent[day.of(sms)[2].id] += day.cost(sms)
