@@ -8,7 +8,13 @@ from duologue.storage.database import Tx
 
 ERASED_AT_ONCE: Final = 500
 """Rows that one step deletes at most."""
-_KEYS: Final = {"sessions": "id", "relay_alarms": "chat_id", "sms_pairs": "service", "sms_unanswered": "chat_id", "events": "seq"}
+_KEYS: Final = {
+    "sessions": "id",
+    "relay_alarms": "chat_id",
+    "sms_pairs": "service",
+    "sms_unanswered": "chat_id",
+    "events": "seq",
+}
 """The tables, and what tells the rows of one user apart."""
 
 
