@@ -360,6 +360,8 @@ def test_silent_guests_make_room_for_one_that_asks() -> None:
             http.send(GET % b"readyz" + b"\r\n")
             assert http.answer().status == 200
         assert silent[1].recv(12) == b"HTTP/1.1 503"
+        # Those turned away hold no descriptor while they don't close themselves.
+        assert server.run(lambda: len(server.server.server_state.connections)) <= GUESTS + 2
         for tcp in silent:
             tcp.close()
 

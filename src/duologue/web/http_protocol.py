@@ -134,7 +134,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def turn_away(self) -> None:
+        """Close at once, so that the descriptor is free for others."""
         self._refuse(overloaded("There are too many connections."))
+        self.transport.close()
 
     # From the parser.
 
