@@ -90,7 +90,7 @@ async def test_who_reads_slowly_is_not_kept_longer_than_the_session(api: Api, ho
             await peer.hear("sent")
     host, port = api.url.removeprefix("http://").split(":")
     with Peer((host, int(port)), receive_buffer=4096) as slow:
-        slow.send(upgrade_request("/v1/socket", Authorization=f"Bearer {thief.token}"))
+        slow.send(upgrade_request("/v1/socket", Host="localhost", Authorization=f"Bearer {thief.token}"))
         slow.send(frame(TEXT, b'{"op":"hello","after":0}'))
         assert slow.answer()[0] == 101
         assert b'"op":"ready"' in slow.frame().payload
