@@ -61,6 +61,7 @@ INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_
     SELECT 1000 + peer, seq, seq % 2, seq / 2, (seq + 1) / 2, 0, 1, bytes(seq), 'a text of the usual length'
     FROM lines;
 INSERT INTO events (user_id, seq, kind, ref, a, b, at) SELECT peer - 1, seq, 1, 1002, seq, 1, 1 FROM lines;
+INSERT INTO moved_chats (chat_id, low_user, high_user) SELECT 100000 + i, 100000 + i, 200000 + i FROM numbers;
 INSERT INTO profile_news (user_id, due_at) SELECT i, i FROM numbers;
 INSERT INTO erasures (user_id, due_at) SELECT i, i FROM numbers;
 """
@@ -107,6 +108,9 @@ STRAIGHT = (
     "CORRELATED SCALAR SUBQUERY",
     "LIST SUBQUERY",
     "SCAN CONSTANT ROW",
+    "COMPOUND QUERY",
+    "LEFT-MOST SUBQUERY",
+    "UNION ALL",
 )
 """How the steps of a good plan begin in SQLite."""
 

@@ -9,7 +9,7 @@ from duologue.model import Chat, Kind, Pair, pair_id
 from duologue.storage.accounts import USER_COLUMNS, ensure_user, load_user, user_by_id
 from duologue.storage.database import Row, Tx
 from duologue.storage.events import NewEvent, append_events
-from duologue.storage.lists import id_list, pair_list
+from duologue.storage.lists import id_list
 from duologue.storage.messages import COLUMNS, load
 
 _ATTEMPTS: Final = 8
@@ -51,7 +51,7 @@ def _moved_pair(tx: Tx, low: int, high: int) -> Pair | None:
     """Return the chat that one of the two got when accounts under two spellings of a number became one."""
     row = tx.one(
         "SELECT c.id, c.low_user, c.high_user FROM moved_chats v JOIN chats c ON c.id = v.chat_id"
-        " WHERE v.low_user = :low AND v.high_user = :high ORDER BY c.id LIMIT 1",
+        " WHERE v.low_user = :low AND v.high_user = :high ORDER BY v.chat_id LIMIT 1",
         low=low,
         high=high,
     )
@@ -213,7 +213,7 @@ def peers_last_seen(tx: Tx, user_id: int, others: Sequence[int]) -> dict[int, in
     pairs = [(min(user_id, other), max(user_id, other)) for other in dict.fromkeys(others)]
     seen = _peers_seen(tx, user_id, [pair_id(low, high) for low, high in pairs])
     missing = [(low, high) for low, high in pairs if (high if low == user_id else low) not in seen]
-    elsewhere = _other_ids(tx, missing)
+    elsewhere = _other_ids(tx, user_id, missing)
     if elsewhere:
         seen |= _peers_seen(tx, user_id, elsewhere)
     asked = set(others)
@@ -230,7 +230,7 @@ def _peers_seen(tx: Tx, user_id: int, chat_ids: Sequence[int]) -> dict[int, int 
     return seen
 
 
-def _other_ids(tx: Tx, pairs: Sequence[tuple[int, int]]) -> list[int]:
+def _other_ids(tx: Tx, user_id: int, pairs: Sequence[tuple[int, int]]) -> list[int]:
     """The chats of these pairs under other ids than `pair_id` gives first: the next that it gives, or moved chats."""
     if not pairs:
         return []
@@ -242,9 +242,11 @@ def _other_ids(tx: Tx, pairs: Sequence[tuple[int, int]]) -> list[int]:
         if pair_id(low, high) in taken
         for attempt in range(1, _ATTEMPTS)
     ]
-    listed, values = pair_list(pairs)
+    listed, values = id_list([high if low == user_id else low for low, high in pairs])
     moved = tx.all(
-        f"SELECT chat_id FROM moved_chats WHERE (low_user, high_user) IN {listed}",
+        f"SELECT chat_id FROM moved_chats WHERE low_user = :user_id AND high_user IN {listed}"
+        f" UNION ALL SELECT chat_id FROM moved_chats WHERE low_user IN {listed} AND high_user = :user_id",
+        user_id=user_id,
         **values,
     )
     return further + [row[0] for row in moved]
