@@ -33,11 +33,12 @@ from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import bus_key, load_secret, secret_of
 from duologue.core.sessions import Sessions
 from duologue.core.sms_policy import SmsPolicy
+from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
 from duologue.edge_parts import address_cap, edge_of
 from duologue.errors import overloaded
-from duologue.model import Relay
+from duologue.model import Presets, Relay, ShowPresence, WhoCanWrite
 from duologue.protocol.server import ServerInfo
 from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
@@ -64,7 +65,8 @@ class Node:
         self.draining = False
         self.provider = open_provider(settings.provider_url) if settings.provider_url else None
         rule = relay_rule(settings) if self.provider else None
-        self.db = make_database(settings.store_url, now_ms, rule)
+        presets = _presets(settings, rule)
+        self.db = make_database(settings.store_url, now_ms, rule, presets)
         self.hub = Hub()
         self.bus = bus or (_nats_bus(settings) if settings.bus_url else LocalBus())
         self.sessions = Sessions(self.db, now_ms, self._idle_after)
@@ -73,11 +75,12 @@ class Node:
         self.remotes = Remotes(parse_networks(settings.trusted_proxies))
         chats = Chats(self.db, now_ms, limited=limited)
         self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0, rule=rule)
-        messages = Messages(self.db, now_ms, chats, self.traces)
+        self.strangers = Strangers(self.db, now_ms, limited=limited, relay=rule)
+        messages = Messages(self.db, now_ms, chats, self.traces, self.strangers)
         self.receipts = Receipts(self.db, chats, self.traces)
         self.chores = Chores(self.db, now_ms)
-        accounts = self._accounts(rule, limited=limited)
-        self.presence = Presence(self.db, self.hub, self.bus, now_ms)
+        self.presence = Presence(self.db, self.hub, self.bus, now_ms, self.strangers)
+        accounts = self._accounts(presets, limited=limited)
         self.lookout = self._lookout()
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         self.desk = Desk(
@@ -114,6 +117,7 @@ class Node:
             chats=chats,
             messages=messages,
             receipts=self.receipts,
+            strangers=self.strangers,
             traces=self.traces,
             events=Events(self.db, self.hub, self.sessions, self.traces),
             exports=Exports(self.db, chats),
@@ -138,9 +142,8 @@ class Node:
         """Milliseconds without use after which a session ends."""
         return self.settings.session_idle_days * DAY
 
-    def _accounts(self, rule: RelayRule | None, *, limited: bool) -> Accounts:
-        relay_default = rule.default if rule else Relay.OFF
-        return Accounts(self.db, now_ms, self.sessions, self.chores, relay_default, limited=limited)
+    def _accounts(self, presets: Presets, *, limited: bool) -> Accounts:
+        return Accounts(self.db, now_ms, self.sessions, self.chores, presets, self.presence, limited=limited)
 
     def _lookout(self) -> Lookout:
         # Nothing tells a node without a bus that others use its PostgreSQL, too.
@@ -168,7 +171,7 @@ class Node:
         """All that this node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
         if self.provider is None or rule is None:
             return None
-        return SmsParts(self.settings, self.db, now_ms, self.provider, rule, secret)
+        return SmsParts(self.settings, self.db, now_ms, self.provider, rule, secret, self.strangers)
 
     def _secret(self) -> bytes | None:
         """The secret that codes follow from, if signing in takes one. Raises `PermissionError`, `ValueError`."""
@@ -266,6 +269,16 @@ class Node:
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])
+
+
+def _presets(settings: Settings, rule: RelayRule | None) -> Presets:
+    """The preferences of users who chose nothing."""
+    return Presets(
+        WhoCanWrite[settings.who_can_write.upper()],
+        ShowPresence[settings.presence.upper()],
+        settings.discoverable,
+        rule.default if rule else Relay.OFF,
+    )
 
 
 def _nats_bus(settings: Settings) -> Bus:

@@ -64,6 +64,35 @@ class Relay(IntEnum):
     ALWAYS = 2
 
 
+class Known(IntEnum):
+    """How far a user has gone towards the peer in one of their chats, as stored. It only rises."""
+
+    STRANGER = 0
+    """Neither opened the chat nor wrote in it."""
+    OPENED = 1
+    """Opened the chat without writing."""
+    ANSWERED = 2
+    """Wrote in the chat or accepted it: the peer may learn the user's name and presence."""
+
+
+class WhoCanWrite(IntEnum):
+    """Whose messages reach a user, as stored. Append only."""
+
+    EVERYONE = 0
+    REQUESTS = 1
+    """Everybody's, but a stranger's chat is a request until the user accepts it."""
+    NOBODY = 2
+    """Only the messages of those whom the user has written to or accepted."""
+
+
+class ShowPresence(IntEnum):
+    """Who may see when a user is online, as stored. Append only. Strangers never may."""
+
+    EVERYONE = 0
+    CHATS = 1
+    NOBODY = 2
+
+
 class Record(msgspec.Struct, frozen=True, gc=False):
     """A row as it was read. Never changed; times are epoch milliseconds."""
 
@@ -71,7 +100,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class User(Record, frozen=True):
     """Somebody known by a phone number; `registered_at` is None until its owner has signed in.
 
-    `sms_relay` is None for whoever chose nothing: then the server's default holds.
+    `sms_relay`, `who_can_write`, `presence` and `discoverable` are None for a user who chose nothing: then the
+    server's `Presets` hold.
     """
 
     id: int
@@ -81,6 +111,26 @@ class User(Record, frozen=True):
     read_receipts: bool
     created_at: int
     sms_relay: Relay | None = None
+    who_can_write: WhoCanWrite | None = None
+    presence: ShowPresence | None = None
+    discoverable: bool | None = None
+
+
+class Privacy(Record, frozen=True):
+    """What a user may choose about strangers; None leaves a choice as it is."""
+
+    who_can_write: WhoCanWrite | None = None
+    presence: ShowPresence | None = None
+    discoverable: bool | None = None
+
+
+class Presets(Record, frozen=True):
+    """The operator's preferences for users who chose nothing."""
+
+    who_can_write: WhoCanWrite = WhoCanWrite.EVERYONE
+    presence: ShowPresence = ShowPresence.CHATS
+    discoverable: bool = True
+    sms_relay: Relay = Relay.OFF
 
 
 class Session(Record, frozen=True):
@@ -111,7 +161,10 @@ class Pair(Record, frozen=True):
 
 
 class Message(Record, frozen=True):
-    """One message. `low_count` and `high_count`: messages of each side up to and including this one."""
+    """One message. `low_count` and `high_count`: messages of each side up to and including this one.
+
+    A `withheld` message is kept from its recipient and is in neither count.
+    """
 
     chat_id: int
     seq: int
@@ -123,10 +176,15 @@ class Message(Record, frozen=True):
     reply_to: int
     sent_at: int
     by_sms: bool = False
+    withheld: bool = False
 
 
 class Chat(Record, frozen=True):
-    """A chat as one of its two users sees it."""
+    """A chat as one of its two users sees it.
+
+    `peer` has neither name nor `registered_at` until the peer has written in the chat or accepted it.
+    `delivered_shown`, `read_shown`: the parts of the user's own marks that the peer may see.
+    """
 
     id: int
     user_id: int
@@ -138,7 +196,10 @@ class Chat(Record, frozen=True):
     read: int
     peer_delivered: int
     peer_read: int
+    delivered_shown: int
     read_shown: int
+    known: Known
+    request: bool
     muted_until: int | None
     archived: bool
     pinned: bool

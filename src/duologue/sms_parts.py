@@ -16,6 +16,7 @@ from duologue.core.relay_policy import RelayPolicy, parse_numbers, parse_sender
 from duologue.core.replies import Replies
 from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.sms_policy import MILLION, Spending, parse_countries, parse_prices
+from duologue.core.strangers import Strangers
 from duologue.model import Relay
 from duologue.sms.address import parse, split_urls
 from duologue.sms.provider import Provider
@@ -39,6 +40,7 @@ class SmsParts:
         provider: Provider,
         rule: RelayRule,
         secret: bytes | None,
+        strangers: Strangers,
     ) -> None:
         """`secret` is what sign-in codes follow from; None where there are none."""
         self._stop_by = 0.0
@@ -54,7 +56,7 @@ class SmsParts:
             callback_base=base,
         )
         codes = GivenCodes(secret) if secret else None
-        self.replies = Replies(db, clock, provider, policy, codes)
+        self.replies = Replies(db, clock, provider, policy, strangers, codes)
         self.callbacks = SmsCallbacks(provider, db, clock, self.replies, self.relay.wake)
 
     def start(self) -> None:

@@ -112,19 +112,19 @@ async def test_only_those_one_shares_a_chat_with_can_be_watched(api: Api) -> Non
         assert await signals(watcher) == []
 
 
-async def test_somebody_who_has_never_signed_in_was_never_seen(api: Api) -> None:
-    ana = await api.device()
-    chat = await ana.call("PUT", "/v1/chats", {"phone": new_phone()})
-    async with ana.online() as watcher:
-        await watcher.say("watch", user_ids=[chat["peer"]["id"]])
-        presence = await watcher.hear("presence")
-        assert (presence["online"], presence["last_seen_at"]) == (False, None)
+async def test_nothing_tells_a_stranger_from_a_number_without_an_account(api: Api) -> None:
+    ana, ben = await api.device(), await api.device()
+    chats = [await ana.call("PUT", "/v1/chats", {"phone": phone}) for phone in (ben.phone, new_phone())]
+    async with ana.online() as watcher, ben.online():
+        await watcher.say("watch", user_ids=[chat["peer"]["id"] for chat in chats])
+        assert await signals(watcher) == []
 
 
 async def test_a_watch_takes_the_place_of_the_one_before(api: Api, protocol: str) -> None:
     ana, ben, _ = await api.friends()
     cid = await api.device()
-    await ana.call("PUT", "/v1/chats", {"phone": cid.phone})
+    theirs = await ana.call("PUT", "/v1/chats", {"phone": cid.phone})
+    await cid.accept(theirs["id"])
     async with ana.online(protocol=protocol) as watcher:
         await watcher.say("watch", user_ids=[ben.user_id])
         await watcher.hear("presence", user_id=ben.user_id)

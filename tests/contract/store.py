@@ -16,7 +16,7 @@ from duologue.core.chores import Chores
 from duologue.model import Chat, Event, Message, Pair, User
 from duologue.storage import accounts, chats, events, messages
 from duologue.storage.accounts import NEWS_REST
-from duologue.storage.database import Mark, Marked, Operation, Outcome, Post, Posted, Row, settle
+from duologue.storage.database import Mark, Marked, Operation, Outcome, Post, Posted, Row, Tx, settle
 from duologue.storage.engines import make_database, sqlite_path
 from duologue.storage.erasure import next_erasure
 from duologue.storage.postgres import PostgresDatabase
@@ -27,13 +27,15 @@ PATIENCE = 60.0
 """Seconds after which something that should happen is taken not to happen."""
 
 TABLES = {
-    "users": "SELECT id, phone, display_name, registered_at, read_receipts, created_at, deleted_at FROM users",
+    "users": "SELECT id, phone, display_name, registered_at, read_receipts, created_at, deleted_at,"
+    " who_can_write, presence, discoverable FROM users",
     "logs": "SELECT user_id, last_seq, floor, acked, top_chat FROM logs",
     "sessions": "SELECT user_id, id, token_hash, created_at, last_seen_at, ended_at FROM sessions",
     "chats": "SELECT id, low_user, high_user, last_seq, low_count, high_count, created_at FROM chats",
     "members": "SELECT user_id, chat_id, peer_id, activity, delivered, read, read_shown, read_count, muted_until,"
-    " archived, pinned FROM members",
+    " archived, pinned, known, delivered_shown, withheld FROM members",
     "messages": "SELECT chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text FROM messages",
+    "withheld": "SELECT chat_id, seq, side, visible FROM withheld",
     "events": "SELECT user_id, seq, kind, ref, a, b, at FROM events",
 }
 """Every table with its columns in one order for all engines."""
@@ -95,6 +97,19 @@ def mark(pair: Pair, side: int, *, delivered: int = 0, read: int = 0) -> Mark:
     return Mark(pair.chat_id, owner, peer, side, delivered, read)
 
 
+def _acquaint(tx: Tx, user_id: int, phone: str, now: int) -> Pair | None:
+    """Open a chat, and have both sides know each other without a word of it in their logs."""
+    pair = chats.open_chat(tx, user_id, phone, now)
+    if pair:
+        for side in (pair.low, pair.high):
+            tx.run(
+                "UPDATE members SET known = 2 WHERE user_id = :side AND chat_id = :chat_id",
+                side=side,
+                chat_id=pair.chat_id,
+            )
+    return pair
+
+
 class Store:
     """One engine's `Database`, its listener, and short ways to use them."""
 
@@ -117,6 +132,14 @@ class Store:
         return await self.pair_of(await self.user(), await self.user())
 
     async def pair_of(self, one: User, other: User) -> Pair:
+        """The chat of two users who have answered each other before."""
+        assert other.phone
+        pair = await self.db.write(_acquaint, one.id, other.phone, self.clock())
+        assert pair
+        return pair
+
+    async def opened_by(self, one: User, other: User) -> Pair:
+        """The chat of two users after one has opened it."""
         assert other.phone
         pair = await self.db.write(chats.open_chat, one.id, other.phone, self.clock())
         assert pair

@@ -204,6 +204,30 @@ BROKEN = {
         "UPDATE members SET delivered = 1 WHERE user_id = {low} AND chat_id = {chat}",
         "mark out of range",
     ),
+    "more is shown than is delivered": (
+        "UPDATE members SET delivered_shown = delivered + 1 WHERE user_id = {low} AND chat_id = {chat}",
+        "mark out of range",
+    ),
+    "somebody who wrote is a stranger": (
+        "UPDATE members SET known = 0 WHERE user_id = {low} AND chat_id = {chat}",
+        "stranger mistaken",
+    ),
+    "a chat that its user opened is not listed": (
+        "UPDATE members SET activity = 0 WHERE user_id = {low} AND chat_id = {chat}",
+        "stranger mistaken",
+    ),
+    "a message that was seen is withheld": (
+        "INSERT INTO withheld (chat_id, seq, side, visible) VALUES ({chat}, 2, 0, 7)",
+        "withheld mistaken",
+    ),
+    "a message that isn't there is withheld": (
+        "INSERT INTO withheld (chat_id, seq, side, visible) VALUES ({chat}, 99, 0, 7)",
+        "orphan",
+    ),
+    "nothing is withheld from somebody": (
+        "UPDATE members SET withheld = 3 WHERE user_id = {low} AND chat_id = {chat}",
+        "chat miscounted",
+    ),
     "unread has drifted": (
         "UPDATE members SET read_count = read_count + 1 WHERE user_id = {low} AND chat_id = {chat}",
         "read miscounted",

@@ -224,7 +224,7 @@ async def test_watching_many_is_a_few_statements(store: Store) -> None:
     asked = [each.id for each in (*peers, *strangers, user)] * 2
     cost = await counted(store, peers_last_seen, user.id, asked)
     assert cost.statements == 3
-    seen = await store.db.read(peers_last_seen, user.id, asked)
+    seen = (await store.db.read(peers_last_seen, user.id, asked)).seen
     assert seen.keys() == {peer.id for peer in peers}
 
 
@@ -234,7 +234,7 @@ async def test_somebody_was_last_seen_with_whichever_device_that_was(store: Stor
     (live,) = await store.db.read(live_sessions, peer.id)
 
     async def last_seen() -> int | None:
-        return (await store.db.read(peers_last_seen, user.id, [peer.id]))[peer.id]
+        return (await store.db.read(peers_last_seen, user.id, [peer.id])).seen[peer.id]
 
     assert await last_seen() == live.last_seen_at
     await store.db.write(touch_sessions, {live.id: live.last_seen_at + 5})
@@ -277,9 +277,14 @@ async def test_a_peer_whose_chat_was_moved_can_be_watched(store: Store) -> None:
             low=low,
             high=high,
         )
+        tx.run(
+            "INSERT INTO members (user_id, chat_id, peer_id, known) VALUES (:peer, 7, :user, 2)",
+            peer=peer.id,
+            user=user.id,
+        )
 
-    assert await store.db.read(peers_last_seen, user.id, [peer.id]) == {}
+    assert (await store.db.read(peers_last_seen, user.id, [peer.id])).seen == {}
     await store.db.write(move)
-    seen = await store.db.read(peers_last_seen, user.id, [peer.id])
+    seen = (await store.db.read(peers_last_seen, user.id, [peer.id])).seen
     assert seen.keys() == {peer.id}
     assert seen[peer.id] is not None

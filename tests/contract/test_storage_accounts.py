@@ -192,7 +192,7 @@ async def test_what_a_deleted_user_had_read_stays_read(store: Store) -> None:
     await store.db.write(delete_user, pair.high, store.clock())
     chat = await store.view(pair.low, pair)
     assert (chat.peer_delivered, chat.peer_read) == (3, 2)
-    assert (await store.db.read(shown_marks, pair))[pair.low] == (3, 2)
+    assert (await store.db.read(shown_marks, pair)).of[pair.low] == (3, 2)
 
 
 async def test_a_deleted_user_changes_nothing_any_more(store: Store) -> None:

@@ -126,7 +126,7 @@ async def test_private_reading_is_not_shown(store: Store) -> None:
     assert (await store.view(pair.high, pair)).unread == 2
     assert [(event.a, event.b) for event in store.heard.of(pair.low)[told:]] == [(4, 2)]
     shown = await store.db.read(shown_marks, pair)
-    assert shown == {pair.low: (4, 2), pair.high: (0, 0)}
+    assert shown.of == {pair.low: (4, 2), pair.high: (0, 0)}
 
 
 async def test_what_was_read_privately_stays_private(store: Store) -> None:

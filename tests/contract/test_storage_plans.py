@@ -17,8 +17,18 @@ import psycopg
 import pytest
 
 from duologue.lab.postgres import Postgres
-from duologue.model import Event, Pair
-from duologue.storage import accounts, chats, erasure, events, messages, profile_news, receipts, replay
+from duologue.model import Event, Pair, Presets
+from duologue.storage import (
+    accounts,
+    chats,
+    erasure,
+    events,
+    messages,
+    profile_news,
+    receipts,
+    replay,
+    strangers,
+)
 from duologue.storage.append import append
 from duologue.storage.batch import Batch
 from duologue.storage.database import Row, Tx, Unit
@@ -55,8 +65,11 @@ INSERT INTO sessions (id, user_id, token_hash, device_name, ip, created_at, last
     SELECT n.i * 10 + f.i, n.i, bytes(n.i * 10 + f.i), '', '', f.i, f.i FROM numbers n, few f;
 INSERT INTO chats (id, low_user, high_user, last_seq, low_count, high_count, created_at)
     SELECT 1000 + i, 1, i, length, length / 2, (length + 1) / 2, 1 FROM peers;
-INSERT INTO members (user_id, chat_id, peer_id, activity) SELECT 1, 1000 + i, i, i FROM peers;
+INSERT INTO members (user_id, chat_id, peer_id, activity, known) SELECT 1, 1000 + i, i, i, i % 2 * 2 FROM peers;
 INSERT INTO members (user_id, chat_id, peer_id, activity) SELECT i, 1000 + i, 1, 1 FROM peers;
+UPDATE users SET who_can_write = 1 WHERE id = 1;
+UPDATE members SET withheld = 30000 WHERE user_id = 1 AND chat_id = 1002;
+INSERT INTO withheld (chat_id, seq, side, visible) SELECT 1002, i, 1, 999 FROM many WHERE i >= 1000;
 INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text)
     SELECT 1000 + peer, seq, seq % 2, seq / 2, (seq + 1) / 2, 0, 1, bytes(seq), 'a text of the usual length'
     FROM lines;
@@ -65,16 +78,26 @@ INSERT INTO moved_chats (chat_id, low_user, high_user) SELECT 100000 + i, 100000
 INSERT INTO profile_news (user_id, due_at) SELECT i, i FROM numbers;
 INSERT INTO erasures (user_id, due_at) SELECT i, i FROM numbers;
 """
-"""5,000 users; the first has a chat with each other, one of them with 30,000 messages, and a log of 30,000 events."""
+"""5,000 users; the first has a chat with each other, one of them with 30,000 messages, and a log of 30,000 events.
+
+Half of its chats are requests, and of the longest most messages are withheld from it."""
 
 CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "page_before": (lambda tx: messages.page_before(tx, LONG_CHAT, LONG // 2, PAGE), PAGE),
     "page_after": (lambda tx: messages.page_after(tx, LONG_CHAT, LONG // 2, PAGE), PAGE),
     "newest page": (lambda tx: messages.page_before(tx, LONG_CHAT, 10 * LONG, PAGE), PAGE),
     "find_post": (lambda tx: messages.find_post(tx, post(LONG_CHAT, 0, "key")), 1),
-    "chat_page": (lambda tx: chats.chat_page(tx, HUB, 200, PAGE), 5 * PAGE),
-    "first chat_page": (lambda tx: chats.chat_page(tx, HUB, 2**31 - 1, PAGE), 5 * PAGE),
-    "chat_view": (lambda tx: chats.chat_view(tx, HUB, LONG_CHAT.chat_id), 5),
+    "chat_page": (lambda tx: chats.chat_page(tx, HUB, 200, PAGE), 5 * PAGE + 1),
+    "first chat_page": (lambda tx: chats.chat_page(tx, HUB, 2**31 - 1, PAGE), 5 * PAGE + 1),
+    "page of requests": (lambda tx: chats.chat_page(tx, HUB, 2**31 - 1, PAGE, "requests"), 5 * PAGE + 1),
+    "page without requests": (lambda tx: chats.chat_page(tx, HUB, 2**31 - 1, PAGE, "chats"), 5 * PAGE + 1),
+    "chat_view": (lambda tx: chats.chat_view(tx, HUB, LONG_CHAT.chat_id), 7),
+    "standing": (lambda tx: strangers.standing(tx, LONG_CHAT, HUB), 4),
+    "withheld_among": (
+        lambda tx: receipts.withheld_among(tx, LONG_CHAT.chat_id, LONG - PAGE, LONG),
+        PAGE + 1,
+    ),
+    "visible_seq": (lambda tx: receipts.visible_seq(tx, LONG_CHAT.chat_id, 0, LONG), 1),
     "last_seq": (lambda tx: chats.last_seq(tx, LONG_CHAT.chat_id), 1),
     "find_pair": (lambda tx: chats.find_pair(tx, HUB, LONG_PEER), 1),
     "pair_of": (lambda tx: chats.pair_of(tx, HUB, LONG_CHAT.chat_id), 2),
@@ -82,9 +105,9 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "event_page": (lambda tx: replay.event_page(tx, HUB, LONG // 2, PAGE), 3 * PAGE + 1),
     "log_head": (lambda tx: events.log_head(tx, HUB), 1),
     "received": (lambda tx: receipts.received(tx, HUB, 0, 29_500, PAGE), 3 * PAGE),
-    "shown_marks": (lambda tx: receipts.shown_marks(tx, LONG_CHAT), 1),
-    "peers_last_seen": (lambda tx: chats.peers_last_seen(tx, HUB, range(2, 2 + PAGE)), (1 + SESSIONS) * PAGE),
-    "peers_to_tell": (lambda tx: profile_news.peers_to_tell(tx, HUB), 2 * profile_news.PEERS_TOLD),
+    "shown_marks": (lambda tx: receipts.shown_marks(tx, LONG_CHAT), 2),
+    "peers_last_seen": (lambda tx: chats.peers_last_seen(tx, HUB, range(2, 2 + PAGE)), (3 + SESSIONS) * PAGE),
+    "peers_to_tell": (lambda tx: profile_news.peers_to_tell(tx, HUB), 3 * profile_news.PEERS_TOLD),
     "next_news": (profile_news.next_news, 1),
     "fresh_news": (lambda tx: profile_news.fresh_news(tx, 1), 1),
     "next_erasure": (erasure.next_erasure, 1),
@@ -122,6 +145,7 @@ class Recorder:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+        self.presets = tx.presets
         self.statements: list[Statement] = []
 
     def one(self, sql: str, **params: Any) -> Row | None:
@@ -356,7 +380,7 @@ def test_what_is_prepared_in_a_young_store_reads_no_table_through(
         line.connection.execute("ANALYZE")
     before = scans(postgres_url)
     for _ in range(10):
-        _look(line, [Unit(function, print) for function, _ in CASES.values()])
+        _look(line, [Unit(function, print) for function, _ in CASES.values()], Presets())
     line.connection.execute("SELECT pg_stat_force_next_flush()")
     line.connection.execute("SELECT 1")
     after = scans(postgres_url)

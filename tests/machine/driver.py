@@ -48,9 +48,12 @@ def assert_answer(answer: httpx.Response, refusal: Refused | None, status: int) 
     return assert_ok(answer, status)
 
 
-def message_view(chat: Chat, message: Message) -> Json:
-    """A message as anybody sees it now."""
-    return message.answer | {"status": chat.status(message)}
+def message_view(chat: Chat, message: Message, phone: str) -> Json:
+    """A message as one side sees it now."""
+    view = message.answer | {"status": chat.status(message)}
+    if message.withheld and message.sender != phone:
+        view |= {"text": "", "client_id": "", "reply_to": None, "withheld": True}
+    return view
 
 
 def assert_new_message(answer: Json, model: Model, chat: Chat, message: Message) -> None:
@@ -64,13 +67,14 @@ def assert_new_message(answer: Json, model: Model, chat: Chat, message: Message)
     message.answer.update(answer)
 
 
-def assert_profile(answer: Json, user: User) -> None:
+def assert_profile(answer: Json, user: User, known: int) -> None:
+    """A user as the peer of a chat sees it: a stranger tells no more than its number."""
     user.id = user.id or answer["id"]
     assert answer == {
         "id": user.id,
         "phone": None if user.is_gone else user.phone,
-        "display_name": user.name,
-        "registered": user.registered,
+        "display_name": user.name if known == 2 else "",
+        "registered": user.registered and known == 2,
     }
 
 
@@ -80,24 +84,26 @@ def assert_chat(answer: Json, model: Model, phone: str, chat: Chat) -> None:
         chat.learn(answer["id"])
         chat.made_at = answer["updated_at"]
     answer = dict(answer)
-    assert_profile(answer.pop("peer"), model.users[chat.peer_of(phone)])
-    last = chat.messages[-1] if chat.messages else None
+    peer = chat.peer_of(phone)
+    assert_profile(answer.pop("peer"), model.users[peer], chat.known[peer])
+    last = next(reversed(chat.seen_by(phone)), None)
     mine, theirs, settings = chat.marks[phone], chat.marks[chat.peer_of(phone)], chat.settings[phone]
     assert answer == {
         "id": chat.id,
-        "last_message": message_view(chat, last) if last else None,
+        "last_message": message_view(chat, last, phone) if last else None,
         "last_seq": chat.last_seq,
         "unread": chat.unread(phone),
         "marks": {
             "delivered": mine.delivered,
             "read": mine.read,
-            "peer_delivered": theirs.delivered,
-            "peer_read": theirs.shown,
+            "peer_delivered": theirs.delivered_shown,
+            "peer_read": theirs.read_shown,
         },
         "muted_until": settings.muted_until,
         "archived": settings.archived,
         "pinned": settings.pinned,
         "blocked": False,
+        "request": model.users[phone].is_request(chat),
         "updated_at": last.answer["sent_at"] if last else chat.made_at,
     }
 
@@ -160,10 +166,13 @@ class Replica:
             mine, theirs = chat.marks[user.phone], chat.marks[chat.peer_of(user.phone)]
             peer_id = model.users[chat.peer_of(user.phone)].id
             assert self.marks.get((chat.id, user.id), (0, 0)) == (mine.delivered, mine.read)
-            assert self.marks.get((chat.id, peer_id), (0, 0)) == (theirs.delivered, theirs.shown)
+            assert self.marks.get((chat.id, peer_id), (0, 0)) == (
+                theirs.delivered_shown,
+                theirs.read_shown,
+            )
             held = self.messages.get(chat.id, {})
-            assert list(held) == [message.seq for message in chat.messages]
-            for message in chat.messages:
+            assert list(held) == [message.seq for message in chat.seen_by(user.phone)]
+            for message in chat.seen_by(user.phone):
                 assert held[message.seq] | {"status": "sent"} == message.answer
-                if message.sender == user.phone:
+                if message.sender == user.phone and not message.withheld:
                     assert self.status(held[message.seq], peer_id) == chat.status(message)

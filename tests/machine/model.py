@@ -27,7 +27,8 @@ class Expected:
 class Marks:
     delivered: int = 0
     read: int = 0
-    shown: int = 0
+    delivered_shown: int = 0
+    read_shown: int = 0
 
 
 @dataclass
@@ -39,6 +40,8 @@ class Message:
     client_id: str
     text: str
     reply_to: int | None
+    withheld: bool = False
+    """Whether its recipient never sees it."""
     answer: Json = field(default_factory=dict)
 
 
@@ -62,8 +65,11 @@ class Chat:
     messages: list[Message] = field(default_factory=list)
     marks: dict[str, Marks] = field(default_factory=dict)
     settings: dict[str, Settings] = field(default_factory=dict)
+    known: dict[str, int] = field(default_factory=dict)
+    """How far each side has gone: 0 not at all, 1 opened the chat, 2 wrote in it or accepted it."""
 
     def __post_init__(self) -> None:
+        self.known = dict.fromkeys(self.sides, 0)
         self.marks = {phone: Marks() for phone in self.sides}
         self.settings = {phone: Settings() for phone in self.sides}
 
@@ -79,15 +85,31 @@ class Chat:
     def last_seq(self) -> int:
         return len(self.messages)
 
+    def seen_by(self, phone: str) -> list[Message]:
+        """The messages that are not withheld from a side."""
+        return [message for message in self.messages if message.sender == phone or not message.withheld]
+
     def unread(self, phone: str) -> int:
-        above = self.messages[self.marks[phone].read :]
-        return sum(message.sender != phone for message in above)
+        read = self.marks[phone].read
+        return sum(message.sender != phone and message.seq > read for message in self.seen_by(phone))
+
+    def has_heard(self, phone: str) -> bool:
+        """Whether a side has had any message from the other."""
+        return any(message.sender != phone for message in self.seen_by(phone))
+
+    def visible(self, phone: str, seq: int) -> int:
+        """A seq, or that of the newest message before it that a side sees, if that one is withheld from it."""
+        if not 0 < seq <= self.last_seq or self.messages[seq - 1] in self.seen_by(phone):
+            return seq
+        return max((message.seq for message in self.seen_by(phone) if message.seq < seq), default=0)
 
     def status(self, message: Message) -> str:
         marks = self.marks[self.peer_of(message.sender)]
-        if message.seq <= marks.shown:
+        if message.withheld:
+            return "sent"
+        if message.seq <= marks.read_shown:
             return "read"
-        return "delivered" if message.seq <= marks.delivered else "sent"
+        return "delivered" if message.seq <= marks.delivered_shown else "sent"
 
 
 @dataclass
@@ -103,6 +125,18 @@ class User:
     acked: int = 0
     chats: list[Chat] = field(default_factory=list)
     """In the order of the chat list: newest activity first."""
+    unlisted: list[Chat] = field(default_factory=list)
+    """Chats of which the user hasn't heard: strangers wrote, and nobody may."""
+    who_can_write: str | None = None
+    discoverable: bool | None = None
+
+    def is_request(self, chat: Chat) -> bool:
+        return chat.known[self.phone] == 0 and self.who_can_write == "requests"
+
+    def shows(self, chat: Chat) -> bool:
+        """Whether the peer may see marks that rise now."""
+        open_to_all = self.who_can_write != "requests" and self.discoverable is not False
+        return chat.has_heard(self.phone) and (chat.known[self.phone] == 2 or open_to_all)
 
     @property
     def is_gone(self) -> bool:
@@ -125,14 +159,19 @@ class Model:
         return self.users.setdefault(phone, User(phone))
 
     def chat(self, phone: str, peer: str) -> Chat | None:
-        return next((chat for chat in self.user(phone).chats if peer in chat.sides), None)
+        user = self.user(phone)
+        return next((chat for chat in (*user.chats, *user.unlisted) if peer in chat.sides), None)
 
     def _tell(self, phones: Iterable[str], event: str, data: Json, group: int = 0) -> None:
         for phone in phones:
             self.users[phone].log.append(Expected(event, data, group))
 
-    def _peers(self, user: User) -> Iterator[str]:
-        return (chat.peer_of(user.phone) for chat in user.chats)
+    def _peers(self, user: User, *, answered: bool = True) -> Iterator[str]:
+        """The peers who have a chat with a user in their list, of those whom it has answered or of all."""
+        for chat in (*user.chats, *user.unlisted):
+            peer = chat.peer_of(user.phone)
+            if chat in self.users[peer].chats and (chat.known[user.phone] == 2 or not answered):
+                yield peer
 
     def sign_in(self, phone: str, user_id: str, session_id: str, token: str) -> bool:
         """Whether this was the number's first time."""
@@ -150,11 +189,14 @@ class Model:
         user = self.users.pop(phone)
         gone = f"gone {next(self._groups)}"
         self.users[gone] = User(gone, id=user.id)
-        self._tell(self._peers(user), "user.updated", {"id": user.id})
-        for chat in user.chats:
+        self.users[phone] = user
+        self._tell(list(self._peers(user, answered=False)), "user.updated", {"id": user.id})
+        del self.users[phone]
+        for chat in (*user.chats, *user.unlisted):
             one, other = chat.sides
             chat.sides = (gone, other) if one == phone else (one, gone)
             chat.marks[gone], chat.settings[gone] = chat.marks.pop(phone), chat.settings.pop(phone)
+            chat.known[gone] = chat.known.pop(phone)
             for message in chat.messages:
                 message.sender = gone if message.sender == phone else message.sender
 
@@ -174,16 +216,77 @@ class Model:
             told = [phone, *self._peers(user)] if renamed else [phone]
             self._tell(told, "user.updated", {"id": user.id})
 
+    def choose(self, phone: str, who_can_write: str | None, discoverable: bool | None) -> None:
+        user = self.users[phone]
+        before = user.who_can_write, user.discoverable
+        user.who_can_write = user.who_can_write if who_can_write is None else who_can_write
+        user.discoverable = user.discoverable if discoverable is None else discoverable
+        if before != (user.who_can_write, user.discoverable):
+            self._tell([phone], "user.updated", {"id": user.id})
+
     def open_chat(self, phone: str, peer: str) -> Chat:
         if phone == peer:
             raise Refused("self_chat")
         chat = self.chat(phone, peer)
         if chat is None:
             chat = Chat((phone, peer))
-            for side in chat.sides:
-                self.user(side).chats.insert(0, chat)
-            self._tell(chat.sides, "chat.updated", chat.made)
+            self._list(phone, chat)
+            if self.user(peer).who_can_write == "nobody":
+                self.user(peer).unlisted.append(chat)
+            else:
+                self._list(peer, chat)
+        elif chat.known[phone] == 0:
+            was_request = self.users[phone].is_request(chat)
+            if chat in self.users[phone].unlisted:
+                self._list(phone, chat)
+            elif was_request:
+                self._tell([phone], "chat.updated", {"id": chat.id})
+        chat.known[phone] = max(chat.known[phone], 1)
         return chat
+
+    def _list(self, phone: str, chat: Chat) -> None:
+        """Put a chat at the top of a list that it isn't in."""
+        user = self.user(phone)
+        if chat in user.unlisted:
+            user.unlisted.remove(chat)
+        user.chats.insert(0, chat)
+        self._tell([phone], "chat.updated", chat.made)
+
+    def accept(self, phone: str, chat: Chat) -> None:
+        self._answer(phone, chat, accepted=True)
+
+    def _answer(self, phone: str, chat: Chat, *, accepted: bool = False) -> None:
+        """A side writes in a chat or accepts it: the other learns who it is, and what it has got and read."""
+        user, peer = self.users[phone], chat.peer_of(phone)
+        if chat.known[phone] == 2:
+            return
+        was_request = user.is_request(chat)
+        chat.known[phone] = 2
+        if chat in user.unlisted:
+            self._list(phone, chat)
+        elif was_request or accepted:
+            self._tell([phone], "chat.updated", {"id": chat.id})
+        if chat in self.users[peer].chats:
+            self._tell([peer], "user.updated", {"id": user.id})
+        if chat.has_heard(phone):
+            self._show(user, chat)
+
+    def _show(self, user: User, chat: Chat, read: int | None = None, group: int = 0) -> None:
+        """Show the peer what a side has got, and read up to `read` or to its mark."""
+        marks = chat.marks[user.phone]
+        before = marks.delivered_shown, marks.read_shown
+        marks.delivered_shown = max(marks.delivered_shown, chat.visible(user.phone, marks.delivered))
+        if user.receipts:
+            shown = chat.visible(user.phone, marks.read if read is None else read)
+            marks.read_shown = max(marks.read_shown, shown)
+        if before != (marks.delivered_shown, marks.read_shown):
+            told = {"delivered": marks.delivered_shown, "read": marks.read_shown}
+            self._tell(
+                [chat.peer_of(user.phone)],
+                "receipt.updated",
+                {"chat_id": chat.id, "user_id": user.id} | told,
+                group,
+            )
 
     def change_chat(self, phone: str, chat: Chat, changes: Json) -> None:
         settings = chat.settings[phone]
@@ -205,7 +308,7 @@ class Model:
             raise Refused("self_chat")
         if (sent.get("reply_to") or 0) > (known.last_seq if known else 0):
             raise Refused("seq_out_of_range")
-        chat = self.open_chat(phone, peer)
+        chat = known or self.open_chat(phone, peer)
         for old in chat.messages:
             if (old.sender, old.client_id) == (phone, sent["client_id"]):
                 if (old.text, old.reply_to) != (sent["text"], sent.get("reply_to")):
@@ -213,12 +316,17 @@ class Model:
                 return old, True
         self.check_peer(peer)
         message = Message(chat.last_seq + 1, phone, sent["client_id"], sent["text"], sent.get("reply_to"))
+        message.withheld = chat.known[peer] != 2 and self.users[peer].who_can_write == "nobody"
+        self._answer(phone, chat)
+        told = [phone] if message.withheld else list(chat.sides)
         chat.messages.append(message)
-        for side in chat.sides:
-            chats = self.users[side].chats
-            chats.remove(chat)
-            chats.insert(0, chat)
-        self._tell(chat.sides, "message.created", message.answer)
+        for side in told:
+            user = self.users[side]
+            if chat in user.unlisted:
+                self._list(side, chat)
+            user.chats.remove(chat)
+            user.chats.insert(0, chat)
+        self._tell(told, "message.created", message.answer)
         return message, False
 
     def mark(self, phone: str, chat: Chat, *, delivered: int = 0, read: int = 0, group: int = 0) -> None:
@@ -228,13 +336,12 @@ class Model:
         before = Marks(**vars(marks))
         marks.delivered = max(marks.delivered, delivered, read)
         marks.read = max(marks.read, read)
-        if user.receipts and marks.read != before.read:
-            marks.shown = marks.read
-        told: Json = {"chat_id": chat.id, "user_id": user.id, "delivered": marks.delivered}
-        if (marks.delivered, marks.read) != (before.delivered, before.read):
-            self._tell([phone], "receipt.updated", told | {"read": marks.read}, group)
-        if (marks.delivered, marks.shown) != (before.delivered, before.shown):
-            self._tell([chat.peer_of(phone)], "receipt.updated", told | {"read": marks.shown}, group)
+        if (marks.delivered, marks.read) == (before.delivered, before.read):
+            return
+        told = {"delivered": marks.delivered, "read": marks.read}
+        self._tell([phone], "receipt.updated", {"chat_id": chat.id, "user_id": user.id} | told, group)
+        if user.shows(chat):
+            self._show(user, chat, read, group)
 
     def ack(self, phone: str, seq: int) -> None:
         """Everything up to `seq` of the log has arrived: the peers' messages among it are delivered."""

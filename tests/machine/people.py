@@ -111,7 +111,7 @@ class People(RuleBasedStateMachine):
         chat.learn(stored["chat_id"])
         assert (answer.headers.get("Idempotent-Replayed") == "true") == replayed
         if replayed:
-            assert stored == message_view(chat, message)
+            assert stored == message_view(chat, message, user.phone)
         else:
             assert_new_message(stored, self.model, chat, message)
         self.touched.append(chat)
@@ -150,9 +150,13 @@ class People(RuleBasedStateMachine):
         assert_events(page["items"], user, user.seen)
         user.seen = len(user.log)
 
-    def assert_chat_list(self, user: User, limit: int) -> None:
+    def assert_chat_list(self, user: User, limit: int, folder: str = "all") -> None:
+        apart = folder != "all" and user.who_can_write == "requests"
+        wanted = [] if folder == "requests" and not apart else user.chats
+        if apart:
+            wanted = [chat for chat in wanted if user.is_request(chat) == (folder == "requests")]
         found: list[Json] = []
-        query: Json = {"limit": limit}
+        query: Json = {"limit": limit, "folder": folder}
         while True:
             page = assert_ok(self.call(user, "GET", "/v1/chats", **query))
             found += page["items"]
@@ -160,14 +164,14 @@ class People(RuleBasedStateMachine):
                 break
             assert len(page["items"]) == limit
             query["cursor"] = page["next"]
-        assert [item["id"] for item in found] == [chat.id for chat in user.chats]
-        for item, chat in zip(found, user.chats, strict=True):
+        assert [item["id"] for item in found] == [chat.id for chat in wanted]
+        for item, chat in zip(found, wanted, strict=True):
             assert_chat(item, self.model, user.phone, chat)
 
     def assert_page(self, user: User, chat: Chat, limit: int, **bound: int) -> None:
         answer = assert_ok(self.call(user, "GET", f"/v1/chats/{chat.id}/messages", limit=limit, **bound))
         messages, before, after = self.model.page(chat, limit, **bound)
-        assert answer["items"] == [message_view(chat, message) for message in messages]
+        assert answer["items"] == [message_view(chat, message, user.phone) for message in messages]
         assert (answer["has_more_before"], answer["has_more_after"]) == (before, after)
 
     def follow(self, user: User, limit: int, *, to_the_end: bool) -> None:

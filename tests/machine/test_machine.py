@@ -94,6 +94,21 @@ class Machine(People):
         self.await_news()
         assert (answer["display_name"], answer["read_receipts"]) == (user.name, user.receipts)
 
+    @rule(
+        who=people,
+        who_can_write=st.sampled_from([None, "everyone", "requests", "nobody"]),
+        discoverable=st.sampled_from([None, True, False]),
+    )
+    def choose(self, who: int, who_can_write: str | None, discoverable: bool | None) -> None:
+        user = self.signed_in(who)
+        changes = {"who_can_write": who_can_write, "discoverable": discoverable}
+        body = {field: value for field, value in changes.items() if value is not None}
+        answer = assert_ok(self.call(user, "PATCH", "/v1/me", body))
+        self.model.choose(user.phone, who_can_write, discoverable)
+        assert answer["who_can_write"] == (user.who_can_write or "everyone")
+        assert answer["discoverable"] == (user.discoverable is not False)
+        self.touched += user.chats
+
     @rule(who=people, sure=unlikely)
     def delete_me(self, who: int, sure: bool) -> None:
         if sure:
@@ -132,9 +147,17 @@ class Machine(People):
         self.model.change_chat(user.phone, chat, changes)
         assert_chat(answer, self.model, user.phone, chat)
 
-    @rule(who=people, limit=limits)
-    def list_chats(self, who: int, limit: int) -> None:
-        self.assert_chat_list(self.signed_in(who), limit)
+    @rule(who=people, pick=picks)
+    def accept_chat(self, who: int, pick: int) -> None:
+        user = self.signed_in(who)
+        chat = self.chat_of(user, pick)
+        assert_ok(self.call(user, "PUT", f"/v1/chats/{chat.id}/accept"), 204)
+        self.model.accept(user.phone, chat)
+        self.touched.append(chat)
+
+    @rule(who=people, limit=limits, folder=st.sampled_from(["chats", "requests", "all"]))
+    def list_chats(self, who: int, limit: int, folder: str) -> None:
+        self.assert_chat_list(self.signed_in(who), limit, folder)
 
     @rule(who=people, other=people, pick=picks)
     def look_into_a_strangers_chat(self, who: int, other: int, pick: int) -> None:

@@ -52,11 +52,18 @@ class Api:
         new = answer.json()
         return Device(self, new["user"]["phone"], new["token"], new["user"]["id"], new["session"]["id"])
 
-    async def friends(self) -> tuple[Device, Device, str]:
-        """Two people and the id of their chat."""
+    async def strangers(self) -> tuple[Device, Device, str]:
+        """Two people and the id of the chat that the first has opened; neither has answered the other."""
         one, other = await self.device(), await self.device()
         chat = await one.call("PUT", "/v1/chats", {"phone": other.phone})
         return one, other, chat["id"]
+
+    async def friends(self) -> tuple[Device, Device, str]:
+        """Two people and the id of their chat, which both have accepted."""
+        one, other, chat_id = await self.strangers()
+        await one.accept(chat_id)
+        await other.accept(chat_id)
+        return one, other, chat_id
 
 
 @asynccontextmanager
@@ -98,6 +105,10 @@ class Device:
         body = {"text": text, "client_id": client_id or text}
         message: Frame = await self.call("POST", f"/v1/chats/{chat_id}/messages", body)
         return message
+
+    async def accept(self, chat_id: str) -> None:
+        """Accept a chat, so that the peer is no stranger."""
+        await self.call("PUT", f"/v1/chats/{chat_id}/accept")
 
     async def chat(self, chat_id: str) -> Frame:
         chat: Frame = await self.call("GET", f"/v1/chats/{chat_id}")

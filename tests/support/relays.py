@@ -15,6 +15,7 @@ from duologue.core.relay_policy import RelayPolicy
 from duologue.core.replies import Replies
 from duologue.core.sessions import Caller
 from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.model import Message, Pair, Relay, Step, User
 from duologue.sms.provider import Accepted, InboundSms, Part, Provider, Receipt, State
@@ -78,7 +79,8 @@ class Node:
         self.loop = RelayLoop(
             db, self.clock, self.carrier, self.rule, self.policy, valid_for=self.valid_for, callback_base=None
         )
-        self.replies = Replies(db, self.clock, self.carrier, self.policy, GivenCodes(SECRET))
+        strangers = Strangers(db, self.clock, limited=True, relay=self.rule)
+        self.replies = Replies(db, self.clock, self.carrier, self.policy, strangers, GivenCodes(SECRET))
         self.callbacks = SmsCallbacks(self.carrier, db, self.clock, self.replies, self.loop.wake)
         self.traces = Traces(db, self.clock, kept=True, rule=self.rule)
 

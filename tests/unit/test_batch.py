@@ -92,25 +92,25 @@ def test_counters_make_the_numbers_absolute() -> None:
 
 def test_a_mark_is_told_to_its_owner_and_as_far_as_it_shows_to_the_peer() -> None:
     batch = Batch([], [mark(AB, 1, read=7), mark(AC, 1, read=5)], NOW)
-    moved = [MovedMark(0, 9, 7, 3, 1, 1), MovedMark(1, 5, 5, 0, 1, 0)]
+    moved = [MovedMark(0, 9, 7, 8, 3, 1, 1), MovedMark(1, 5, 5, 5, 0, 1, 0)]
     heads = {ANN: 100, BEN: 200, CAT: 300}
     numbers = Numbers([], [heads[user_id] for user_id in batch.user_ids], moved, frozenset())
     told = events(batch, numbers, [])
     assert [(event.user_id, event.seq, event.kind, event.a, event.b) for event in told] == [
         (BEN, 201, Kind.RECEIPT_MINE, 9, 7),
-        (ANN, 101, Kind.RECEIPT_PEER, 9, 3),
+        (ANN, 101, Kind.RECEIPT_PEER, 8, 3),
         (CAT, 301, Kind.RECEIPT_MINE, 5, 5),
     ]
     assert [event.body for event in told] == [
         Receipt(AB, BEN, 9, 7),
-        Receipt(AB, BEN, 9, 3),
+        Receipt(AB, BEN, 8, 3),
         Receipt(AC, CAT, 5, 5),
     ]
 
 
 def test_each_operation_has_its_outcome() -> None:
     batch = Batch([post(AB, 0)], [mark(AB, 1, read=1), mark(AC, 1, read=9), mark(AC, 0)], NOW)
-    numbers = Numbers([(0, 0, 0)], [0, 0, 0], [MovedMark(0, 1, 1, 1, 1, 2)], frozenset({1}))
+    numbers = Numbers([(0, 0, 0)], [0, 0, 0], [MovedMark(0, 1, 1, 1, 1, 1, 2)], frozenset({1}))
     stored = as_stored(batch, numbers)
     posted, marked = outcomes(batch, stored)
     assert posted == [Posted(stored.messages[0], replayed=False)]

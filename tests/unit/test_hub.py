@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from duologue.realtime.bus import Frame, Notice, Roll, Whereabouts
+from duologue.realtime.bus import Frame, Hidden, Notice, Roll, Whereabouts
 from duologue.realtime.hub import Hub, Waiter
 
 ANA, BEN = 1, 2
@@ -158,7 +158,7 @@ async def test_a_waiter_remembers_news_that_came_before_it_waited() -> None:
 
 
 def test_who_is_where_is_heard_by_the_one_who_keeps_count() -> None:
-    hub, heard = Hub(), list[Whereabouts | Roll]()
+    hub, heard = Hub(), list[Whereabouts | Roll | Hidden]()
     hub.on_presence = heard.append
     said = Whereabouts(1, [ANA], online=True, at=1)
     hub.signal(said)

@@ -54,7 +54,7 @@ class People:
         return await self.chats(list(zip(users[::2], users[1::2], strict=True)))
 
     async def chats(self, pairs: Sequence[tuple[User, User]]) -> list[tuple[User, User, str]]:
-        """These pairs, with the id of their chat, which is opened."""
+        """These pairs, with the id of their chat, which is opened and accepted."""
         return await self._all("opening chats", self._open_chat, pairs)
 
     async def _all(self, stage: str, work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
@@ -72,6 +72,8 @@ class People:
 
     async def _open_chat(self, pair: tuple[User, User]) -> tuple[User, User, str]:
         chat = await self._http.ask("PUT", "/v1/chats", pair[0].token, {"phone": pair[1].phone})
+        for user in pair:
+            await self._http.ask("PUT", f"/v1/chats/{chat['id']}/accept", user.token)
         return *pair, chat["id"]
 
 

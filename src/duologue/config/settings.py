@@ -204,6 +204,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     relay_valid_hours: Annotated[
         int, Meta(ge=1, le=168, description="After so many hours a message is not sent by SMS any more.")
     ] = 24
+    who_can_write: Annotated[
+        Literal["everyone", "requests", "nobody"],
+        Meta(
+            description="Whose messages reach users who chose nothing. `requests`: a stranger's chat waits apart"
+            " until it is accepted. `nobody`: only those whom the user has written to."
+        ),
+    ] = "everyone"
+    presence: Annotated[
+        Literal["everyone", "chats", "nobody"],
+        Meta(
+            description="Who sees when users who chose nothing are online; never a stranger whom the user has neither"
+            " written to nor accepted."
+        ),
+    ] = "chats"
+    discoverable: Annotated[
+        bool,
+        Meta(
+            description="Whether strangers may see that users who chose nothing have an account: `false` keeps"
+            " delivered and read marks from them until they are answered."
+        ),
+    ] = True
     trace_days: Annotated[
         int, Meta(ge=0, le=90, description="How long it can be told where a message was when; 0: not at all.")
     ] = 3

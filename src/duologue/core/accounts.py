@@ -8,10 +8,11 @@ from duologue.clock import HOUR, Clock
 from duologue.core.allowances import used_up
 from duologue.core.chores import Chores
 from duologue.core.phones import parse_phone
+from duologue.core.presence import Presence
 from duologue.core.rates import PROFILE_CHANGES
 from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
-from duologue.model import Relay, Session, User
+from duologue.model import Presets, Privacy, Relay, Session, ShowPresence, User
 from duologue.storage import accounts as store
 from duologue.storage.database import Database
 from duologue.storage.events import LogHead
@@ -36,11 +37,13 @@ class Accounts:
         clock: Clock,
         sessions: Sessions,
         chores: Chores,
-        relay_default: Relay = Relay.OFF,
+        presets: Presets,
+        presence: Presence,
         *,
         limited: bool,
     ) -> None:
-        self.relay_default = relay_default
+        self.presets = presets
+        self._presence = presence
         self._db = db
         self._clock = clock
         self._sessions = sessions
@@ -74,6 +77,7 @@ class Accounts:
         *,
         read_receipts: bool | None = None,
         sms_relay: Relay | None = None,
+        privacy: Privacy,
     ) -> User:
         """Change what is given. Peers hear of a new name soon afterwards.
 
@@ -89,11 +93,14 @@ class Accounts:
                 now,
                 read_receipts=read_receipts,
                 sms_relay=sms_relay,
+                privacy=privacy,
                 allowance=allowance,
             )
         except QuotaExceeded as fault:
             raise used_up(fault, PROFILE_CHANGES, "Too many new names in an hour.", now) from None
         self._chores.wake()
+        if privacy.presence is ShowPresence.NOBODY:
+            self._presence.hide(caller.user_id)
         return _present(user)
 
     async def delete(self, caller: Caller) -> None:

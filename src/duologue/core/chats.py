@@ -13,7 +13,7 @@ from duologue.core.phones import parse_phone
 from duologue.core.rates import NEW_CHATS
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
-from duologue.model import Chat, Pair
+from duologue.model import Chat, Known, Pair
 from duologue.storage import chats as store
 from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Database, Tx
@@ -87,7 +87,12 @@ class Chats:
     async def open(self, caller: Caller, phone: str) -> Chat:
         """The caller's chat with a number, made if need be. Raises as `pair_to`."""
         pair = await self.pair_to(caller.user_id, phone)
-        return await self.get(caller, pair.chat_id)
+        chat = await self._db.read(store.chat_view, caller.user_id, pair.chat_id)
+        if chat is None or chat.known is Known.STRANGER:
+            # A stranger has made it; now it is the caller's too.
+            await self._db.write(store.open_chat, caller.user_id, parse_phone(phone), self._clock())
+            return await self.get(caller, pair.chat_id)
+        return chat
 
     async def get(self, caller: Caller, chat_id: int | None) -> Chat:
         """Raises `ApiError` `not_found`."""
@@ -96,9 +101,11 @@ class Chats:
             raise ApiError("not_found", "There is no such chat of yours.")
         return chat
 
-    async def page(self, caller: Caller, below: int, limit: int) -> tuple[list[Chat], int | None]:
-        """The caller's chats below an activity, newest first, and where the next page begins."""
-        chats, ended = await self._db.read(page_of_chats, caller.user_id, below, limit)
+    async def page(
+        self, caller: Caller, below: int, limit: int, folder: store.Folder
+    ) -> tuple[list[Chat], int | None]:
+        """The caller's chats of a folder below an activity, newest first, and where the next page begins."""
+        chats, ended = await self._db.read(page_of_chats, caller.user_id, below, limit, folder)
         return chats, None if ended else chats[-1].activity
 
     async def update(
@@ -113,9 +120,11 @@ class Chats:
         return chat
 
 
-def page_of_chats(tx: Tx, user_id: int, below: int, limit: int) -> tuple[list[Chat], bool]:
-    """A user's chats below an activity, newest first, and whether there are no more."""
-    read = partial(store.chat_page, tx, user_id)
+def page_of_chats(
+    tx: Tx, user_id: int, below: int, limit: int, folder: store.Folder = "all"
+) -> tuple[list[Chat], bool]:
+    """A user's chats of a folder below an activity, newest first, and whether there are no more."""
+    read = partial(store.chat_page, tx, user_id, folder=folder)
     chats, ended = fill(read, chat_bytes, lambda chat: chat.activity, below, limit + 1)
     return chats[:limit], ended and len(chats) <= limit
 

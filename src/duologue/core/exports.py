@@ -11,8 +11,8 @@ from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Chat, Message
 from duologue.storage import chats as chat_store
-from duologue.storage import messages as message_store
 from duologue.storage.database import Database
+from duologue.storage.strangers import page_seen_after
 
 _PAGE: Final = 50
 """Chats or messages of one look into the store. No transaction is open between two looks."""
@@ -63,7 +63,10 @@ class Exports:
     ) -> AsyncGenerator[list[Message], None]:
         pair = await self._chats.pair(caller.user_id, chat_id)
         after = 0
-        while page := await self._db.read(message_store.page_after, pair, after, _PAGE):
+        while page := await self._db.read(page_seen_after, caller.user_id, pair, after, _PAGE):
             export.looked_at = asyncio.get_running_loop().time()
-            yield page
+            # What is withheld from the caller isn't the caller's.
+            own = [each for each in page if not each.withheld or each.sender_id == caller.user_id]
+            if own:
+                yield own
             after = page[-1].seq

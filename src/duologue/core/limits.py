@@ -60,6 +60,8 @@ LASTING_PER_USER: Final = 20
 IN_FLIGHT_PER_ADDRESS: Final = 400
 LASTING_PER_ADDRESS: Final = 300
 """As for a user, but of one block of addresses."""
+UNANSWERED_MESSAGES: Final = 20
+"""Messages that may wait in a chat whose recipient has never answered."""
 
 WATCHED_PER_FRAME: Final = 10
 """A `watch` of so many users costs as much as a frame more."""
@@ -108,4 +110,5 @@ def published(retention_ms: int, connections_per_address: int = MAX_CONNECTIONS_
             Rate(policy.name, policy.quota, policy.window, policy.burst or policy.quota, policy.per)
             for policy in (*POLICIES, CODES, NEW_CHATS, PROFILE_CHANGES)
         ],
+        unanswered_messages=UNANSWERED_MESSAGES,
     )

@@ -14,6 +14,7 @@ from duologue.core.chats import Chats
 from duologue.core.limits import MAX_PAGE_BYTES
 from duologue.core.pages import fill, message_bytes
 from duologue.core.sessions import Caller
+from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Message, Pair
@@ -27,7 +28,10 @@ _log = logging.getLogger(__name__)
 
 
 class MessagePage(msgspec.Struct, frozen=True, gc=False):
-    """A stretch of a chat in rising seq, with the marks that each side's messages have reached."""
+    """A stretch of a chat in rising seq, with the marks that each side's messages have reached.
+
+    Of messages withheld from the reader only the place is there.
+    """
 
     items: list[Message]
     has_more_before: bool
@@ -50,11 +54,14 @@ def explain(outcome: Exception) -> ApiError:
 class Messages:
     """The rules for messages."""
 
-    def __init__(self, db: Database, clock: Clock, chats: Chats, traces: Traces) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, chats: Chats, traces: Traces, strangers: Strangers
+    ) -> None:
         self._db = db
         self._clock = clock
         self._chats = chats
         self._traces = traces
+        self._strangers = strangers
 
     async def send(
         self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None
@@ -62,37 +69,69 @@ class Messages:
         """Store a message, once for each `client_id`; returns only when it is durable.
 
         Also tells the recipient's delivered and read marks: those of a repeat may have moved. Raises `ApiError`
-        `client_id_reused`, `seq_out_of_range` (of `reply_to`), `peer_gone`, `overloaded`.
+        `client_id_reused`, `seq_out_of_range` (of `reply_to`), `peer_gone`, `rate_limited`, `overloaded`.
         """
         if reply_to:
             await self.check_reply(caller, pair, reply_to)
-        future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
-        self.submit(caller, pair, text, client_id, reply_to, partial(settle, future))
         try:
-            posted = await future
+            if await self.find_out(caller, pair):
+                future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
+                self.submit(caller, pair, text, client_id, reply_to, partial(settle, future))
+                posted = await future
+            else:
+                posted = await self.send_apart(caller, pair, text, client_id, reply_to)
         except NoSuchChat as fault:
             raise explain(fault) from None
-        return posted, await self.marks(caller, pair) if posted.replayed else (0, 0)
+        return posted, await self.marks(pair, posted.message) if posted.replayed else (0, 0)
+
+    def may_submit(self, caller: Caller, pair: Pair) -> bool:
+        """Whether a caller may `submit`, from memory alone: False says nothing."""
+        return self._strangers.may_pass(pair, caller.user_id)
+
+    async def find_out(self, caller: Caller, pair: Pair) -> bool:
+        """Whether a caller may `submit`, or must `send_apart`. Raises `ApiError` `peer_gone`, `overloaded`."""
+        try:
+            return await self._strangers.find_out(pair, caller.user_id)
+        except NoSuchChat as fault:
+            raise explain(fault) from None
+
+    async def send_apart(
+        self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None
+    ) -> Posted:
+        """Store a message in a chat in which one side hasn't answered the other, in a transaction of its own.
+
+        Raises as `send`.
+        """
+        accepted_at = self._clock()
+        try:
+            posted = await self._strangers.send(_post(caller, pair, text, client_id, reply_to))
+        except NoSuchChat as fault:
+            raise explain(fault) from None
+        self._note(posted, accepted_at)
+        return posted
 
     def submit(
         self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None, done: Done
     ) -> None:
-        """Queue a message; `done` gets a `Posted` or an exception, for which see `explain`.
+        """Queue a message of a caller who may; `done` gets a `Posted` or an exception, for which see `explain`.
 
         What one caller submits is stored in the order of the calls. Raises `ApiError` `overloaded`.
         """
-        side = pair.side_of(caller.user_id)
-        post = Post(pair.chat_id, pair.low, pair.high, side, client_id, text, reply_to or 0)
+        post = _post(caller, pair, text, client_id, reply_to)
         self._db.append(post, partial(self._settled, done, self._clock()))
 
     def _settled(self, done: Done, accepted_at: int, outcome: Posted | Exception) -> None:
-        if isinstance(outcome, Posted) and not outcome.replayed:
-            self._traces.stored(outcome.message, accepted_at)
+        if isinstance(outcome, Posted):
+            self._note(outcome, accepted_at)
         done(outcome)
 
-    async def marks(self, caller: Caller, pair: Pair) -> tuple[int, int]:
-        """How far the peer has got and, as far as it shows, read."""
-        return (await self._db.read(receipt_store.shown_marks, pair))[caller.user_id]
+    def _note(self, posted: Posted, accepted_at: int) -> None:
+        if not posted.replayed:
+            self._traces.stored(posted.message, accepted_at)
+
+    async def marks(self, pair: Pair, message: Message) -> tuple[int, int]:
+        """How far a message's recipient has got and read, as far as the sender may see that with this message."""
+        return await self._db.read(receipt_store.marks_of_message, pair, message)
 
     async def check_reply(self, caller: Caller, pair: Pair, reply_to: int) -> None:
         """Raises `ApiError` `seq_out_of_range` when there is no such message to answer."""
@@ -101,17 +140,29 @@ class Messages:
             raise ApiError("seq_out_of_range", errors={"reply_to": f"the chat's last seq is {chat.last_seq}"})
 
     async def page(
-        self, pair: Pair, *, before: int | None, after: int | None, around: int | None, limit: int
+        self,
+        caller: Caller,
+        pair: Pair,
+        *,
+        before: int | None,
+        after: int | None,
+        around: int | None,
+        limit: int,
     ) -> MessagePage:
         """Part of a chat by one bound; the newest part by none. Each costs the same at any depth."""
-        return await self._db.read(_page, pair, before, after, around, limit)
+        return await self._db.read(_page, caller.user_id, pair, before, after, around, limit)
 
 
 _END: Final = 2**31
 
 
+def _post(caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None) -> Post:
+    side = pair.side_of(caller.user_id)
+    return Post(pair.chat_id, pair.low, pair.high, side, client_id, text, reply_to or 0)
+
+
 def _page(
-    tx: Tx, pair: Pair, before: int | None, after: int | None, around: int | None, limit: int
+    tx: Tx, user_id: int, pair: Pair, before: int | None, after: int | None, around: int | None, limit: int
 ) -> MessagePage:
     if after is not None:
         items = page_after(tx, pair, after, limit)
@@ -120,11 +171,14 @@ def _page(
     else:
         items = _older(tx, pair, before or _END, limit)
     last_seq = chat_store.last_seq(tx, pair.chat_id)
+    shown = receipt_store.shown_marks(tx, pair)
+    if shown.withholds:
+        items = receipt_store.as_seen(tx, pair.chat_id, user_id, items)
     return MessagePage(
         items=items,
         has_more_before=items[0].seq > 1 if items else min(after or 0, last_seq) > 0,
         has_more_after=items[-1].seq < last_seq if items else 0 < (before or 0) <= last_seq,
-        marks=receipt_store.shown_marks(tx, pair),
+        marks=shown.of,
     )
 
 

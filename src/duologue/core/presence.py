@@ -10,9 +10,10 @@ import msgspec
 
 from duologue.clock import MINUTE, SECOND, Clock, rfc3339
 from duologue.core.sessions import Caller
+from duologue.core.strangers import Strangers
 from duologue.model import Pair, new_id
 from duologue.protocol import frames, render
-from duologue.realtime.bus import Bus, Frame, Roll, Whereabouts
+from duologue.realtime.bus import Bus, Frame, Hidden, Roll, Whereabouts
 from duologue.realtime.hub import Hub, Listener
 from duologue.storage import chats as chat_store
 from duologue.storage.database import Database
@@ -39,8 +40,9 @@ class Presence:
     watched here are kept in mind.
     """
 
-    def __init__(self, db: Database, hub: Hub, bus: Bus, clock: Clock) -> None:
+    def __init__(self, db: Database, hub: Hub, bus: Bus, clock: Clock, strangers: Strangers) -> None:
         self._db = db
+        self._strangers = strangers
         self._hub = hub
         self._bus = bus
         self._clock = clock
@@ -48,6 +50,7 @@ class Presence:
         self._elsewhere: dict[int, dict[int, int]] = {}
         self._told: dict[int, bool] = {}
         self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._looking: list[set[int]] = []
         hub.on_presence = self._hear
 
     def arrive(self, user_id: int, device: Listener) -> None:
@@ -63,7 +66,23 @@ class Presence:
     def _say(self, user_ids: list[int], *, online: bool) -> None:
         self._bus.publish_signal(Whereabouts(self._node, user_ids, online, self._clock()))
 
-    def _hear(self, said: Whereabouts | Roll) -> None:
+    def hide(self, user_id: int) -> None:
+        """A user lets nobody see any more when it is online: its watchers see it offline, and hear no more of it."""
+        self._bus.publish_signal(Hidden(user_id))
+
+    def _vanish(self, user_id: int) -> None:
+        for watcher in self._hub.forget_watchers(user_id):
+            watcher.signal(_presence(user_id, online=False, last_seen_at=None))
+        self._elsewhere.pop(user_id, None)
+        self._told.pop(user_id, None)
+        # Who is just looking up whom it may watch may have seen an older choice.
+        for hidden in self._looking:
+            hidden.add(user_id)
+
+    def _hear(self, said: Whereabouts | Roll | Hidden) -> None:
+        if isinstance(said, Hidden):
+            self._vanish(said.user_id)
+            return
         if isinstance(said, Roll):
             if here := [user_id for user_id in said.user_ids if self._hub.devices(user_id)]:
                 self._say(here, online=True)
@@ -112,8 +131,17 @@ class Presence:
                 del nodes[node]
             self._settle(user_id, now)
 
+    def may_type(self, pair: Pair) -> bool:
+        """Whether both sides of a chat may see each other type, from memory alone: False says nothing."""
+        return self._strangers.is_mutual(pair.chat_id)
+
+    async def try_typing(self, caller: Caller, pair: Pair, *, active: bool) -> None:
+        """`typing`, if the peer may see it: the caller has written to it or accepted it."""
+        if await self._strangers.may_signal(pair, caller.user_id):
+            self.typing(caller, pair, active=active)
+
     def typing(self, caller: Caller, pair: Pair, *, active: bool) -> None:
-        """Pass on that the caller types, to whatever devices of the peer are connected."""
+        """Pass on that the caller types, to all connected devices of the peer."""
         frame = frames.PeerTyping(
             chat_id=render.chat_id(pair.chat_id), user_id=render.user_id(caller.user_id), active=active
         )
@@ -122,10 +150,20 @@ class Presence:
     async def watch(self, caller: Caller, user_ids: Sequence[int], watcher: Listener) -> list[int]:
         """Tell `watcher` of these users from now on, and how it stands with each.
 
-        Those with whom the caller shares no chat are passed over in silence: no answer tells that they exist.
-        Returns whom it watches now.
+        Those who have not written to the caller or accepted a chat with it are passed over in silence: no answer
+        tells that they exist. Of those who let nobody see it is said once that they are offline. Returns whom it
+        watches now.
         """
-        seen = await self._db.read(chat_store.peers_last_seen, caller.user_id, user_ids)
+        hidden: set[int] = set()
+        self._looking.append(hidden)
+        try:
+            found = await self._db.read(chat_store.peers_last_seen, caller.user_id, user_ids)
+        finally:
+            self._looking.remove(hidden)
+        hidden |= found.hidden
+        seen = {user_id: at for user_id, at in found.seen.items() if user_id not in hidden}
+        for user_id in hidden & {*user_ids}:
+            watcher.signal(_presence(user_id, online=False, last_seen_at=None))
         for user_id in seen:
             self._hub.watch(user_id, watcher)
         absent = {user_id: at for user_id, at in seen.items() if not self._is_online(user_id)}

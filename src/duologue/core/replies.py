@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,6 +14,7 @@ from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.given_codes import Given, GivenCodes
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.core.senders import Senders
+from duologue.core.strangers import Strangers
 from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
@@ -27,7 +27,7 @@ from duologue.storage import outbox, pairs, pieces, quotas, unanswered
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
-from duologue.storage.database import Database, Post, Posted, Tx, settle
+from duologue.storage.database import Database, Post, Tx
 from duologue.storage.pieces import Piece, Stretch, Whole
 from duologue.storage.quotas import Quota
 
@@ -66,11 +66,13 @@ class Replies:
         clock: Clock,
         provider: Provider,
         policy: RelayPolicy,
+        strangers: Strangers,
         codes: GivenCodes | None = None,
     ) -> None:
         """`codes` finds sign-in codes in texts; None where there are none."""
         self._codes = codes
         self._db = db
+        self._strangers = strangers
         self._clock = clock
         self._provider = provider
         self._policy = policy
@@ -165,12 +167,10 @@ class Replies:
             client_id = _client_id(
                 whole.provider, f"{whole.provider_id}#{number}" if number else whole.provider_id
             )
-            future: asyncio.Future[Posted] = asyncio.get_running_loop().create_future()
             stretch = text[start : start + MAX_TEXT]
             post = Post(pair.chat_id, pair.low, pair.high, side, client_id, stretch, 0, by_sms=True)
-            self._db.append(post, partial(settle, future))
             try:
-                await future
+                await self._strangers.send(post)
             except NoSuchChat:
                 return False
             except ApiError as fault:

@@ -16,7 +16,7 @@ from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import HopName, Kind, Message, Pair, Step
 from duologue.realtime.bus import Notice
-from duologue.storage import outbox, traces
+from duologue.storage import outbox, strangers, traces
 from duologue.storage.database import Database, RelayRule, Tx
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
@@ -102,16 +102,19 @@ def _trace(tx: Tx, user_id: int, pair: Pair, seq: int, rule: RelayRule | None) -
     [message] = found
     if message.sender_id != user_id:
         raise ApiError("not_sender")
+    shown = strangers.shows_arrival(tx, pair, message)
     noted = traces.notes_of(tx, pair.chat_id, seq)
     noted.setdefault(Hop.COMMITTED, message.sent_at)
-    steps = [Step(_NAMES[hop], at) for hop, at in noted.items()]
+    steps = [Step(_NAMES[hop], at) for hop, at in noted.items() if shown or hop in _OWN]
     row = outbox.find(tx, pair.chat_id, seq)
-    if row:
+    if row and shown:
         needless = row.state is State.QUEUED and rule is not None and is_needless(tx, row, rule)
         steps += _relayed(tx, row, noted.get(Hop.ACKNOWLEDGED, row.created_at) if needless else None)
     return sorted(steps, key=lambda step: step.at)
 
 
+_OWN: Final = (Hop.ACCEPTED, Hop.COMMITTED)
+"""What a sender may learn however the recipient stands to it."""
 _NAMES: Final[dict[Hop, HopName]] = {
     Hop.ACCEPTED: "accepted",
     Hop.COMMITTED: "committed",

@@ -11,6 +11,8 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from duologue.protocol.preferences import Discoverable, ReadReceipts, ShowPresence, SmsRelay, WhoCanWrite
+
 T = TypeVar("T")
 
 MAX_TEXT: Final = 4096
@@ -44,10 +46,12 @@ Phone = Annotated[
         extra_json_schema={"format": "e164"},
     ),
 ]
-ReadReceipts = Annotated[bool, Meta(description="Whether peers see what one has read.")]
-SmsRelay = Annotated[
-    Literal["off", "offline", "always"],
-    Meta(description="When messages go on to one's phone by SMS. `offline`: if no device has them in time."),
+Folder = Annotated[
+    Literal["chats", "requests", "all"],
+    Meta(
+        description="`requests`: chats of strangers that wait to be accepted, if `who_can_write` is `requests`."
+        " `chats`: all others."
+    ),
 ]
 Text = Annotated[
     str,
@@ -146,6 +150,9 @@ class UpdateMe(Request):
     display_name: DisplayName | UnsetType = UNSET
     read_receipts: ReadReceipts | UnsetType = UNSET
     sms_relay: SmsRelay | UnsetType = UNSET
+    who_can_write: WhoCanWrite | UnsetType = UNSET
+    presence: ShowPresence | UnsetType = UNSET
+    discoverable: Discoverable | UnsetType = UNSET
 
 
 class OpenChat(Request):
@@ -207,8 +214,15 @@ class Profile(Body, frozen=True):
 
     id: UserId
     phone: Annotated[Phone | None, Meta(description="Null once the account is deleted.")]
-    display_name: DisplayName
-    registered: Annotated[bool, Meta(description="Whether the number's owner has ever signed in.")]
+    display_name: Annotated[
+        DisplayName, Meta(description="What the user is called; empty until they have answered one.")
+    ]
+    registered: Annotated[
+        bool,
+        Meta(
+            description="Whether the number's owner has ever signed in; false until they have answered one."
+        ),
+    ]
 
 
 class Me(Body, frozen=True):
@@ -220,6 +234,9 @@ class Me(Body, frozen=True):
     registered: Annotated[bool, Meta(description="Always true of oneself.")]
     read_receipts: ReadReceipts
     sms_relay: SmsRelay
+    who_can_write: WhoCanWrite
+    presence: ShowPresence
+    discoverable: Discoverable
     created_at: Time
 
 
@@ -272,8 +289,19 @@ class Message(Body, frozen=True):
     chat_id: ChatId
     seq: Seq
     sender_id: UserId
-    client_id: ClientId
-    text: Annotated[str, Meta(max_length=MAX_TEXT, description="What was written; empty once deleted.")]
+    client_id: Annotated[
+        str,
+        Meta(
+            max_length=MAX_CLIENT_ID,
+            pattern=PRINTABLE,
+            description="The sender's own id for the message; empty if it is withheld.",
+            examples=["01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11"],
+        ),
+    ]
+    text: Annotated[
+        str,
+        Meta(max_length=MAX_TEXT, description="What was written; empty once deleted, or if it is withheld."),
+    ]
     sent_at: Annotated[Time, Meta(description="When the server took it.")]
     edited_at: Annotated[Time | None, Meta(description="When it was last edited; null: never.")]
     deleted_at: Annotated[Time | None, Meta(description="When it was deleted; null: it was not.")]
@@ -284,6 +312,16 @@ class Message(Body, frozen=True):
         Meta(description="What the sender sees. It follows from the recipient's marks."),
     ]
     via: Annotated[Literal["app", "sms"], Meta(description="How it came in.")]
+    withheld: (
+        Annotated[
+            bool,
+            Meta(
+                description="True of a message that one's preferences keep from one: it holds its place, so that no"
+                " seq is missing, and says nothing. Absent otherwise."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Marks(Body, frozen=True):
@@ -308,6 +346,9 @@ class Chat(Body, frozen=True):
     archived: bool
     pinned: bool
     blocked: Annotated[bool, Meta(description="Whether I have blocked the peer.")]
+    request: Annotated[
+        bool, Meta(description="Whether a stranger made it, and I have yet to accept it or to write in it.")
+    ]
     updated_at: Annotated[
         Time, Meta(description="When the last message was sent, or else the chat was made.")
     ]

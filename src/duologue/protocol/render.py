@@ -11,8 +11,8 @@ from msgspec import UnsetType
 
 from duologue import model
 from duologue.clock import rfc3339
-from duologue.model import Kind, Relay, encode_id
-from duologue.protocol import bodies
+from duologue.model import Kind, Relay, ShowPresence, WhoCanWrite, encode_id
+from duologue.protocol import bodies, preferences
 from duologue.protocol.trace import Step, Trace
 
 EVENT_TYPES: Final = {
@@ -43,9 +43,14 @@ def session_id(number: int) -> str:
 
 
 def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
-    """A message; `delivered` and `read` are its recipient's marks, as its sender may see them."""
+    """A message; `delivered` and `read` are its recipient's marks, as its sender may see them.
+
+    One that is withheld from its recipient stays `sent` to its sender.
+    """
     status: Literal["sent", "delivered", "read"] = "sent"
-    if record.seq <= read:
+    if record.withheld:
+        pass
+    elif record.seq <= read:
         status = "read"
     elif record.seq <= delivered:
         status = "delivered"
@@ -64,6 +69,13 @@ def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
         status=status,
         via="sms" if record.by_sms else "app",
     )
+
+
+def message_to(reader_id: int, record: model.Message, delivered: int, read: int) -> bodies.Message:
+    """A message as one side of its chat sees it: of one that is withheld from the reader only the place."""
+    body = message(record, delivered, read)
+    hidden = record.withheld and record.sender_id != reader_id
+    return msgspec.structs.replace(body, withheld=True) if hidden else body
 
 
 def profile(user: model.User) -> bodies.Profile:
@@ -114,22 +126,37 @@ def sent(record: model.Message, client_id: str, ref: str | UnsetType) -> bytes:
     )
 
 
-_RELAYS: Final[dict[Relay, bodies.SmsRelay]] = {
+_RELAYS: Final[dict[Relay, preferences.SmsRelay]] = {
     Relay.OFF: "off",
     Relay.OFFLINE: "offline",
     Relay.ALWAYS: "always",
 }
 
 
-def me(user: model.User, relay_default: Relay) -> bodies.Me:
-    """One's own profile; `relay_default` holds for whoever chose nothing."""
+_WRITERS: Final[dict[WhoCanWrite, preferences.WhoCanWrite]] = {
+    WhoCanWrite.EVERYONE: "everyone",
+    WhoCanWrite.REQUESTS: "requests",
+    WhoCanWrite.NOBODY: "nobody",
+}
+_PRESENCES: Final[dict[ShowPresence, preferences.ShowPresence]] = {
+    ShowPresence.EVERYONE: "everyone",
+    ShowPresence.CHATS: "chats",
+    ShowPresence.NOBODY: "nobody",
+}
+
+
+def me(user: model.User, presets: model.Presets) -> bodies.Me:
+    """One's own profile and preferences; the presets stand in for what the user hasn't chosen."""
     return bodies.Me(
         id=user_id(user.id),
         phone=user.phone,
         display_name=user.display_name,
         registered=user.registered_at is not None,
         read_receipts=user.read_receipts,
-        sms_relay=_RELAYS[relay_default if user.sms_relay is None else user.sms_relay],
+        sms_relay=_RELAYS[presets.sms_relay if user.sms_relay is None else user.sms_relay],
+        who_can_write=_WRITERS[presets.who_can_write if user.who_can_write is None else user.who_can_write],
+        presence=_PRESENCES[presets.presence if user.presence is None else user.presence],
+        discoverable=presets.discoverable if user.discoverable is None else user.discoverable,
         created_at=rfc3339(user.created_at),
     )
 
@@ -150,7 +177,7 @@ def chat(record: model.Chat) -> bodies.Chat:
     """A chat as its user sees it."""
     last = record.last_message
     mine = last is not None and last.sender_id == record.user_id
-    delivered = record.peer_delivered if mine else record.delivered
+    delivered = record.peer_delivered if mine else record.delivered_shown
     read = record.peer_read if mine else record.read_shown
     return bodies.Chat(
         id=chat_id(record.id),
@@ -163,6 +190,7 @@ def chat(record: model.Chat) -> bodies.Chat:
         archived=record.archived,
         pinned=record.pinned,
         blocked=False,
+        request=record.request,
         updated_at=rfc3339(last.sent_at if last else record.created_at),
     )
 

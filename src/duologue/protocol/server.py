@@ -70,6 +70,9 @@ class Limits(Body, frozen=True):
     socket_outbound_bytes: Annotated[int, Meta(description="What may wait for a slow reader.")]
     sockets_per_user: Annotated[int, Meta(description="Open sockets of one user on one node.")]
     new_chats_per_hour: Annotated[int, Meta(description="With numbers one had no chat with.")]
+    unanswered_messages: Annotated[
+        int, Meta(description="What may wait in a chat whose recipient has never answered.")
+    ]
     profile_changes_per_hour: Annotated[int, Meta(description="New values of `display_name`.")]
     requests_in_flight_per_user: Annotated[
         int, Meta(description="Requests at the same time, long polls and streams among them.")

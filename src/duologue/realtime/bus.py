@@ -60,7 +60,13 @@ class Roll(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="roll"):
     user_ids: list[int]
 
 
-Signal = Frame | Whereabouts | Roll
+class Hidden(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="hidden"):
+    """This user lets nobody see any more when it is online."""
+
+    user_id: int
+
+
+Signal = Frame | Whereabouts | Roll | Hidden
 """What is not stored."""
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from duologue.realtime.bus import Frame, Notice, Roll, Signal, Whereabouts
+from duologue.realtime.bus import Frame, Hidden, Notice, Roll, Signal, Whereabouts
 from duologue.realtime.turns import Turns
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Hub:
     """
 
     def __init__(self) -> None:
-        self.on_presence: Callable[[Whereabouts | Roll], None] = lambda _: None
+        self.on_presence: Callable[[Whereabouts | Roll | Hidden], None] = lambda _: None
         self._followers: dict[int, list[Subscriber]] = {}
         self._devices: dict[int, list[Listener]] = {}
         self._watchers: dict[int, dict[Listener, None]] = {}
@@ -92,6 +92,10 @@ class Hub:
         """This user has come or gone."""
         for watcher in tuple(self._watchers.get(user_id, ())):
             watcher.signal(frame)
+
+    def forget_watchers(self, user_id: int) -> list[Listener]:
+        """Tell nobody here of this user any more; whom it was told until now."""
+        return [*self._watchers.pop(user_id, ())]
 
     def watch(self, user_id: int, watcher: Listener) -> None:
         """Hear when this user comes and goes."""

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from duologue.clock import SECOND
-from duologue.model import Kind, Relay, Session, User, new_id
+from duologue.model import Kind, Privacy, Relay, Session, ShowPresence, User, WhoCanWrite, new_id
 from duologue.storage.database import Tx, UniqueViolation
 from duologue.storage.events import LogHead, NewEvent, append_events
 from duologue.storage.lists import id_list
 from duologue.storage.quotas import Quota, take
 
-USER_COLUMNS = "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay"
+USER_COLUMNS = (
+    "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay, who_can_write, presence,"
+    " discoverable"
+)
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
 _SESSION_WIDTH: Final = len(_SESSION_COLUMNS.split(", "))
 _OF_BOTH: Final = ", ".join(
@@ -34,14 +37,27 @@ NEWS_REST: Final = SECOND // 2
 SESSIONS_PER_USER: Final = 100
 """One more sign-in ends the session that was unused for longest."""
 _STEP: Final = 1_000
+_UNCHANGED: Final = Privacy()
 _ALWAYS: Final = 2**62
 
 
 def load_user(row: Sequence[Any]) -> User:
     """A user from its `USER_COLUMNS`."""
-    user_id, phone, display_name, registered_at, read_receipts, created_at, chosen = row
-    relay = None if chosen is None else Relay(chosen)
-    return User(user_id, phone, display_name, registered_at, bool(read_receipts), created_at, relay)
+    user_id, phone, display_name, registered_at, read_receipts, created_at, relay, write, presence, found = (
+        row
+    )
+    return User(
+        user_id,
+        phone,
+        display_name,
+        registered_at,
+        bool(read_receipts),
+        created_at,
+        None if relay is None else Relay(relay),
+        None if write is None else WhoCanWrite(write),
+        None if presence is None else ShowPresence(presence),
+        None if found is None else bool(found),
+    )
 
 
 def user_by_phone(tx: Tx, phone: str) -> User | None:
@@ -155,6 +171,7 @@ def update_user(
     *,
     read_receipts: bool | None = None,
     sms_relay: Relay | None = None,
+    privacy: Privacy = _UNCHANGED,
     allowance: Sequence[Quota] = (),
 ) -> User | None:
     """Change what is given; the user as it is then, or None if it was deleted meanwhile.
@@ -169,12 +186,15 @@ def update_user(
     if renamed:
         take(tx, allowance, now)
     tx.run(
-        "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts, sms_relay = :sms_relay"
-        " WHERE id = :user_id",
+        "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts, sms_relay = :sms_relay,"
+        " who_can_write = :who_can_write, presence = :presence, discoverable = :discoverable WHERE id = :user_id",
         user_id=user_id,
         display_name=before.display_name if display_name is None else display_name,
         read_receipts=before.read_receipts if read_receipts is None else read_receipts,
         sms_relay=before.sms_relay if sms_relay is None else sms_relay,
+        who_can_write=before.who_can_write if privacy.who_can_write is None else privacy.who_can_write,
+        presence=before.presence if privacy.presence is None else privacy.presence,
+        discoverable=before.discoverable if privacy.discoverable is None else privacy.discoverable,
     )
     user = _reload(tx, user_id)
     if renamed:
@@ -194,7 +214,8 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
     tx.lock_logs()
     gone = tx.run(
         "UPDATE users SET phone = NULL, display_name = '', registered_at = NULL, sms_relay = NULL,"
-        " deleted_at = :now WHERE id = :user_id AND deleted_at IS NULL",
+        " who_can_write = NULL, presence = NULL, discoverable = NULL, deleted_at = :now"
+        " WHERE id = :user_id AND deleted_at IS NULL",
         user_id=user_id,
         now=now,
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from duologue.model import Message
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, Stored, events, messages
-from duologue.storage.database import RelayRule, Row, Tx
+from duologue.storage.database import Post, RelayRule, Row, Tx
 from duologue.storage.events import insert_events
 from duologue.storage.lists import id_list
 from duologue.storage.messages import pack_client_id
@@ -26,7 +26,7 @@ def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Stored:
     chats = _advance_chats(tx, batch)
     # Messages before marks: a mark may point at a message of its own batch.
     stored = messages(batch, chats)
-    _insert_messages(tx, batch, stored)
+    insert_messages(tx, batch.posts, stored)
     moved, out_of_range, moves = _raise_marks(tx, batch)
     numbers = Numbers(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
     told = events(batch, numbers, stored)
@@ -76,7 +76,15 @@ def _raise_marks(tx: Tx, batch: Batch) -> tuple[list[MovedMark], frozenset[int],
             moves[peer] += raised.peer_changed
             peer_offset = moves[peer] if raised.peer_changed else 0
             moved.append(
-                MovedMark(index, raised.delivered, raised.read, raised.read_shown, moves[owner], peer_offset)
+                MovedMark(
+                    index,
+                    raised.delivered,
+                    raised.read,
+                    raised.delivered_shown,
+                    raised.read_shown,
+                    moves[owner],
+                    peer_offset,
+                )
             )
     return moved, frozenset(out_of_range), moves
 
@@ -96,7 +104,8 @@ def _advance_logs(tx: Tx, batch: Batch, moves: Sequence[int]) -> list[int]:
     return before
 
 
-def _insert_messages(tx: Tx, batch: Batch, stored: Sequence[Message]) -> None:
+def insert_messages(tx: Tx, posts: Sequence[Post], stored: Sequence[Message]) -> None:
+    """Store posts as the messages that they have become. Raises `UniqueViolation`."""
     tx.many(
         "INSERT INTO messages (chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -112,6 +121,6 @@ def _insert_messages(tx: Tx, batch: Batch, stored: Sequence[Message]) -> None:
                 pack_client_id(post.client_id, by_sms=post.by_sms),
                 message.text,
             )
-            for post, message in zip(batch.posts, stored, strict=True)
+            for post, message in zip(posts, stored, strict=True)
         ],
     )

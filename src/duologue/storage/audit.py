@@ -78,7 +78,7 @@ def _check_chats(stream: Streams, found: Found) -> None:
     chats = stream(
         "chats",
         "SELECT c.id, c.low_user, c.high_user, c.last_seq, c.low_count, c.high_count,"
-        " l.id, h.id, m.peer_id, n.peer_id, v.chat_id"
+        " m.withheld, n.withheld, l.id, h.id, m.peer_id, n.peer_id, v.chat_id"
         " FROM chats c LEFT JOIN users l ON l.id = c.low_user LEFT JOIN users h ON h.id = c.high_user"
         " LEFT JOIN members m ON m.user_id = c.low_user AND m.chat_id = c.id"
         " LEFT JOIN members n ON n.user_id = c.high_user AND n.chat_id = c.id"
@@ -86,7 +86,10 @@ def _check_chats(stream: Streams, found: Found) -> None:
         "c.id",
     )
     messages = stream(
-        "messages", "SELECT chat_id, seq, side, low_count, high_count, reply_to FROM messages", "chat_id, seq"
+        "messages",
+        "SELECT x.chat_id, x.seq, x.side, x.low_count, x.high_count, x.reply_to, w.side, w.visible FROM messages x"
+        " LEFT JOIN withheld w ON w.chat_id = x.chat_id AND w.seq = x.seq",
+        "x.chat_id, x.seq",
     )
     for chat, low, high, *counters, low_id, high_id, low_peer, high_peer, moved in chats.every():
         if (moved is None and not low < high) or (low_id, high_id) != (low, high):
@@ -102,15 +105,34 @@ def _check_chats(stream: Streams, found: Found) -> None:
         if tuple(counters) != counted:
             found("chat miscounted", f"chat {chat} says {tuple(counters)}, its messages {counted}")
     messages.end()
+    withheld = stream(
+        "withheld",
+        "SELECT w.chat_id, w.seq, x.seq FROM withheld w"
+        " LEFT JOIN messages x ON x.chat_id = w.chat_id AND x.seq = w.seq",
+        "w.chat_id, w.seq",
+    )
+    for chat, seq, message in withheld.every():
+        if message is None:
+            found("orphan", f"withheld: there is no message {seq} in chat {chat}")
 
 
-def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, int, int]:
-    """What the chat's counters should be: its newest seq, and the messages of each side."""
+def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, ...]:
+    """What the chat's counters should be: its newest seq, the messages of each side, and what each doesn't see."""
     seq = low = high = 0
-    for _, number, side, low_count, high_count, reply_to in rows:
+    visible, newest_withheld = [0, 0], [0, 0]
+    for _, number, side, low_count, high_count, reply_to, withheld_side, pointer in rows:
         if number != seq + 1:
             found("chat not numbered", f"chat {chat}: {number} follows {seq}")
-        seq, low, high = number, low + (side == 0), high + (side == 1)
+        seq = number
+        if withheld_side is None:
+            low, high = low + (side == 0), high + (side == 1)
+            visible = [seq, seq]
+        else:
+            if (withheld_side, pointer) != (side, visible[1 - side]):
+                found(
+                    "withheld mistaken", f"chat {chat}: {seq} of side {side} says {withheld_side}, {pointer}"
+                )
+            visible[side], newest_withheld[1 - side] = seq, seq
         if side not in (0, 1) or (low_count, high_count) != (low, high):
             found(
                 "side not numbered",
@@ -119,7 +141,7 @@ def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, 
             low, high = low_count, high_count
         if not 0 <= reply_to < seq:
             found("answer to nothing", f"chat {chat}: {seq} answers {reply_to}")
-    return seq, low, high
+    return seq, low, high, *newest_withheld
 
 
 def _ranges(tx: Tx) -> Iterator[tuple[int, int]]:
@@ -159,12 +181,20 @@ def _check_users(stream: Streams, found: Found) -> None:
     logs = stream("logs", "SELECT user_id, last_seq, floor, acked, top_chat FROM logs", "user_id")
     members = stream(
         "members",
-        "SELECT m.user_id, m.chat_id, m.peer_id, m.activity, m.delivered, m.read, m.read_shown, m.read_count,"
-        " c.low_user, c.last_seq, x.low_count, x.high_count, coalesce(p.delivered, 0), coalesce(p.read_shown, 0)"
+        "SELECT m.user_id, m.chat_id, m.peer_id, m.activity, m.known, m.delivered, m.read, m.delivered_shown,"
+        " m.read_shown, m.read_count, c.low_user, c.last_seq,"
+        " CASE WHEN c.low_user = m.user_id THEN c.low_count ELSE c.high_count END, x.low_count, x.high_count,"
+        " coalesce(p.delivered_shown, 0), coalesce(p.read_shown, 0)"
         " FROM members m LEFT JOIN chats c ON c.id = m.chat_id AND m.user_id IN (c.low_user, c.high_user)"
         " LEFT JOIN messages x ON x.chat_id = m.chat_id AND x.seq = m.read"
         " LEFT JOIN members p ON p.user_id = m.peer_id AND p.chat_id = m.chat_id",
         "m.user_id, m.chat_id",
+    )
+    withheld = stream(
+        "withheld from users",
+        "SELECT m.user_id, m.chat_id, w.seq FROM members m JOIN chats c ON c.id = m.chat_id"
+        " JOIN withheld w ON w.chat_id = m.chat_id AND w.side = CASE WHEN c.low_user = m.user_id THEN 1 ELSE 0 END",
+        "m.user_id, m.chat_id, w.seq",
     )
     sessions = stream("sessions", "SELECT user_id, created_at, id FROM sessions", "user_id, created_at, id")
     events = stream(
@@ -182,7 +212,8 @@ def _check_users(stream: Streams, found: Found) -> None:
             logs.one(user),
             list(members.take(user)),
             {row[2] for row in sessions.take(user)},
+            {(chat, seq) for _, chat, seq in withheld.take(user)},
         )
         check_account(account, events.take(user), found)
-    for each in (logs, members, sessions, events, erasures):
+    for each in (logs, members, withheld, sessions, events, erasures):
         each.end()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from duologue.model import Kind
+from duologue.model import Kind, Known
 from duologue.storage.database import Row
 
 Found = Callable[[str, str], None]
@@ -19,6 +19,7 @@ class Account(NamedTuple):
     """A user and all that is theirs but the log's events.
 
     `log`: its newest seq, floor, acked seq and top chat. `erasing`: what is left of a deleted user is still to go.
+    `withheld`: chat and seq of each message that is withheld from the user.
     """
 
     user: int
@@ -27,6 +28,7 @@ class Account(NamedTuple):
     log: Row | None
     members: Sequence[Row]
     sessions: set[int]
+    withheld: set[tuple[int, int]]
 
 
 class Side(msgspec.Struct, gc=False):
@@ -38,15 +40,23 @@ class Side(msgspec.Struct, gc=False):
     last_seq: int
     marks: tuple[int, int]
     peer_marks: tuple[int, int]
+    withheld: set[tuple[int, int]]
     told: int = 0
     told_marks: tuple[int, int] | None = None
     told_peer_marks: tuple[int, int] | None = None
     newest: int = 0
 
+    def due(self) -> int:
+        """The seq of the next message that the user is to be told of."""
+        seq = self.told + 1
+        while (self.chat, seq) in self.withheld:
+            seq += 1
+        return seq
+
 
 def check_account(account: Account, events: Iterator[Row], found: Found) -> None:
     """Everything about one user."""
-    sides = {side.chat: side for row in account.members if (side := _side(row, found))}
+    sides = {side.chat: side for row in account.members if (side := _side(row, account.withheld, found))}
     if account.erasing and not account.deleted:
         found("erased but there", f"user {account.user}")
     if account.deleted or account.log is None:
@@ -64,24 +74,32 @@ def check_account(account: Account, events: Iterator[Row], found: Found) -> None
     for side in sides.values():
         _check_told(account.user, side, found, trimmed=trimmed)
     if not trimmed:
-        order = [side.newest for side in sorted(sides.values(), key=lambda side: side.activity)]
+        listed = [side for side in sides.values() if side.activity]
+        order = [side.newest for side in sorted(listed, key=lambda side: side.activity)]
         if any(before >= after for before, after in pairwise(order)):
             found("list out of order", f"the chats of user {account.user}")
 
 
-def _side(row: Row, found: Found) -> Side | None:
+def _side(row: Row, withheld: set[tuple[int, int]], found: Found) -> Side | None:
     """A side from its row, if there is such a chat; its marks are in range and count what they should."""
-    user, chat, _, activity, delivered, read, shown, count, low_user, last_seq, low, high, *peer_marks = row
+    user, chat, _, activity, known, delivered, read, delivered_shown, read_shown, count, *rest = row
+    low_user, last_seq, written, low, high, *peer_marks = rest
     if low_user is None:
         found("list without chat", f"user {user} lists {chat}")
         return None
     number = int(user != low_user)
-    if not 0 <= shown <= read <= delivered <= last_seq:
+    if not (0 <= read_shown <= read <= delivered <= last_seq and read_shown <= delivered_shown <= delivered):
+        shown = f"{read_shown}, {delivered_shown} shown"
         found("mark out of range", f"user {user} in chat {chat}: {shown}, {read}, {delivered} of {last_seq}")
+    if known not in {0, 1, 2} or (written and known != Known.ANSWERED) or (known and not activity):
+        found(
+            "stranger mistaken",
+            f"user {user} in chat {chat}: {known} after {written} messages, at {activity}",
+        )
     counted = (low if number else high) or 0
     if count != counted:
         found("read miscounted", f"user {user} in chat {chat} says {count}, it is {counted}")
-    return Side(chat, activity, number, last_seq, (delivered, read), (peer_marks[0], peer_marks[1]))
+    return Side(chat, activity, number, last_seq, (delivered, read), (peer_marks[0], peer_marks[1]), withheld)
 
 
 def _check_head(account: Account, log: Row, sides: dict[int, Side], found: Found) -> None:
@@ -91,7 +109,7 @@ def _check_head(account: Account, log: Row, sides: dict[int, Side], found: Found
     if top_chat and top_chat not in sides:
         found("log head out of range", f"user {user} has {top_chat} on top, which isn't theirs")
     for side in sides.values():
-        if not 0 < side.activity <= last_seq:
+        if not 0 <= side.activity <= last_seq or (side.newest and not side.activity):
             found("list out of order", f"chat {side.chat} of user {account.user} stands at {side.activity}")
 
 
@@ -123,7 +141,7 @@ def _take(user: int, side: Side, event: Row, found: Found, *, trimmed: bool) -> 
     seq, kind, a, b, message_side = event
     where = f"user {user}, event {seq}, chat {side.chat}"
     if kind == Kind.MESSAGE_CREATED:
-        if a != side.told + 1 and (side.told or not trimmed):
+        if a != side.due() and (side.told or not trimmed):
             found("message not told once", f"{where}: {a} follows {side.told}")
         if message_side is None:
             found("event about nothing", f"{where}: there is no message {a}")
@@ -147,14 +165,14 @@ def _check_rise(
     delivered, read = before or (0, 0)
     if now[0] < delivered or now[1] < read or now == before:
         found("mark didn't rise", f"{where}: {now} follows {before}")
-    if not 0 <= now[1] <= now[0] <= (side.told or side.last_seq):
+    if not 0 <= now[1] <= now[0] <= (side.due() - 1 if side.told else side.last_seq):
         found("mark out of range", f"{where}: {now} of {side.told}")
 
 
 def _check_told(user: int, side: Side, found: Found, *, trimmed: bool) -> None:
     """What the log tells of a chat ends where the chat stands; a trimmed log may not tell of it at all."""
     where = f"user {user}, chat {side.chat}"
-    if side.told != side.last_seq and (side.told or not trimmed):
+    if side.due() <= side.last_seq and (side.told or not trimmed):
         found("message not told once", f"{where}: told up to {side.told} of {side.last_seq}")
     for name, told, marks in (
         ("own", side.told_marks, side.marks),

@@ -114,12 +114,13 @@ class Batch:
 class MovedMark(msgspec.Struct, frozen=True, gc=False):
     """A mark that rose: its index in the batch, its values now, and the offsets of its events.
 
-    `peer_offset` is 0 when the peer is not to see it (a read mark kept private).
+    `peer_offset` is 0 when nothing changes that the peer may see.
     """
 
     index: int
     delivered: int
     read: int
+    delivered_shown: int
     read_shown: int
     own_offset: int
     peer_offset: int
@@ -179,10 +180,10 @@ def _tell_mark(told: list[Event], batch: Batch, users: Sequence[int], moved: Mov
     body = Receipt(chat_id, owner, delivered, read)
     told.append(Event(owner, seq, _MINE, chat_id, delivered, read, now, body))
     if moved.peer_offset:
-        shown = moved.read_shown
+        delivered, read = moved.delivered_shown, moved.read_shown
         seq = users[batch.mark_peer[moved.index]] + moved.peer_offset
-        body = Receipt(chat_id, owner, delivered, shown)
-        told.append(Event(mark.peer, seq, _PEER, chat_id, delivered, shown, now, body))
+        body = Receipt(chat_id, owner, delivered, read)
+        told.append(Event(mark.peer, seq, _PEER, chat_id, delivered, read, now, body))
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):

@@ -13,7 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from duologue.model import Event, Message, Relay
+from duologue.model import Event, Message, Presets, Relay
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +26,12 @@ class UniqueViolation(Exception):
 
 
 class Tx(Protocol):
-    """One transaction, seen from a storage function. Parameters are written `:name`."""
+    """One transaction, seen from a storage function. Parameters are written `:name`.
+
+    `presets` are the preferences of users who chose nothing.
+    """
+
+    presets: Presets
 
     def one(self, sql: str, **params: Any) -> Row | None:
         """The first row, or None."""

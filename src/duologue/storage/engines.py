@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Final
 
 from duologue.clock import Clock
+from duologue.model import Presets
 from duologue.storage import sqlite
 from duologue.storage.database import Database, RelayRule
 from duologue.storage.lock import exclusive
@@ -16,6 +17,7 @@ from duologue.storage.migrate import Migration
 
 _SQLITE: Final = "sqlite:///"
 _POSTGRES: Final = ("postgresql://", "postgres://")
+_NO_PRESETS: Final = Presets()
 
 
 def sqlite_path(url: str) -> Path | None:
@@ -28,12 +30,17 @@ def is_database_url(url: str) -> bool:
     return url.startswith((_SQLITE, *_POSTGRES))
 
 
-def make_database(url: str, clock: Clock, relay: RelayRule | None = None) -> Database:
-    """The store behind a URL, not yet opened. With a `relay` rule, messages raise its alarms."""
+def make_database(
+    url: str, clock: Clock, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS
+) -> Database:
+    """The store behind a URL, not yet opened. With a `relay` rule, messages raise its alarms.
+
+    `presets` are the preferences of users who chose nothing.
+    """
     path = sqlite_path(url)
     if path:
-        return sqlite.SqliteDatabase(path, clock, relay)
-    database: Database = _postgres().PostgresDatabase(url, clock, relay)
+        return sqlite.SqliteDatabase(path, clock, relay, presets)
+    database: Database = _postgres().PostgresDatabase(url, clock, relay, presets)
     return database
 
 

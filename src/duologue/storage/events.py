@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from duologue.model import Chat, Event, Kind, Session, User
+from duologue.model import Chat, Event, Kind, Message, Receipt, Session, User
 from duologue.storage.database import Tx
 from duologue.storage.lists import id_list
 
@@ -22,7 +22,9 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
     user_id: int
     kind: Kind
     ref: int
-    body: Chat | User | Session
+    body: Message | Receipt | Chat | User | Session
+    a: int = 0
+    b: int = 0
 
 
 class LogHead(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +57,7 @@ def append_events(tx: Tx, new: Sequence[NewEvent], now: int) -> list[Event]:
         if item.user_id in heads:
             heads[item.user_id] += 1
             seq = heads[item.user_id]
-            events.append(Event(item.user_id, seq, item.kind, item.ref, 0, 0, now, item.body))
+            events.append(Event(item.user_id, seq, item.kind, item.ref, item.a, item.b, now, item.body))
     insert_events(tx, events)
     tx.emit(events)
     return events

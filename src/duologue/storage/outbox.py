@@ -302,7 +302,9 @@ def arrived_up_to(tx: Tx, row: Outgoing) -> int:
     reached, side = mine
     rows = tx.all(
         "SELECT x.seq, o.state FROM messages x LEFT JOIN sms_outbox o ON o.chat_id = x.chat_id AND o.seq = x.seq"
-        " WHERE x.chat_id = :chat_id AND x.seq > :delivered AND x.side <> :side ORDER BY x.seq LIMIT :step",
+        " WHERE x.chat_id = :chat_id AND x.seq > :delivered AND x.side <> :side"
+        " AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.chat_id = x.chat_id AND w.seq = x.seq)"
+        " ORDER BY x.seq LIMIT :step",
         chat_id=row.chat_id,
         delivered=reached,
         side=side,

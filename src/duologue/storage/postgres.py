@@ -15,7 +15,7 @@ from psycopg import errors as pg
 
 from duologue.clock import Clock
 from duologue.errors import overloaded
-from duologue.model import Event, Message
+from duologue.model import Event, Message, Presets
 from duologue.storage.batch import Batch, Stored, as_stored
 from duologue.storage.database import (
     Done,
@@ -63,6 +63,7 @@ _BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED" + _BY_KEY
 _MIGRATION_LOCK: Final = 7237960
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
 _RERUNS: Final = 5
+_NO_PRESETS: Final = Presets()
 
 
 @contextmanager
@@ -80,9 +81,9 @@ def _transaction(line: Line, begin: bytes) -> Iterator[None]:
         raise psycopg.InternalError("the transaction had failed before its end")
 
 
-def _look(line: Line, units: Sequence[Unit]) -> None:
+def _look(line: Line, units: Sequence[Unit], presets: Presets) -> None:
     with _transaction(line, _BEGIN_READ):
-        answer(PostgresTx(line), units, (psycopg.Error,))
+        answer(PostgresTx(line, presets=presets), units, (psycopg.Error,))
 
 
 async def _told(result: Awaitable[T]) -> T:
@@ -95,10 +96,13 @@ async def _told(result: Awaitable[T]) -> T:
 class PostgresDatabase:
     """`Database` on PostgreSQL; any number of nodes share one."""
 
-    def __init__(self, url: str, clock: Clock, relay: RelayRule | None = None) -> None:
+    def __init__(
+        self, url: str, clock: Clock, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS
+    ) -> None:
         self._url = url
         self._clock = clock
-        self._appender = Appender(relay)
+        self._presets = presets
+        self._appender = Appender(relay, presets)
         self._closing = threading.Event()
         self._reads, self._writes = Outage(), Outage()
         self._link = Link(url, self._closing)
@@ -160,7 +164,7 @@ class PostgresDatabase:
     def _look(self, link: Link, units: Sequence[Unit]) -> None:
         """Reads, all in one transaction; each in its own if the server refused one."""
         try:
-            persist(link, self._reads, partial(_look, units=units), lambda: None)
+            persist(link, self._reads, partial(_look, units=units, presets=self._presets), lambda: None)
         except psycopg.Error as fault:
             if len(units) == 1:
                 units[0].result = fault
@@ -179,7 +183,7 @@ class PostgresDatabase:
     def _transact(self, line: Line, work: Callable[[Tx], T]) -> T:
         """One transaction, run again when the server asks for it; its events are told once it has committed."""
         for rerun in range(_RERUNS):
-            tx = PostgresTx(line, self._order)
+            tx = PostgresTx(line, self._order, self._presets)
             try:
                 with _transaction(line, _BEGIN_WRITE):
                     result = work(tx)

@@ -9,17 +9,19 @@ import msgspec
 import psycopg
 from psycopg import errors
 
+from duologue.model import Presets
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers
 from duologue.storage.database import RelayRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
 from duologue.storage.postgres_tx import Line
 
+_NO_PRESETS: Final = Presets()
 _TYPES: Final = (
     *("bigint", "bigint[]", "int[]", "int[]", "int[]", "bigint[]", "int[]", "bigint[]", "int[]"),
     *("int[]", "int[]", "int[]", "int[]", "int[]", "int[]", "bytea[]", "text[]"),
     *("int[]", "int[]", "int[]", "int[]", "int[]", "bigint[]", "int[]"),
     *("int[]", "int[]", "bigint[]", "int[]", "int[]", "int[]"),
-    *("int[]", "int[]", "int[]", "int", "int", "bigint"),
+    *("int[]", "int[]", "int[]", "int", "int", "bigint", "int", "boolean"),
 )
 _CALL: Final = "SELECT * FROM duologue_append({})".format(
     ", ".join(f"${place}::{name}" for place, name in enumerate(_TYPES, 1))
@@ -34,8 +36,9 @@ class Appender:
     It speaks libpq: of what a batch costs here, adapting and waiting were more than half.
     """
 
-    def __init__(self, relay: RelayRule | None = None) -> None:
+    def __init__(self, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS) -> None:
         self._relay = relay
+        self._presets = presets
 
     def append(self, line: Line, batch: Batch) -> Numbers:
         """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
@@ -44,7 +47,7 @@ class Appender:
         it isn't there, and `psycopg.Error`; nothing is stored then.
         """
         try:
-            result = line.run(_CALL, _parameters(batch, self._relay))
+            result = line.run(_CALL, _parameters(batch, self._relay, self._presets))
         except errors.UniqueViolation as fault:
             raise UniqueViolation from fault
         except psycopg.Error as fault:
@@ -54,7 +57,7 @@ class Appender:
         return _numbers([_ints(result.get_value(0, column)) for column in range(result.nfields)])
 
 
-def _parameters(batch: Batch, relay: RelayRule | None) -> list[bytes]:
+def _parameters(batch: Batch, relay: RelayRule | None, presets: Presets) -> list[bytes]:
     posts, marks = batch.posts, batch.marks
     several = [
         (user + 1, chat_id, offset)
@@ -90,6 +93,8 @@ def _parameters(batch: Batch, relay: RelayRule | None) -> list[bytes]:
         _array([mark.read for mark in marks]),
         *_columns(alarms, 3),
         *(b"%d" % number for number in rule),
+        b"%d" % presets.who_can_write,
+        b"t" if presets.discoverable else b"f",
     ]
 
 
@@ -121,9 +126,8 @@ def _ints(value: bytes | None) -> list[int]:
 
 
 def _numbers(row: Sequence[list[int]]) -> Numbers:
-    chat_seqs, chat_lows, chat_highs, user_seqs, states, delivered, read, shown, own_offsets, peer_offsets = (
-        row
-    )
+    chat_seqs, chat_lows, chat_highs, user_seqs, states, *marks = row
+    delivered, read, delivered_shown, read_shown, own_offsets, peer_offsets = marks
     moved, out_of_range = [], set()
     for index, state in enumerate(states):
         if state < 0:
@@ -131,7 +135,15 @@ def _numbers(row: Sequence[list[int]]) -> Numbers:
         elif state:
             peer_offset = peer_offsets[index] if state > 1 else 0
             moved.append(
-                MovedMark(index, delivered[index], read[index], shown[index], own_offsets[index], peer_offset)
+                MovedMark(
+                    index,
+                    delivered[index],
+                    read[index],
+                    delivered_shown[index],
+                    read_shown[index],
+                    own_offsets[index],
+                    peer_offset,
+                )
             )
     chats = list(zip(chat_seqs, chat_lows, chat_highs, strict=True))
     return Numbers(chats, user_seqs, moved, frozenset(out_of_range))

@@ -20,13 +20,14 @@ from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8Dumper
 
-from duologue.model import Event
+from duologue.model import Event, Presets
 from duologue.storage.database import Row, UniqueViolation
 
 LOG_LOCK: Final = 7237961
 """The same number as in the migration that makes `duologue_append`."""
 _MOST_PREPARED: Final = 300
 """Statements of one connection; what comes later is sent whole each time."""
+_NO_PRESETS: Final = Presets()
 _DONE: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
@@ -109,8 +110,11 @@ def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
 class PostgresTx:
     """`Tx` over one connection that is in a transaction."""
 
-    def __init__(self, line: Line, order: threading.Lock | None = None) -> None:
+    def __init__(
+        self, line: Line, order: threading.Lock | None = None, presets: Presets = _NO_PRESETS
+    ) -> None:
         self._line = line
+        self.presets = presets
         self._order = order
         self._ordered = False
         self.emitted: list[Event] = []

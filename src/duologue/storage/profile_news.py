@@ -43,9 +43,15 @@ def fresh_news(tx: Tx, now: int) -> list[tuple[int, int]]:
 
 
 def peers_to_tell(tx: Tx, user_id: int) -> list[int]:
-    """Who hears of this user's profile, the most recently active chat first."""
+    """Who hears of this user's profile, the most recently active chat first.
+
+    These are the peers whom the user has answered; that an account is gone is told to all who list a chat with it.
+    """
+    user = user_by_id(tx, user_id)
+    known = "m.known > 0 AND m.known = 2" if user and user.phone else "m.known >= 0"
     rows = tx.all(
-        "SELECT peer_id FROM members WHERE user_id = :user_id ORDER BY activity DESC LIMIT :most",
+        "SELECT m.peer_id FROM members m JOIN members p ON p.user_id = m.peer_id AND p.chat_id = m.chat_id"
+        f" WHERE m.user_id = :user_id AND {known} AND p.activity > 0 ORDER BY m.activity DESC LIMIT :most",
         user_id=user_id,
         most=PEERS_TOLD,
     )

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from duologue.model import Pair, Relay, User
+from duologue.model import Known, Pair, Relay, User, WhoCanWrite
 from duologue.storage.accounts import USER_COLUMNS, load_user
 from duologue.storage.batch import Batch
+from duologue.storage.chats import write_rule
 from duologue.storage.database import RelayRule, Tx
 from duologue.storage.messages import is_by_sms
 from duologue.storage.outbox import TOO_MANY_ANSWERS, Outgoing, enqueue, wake
@@ -65,6 +66,7 @@ class _Alarm(msgspec.Struct, frozen=True, gc=False):
     seq: int
     side: int
     delivered: int
+    known: int
 
 
 def answer_alarms(tx: Tx, rule: RelayRule, valid_for: int, now: int) -> int:
@@ -76,16 +78,16 @@ def answer_alarms(tx: Tx, rule: RelayRule, valid_for: int, now: int) -> int:
     tx.lock_logs()
     needless = _drop_needless(tx, rule, now)
     rows = tx.all(
-        f"SELECT a.chat_id, a.seq, c.low_user, m.delivered, {_PEER} FROM relay_alarms a"
+        f"SELECT a.chat_id, a.seq, c.low_user, m.delivered, m.known, {_PEER} FROM relay_alarms a"
         " JOIN chats c ON c.id = a.chat_id JOIN users u ON u.id = a.user_id"
         " JOIN members m ON m.user_id = a.user_id AND m.chat_id = a.chat_id"
         " WHERE a.due_at <= :now ORDER BY a.due_at LIMIT :most",
         now=now,
         most=_ALARMS,
     )
-    for chat_id, seq, low, delivered, *columns in rows:
+    for chat_id, seq, low, delivered, known, *columns in rows:
         user = load_user(columns)
-        _answer(tx, _Alarm(user, chat_id, seq, int(user.id != low), delivered), rule, valid_for, now)
+        _answer(tx, _Alarm(user, chat_id, seq, int(user.id != low), delivered, known), rule, valid_for, now)
     return needless + len(rows)
 
 
@@ -109,6 +111,8 @@ def _drop_needless(tx: Tx, rule: RelayRule, now: int) -> int:
 
 def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) -> None:
     policy = policy_of(alarm.user, rule)
+    if alarm.known == Known.STRANGER and write_rule(tx, alarm.user) is WhoCanWrite.REQUESTS:
+        policy = Relay.OFF
     waiting = [] if policy is Relay.OFF else _unacknowledged(tx, alarm, policy)
     delay = 0 if policy is Relay.ALWAYS else rule.delay
     due = [each for each in waiting if each[1] + delay <= now]
@@ -139,7 +143,9 @@ def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) ->
 def _unacknowledged(tx: Tx, alarm: _Alarm, policy: Relay) -> list[tuple[int, int, bool]]:
     """The next messages that the alarm is about, as (seq, sent_at, by_sms)."""
     rows = tx.all(
-        "SELECT seq, sent_at, client_id FROM messages WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side"
+        "SELECT seq, sent_at, client_id FROM messages x"
+        " WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side"
+        " AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.chat_id = x.chat_id AND w.seq = x.seq)"
         " ORDER BY seq LIMIT :most",
         chat_id=alarm.chat_id,
         seq=alarm.seq if policy is Relay.ALWAYS else max(alarm.seq, alarm.delivered + 1),

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from duologue.model import Chat, Event, Kind, Message, Pair, Receipt, Session, User
 from duologue.storage.accounts import session_by_id, user_by_id
-from duologue.storage.chats import chat_view
+from duologue.storage.chats import chat_view, profile_seen_by
 from duologue.storage.database import Tx
 from duologue.storage.messages import COLUMNS, load
 
@@ -44,7 +44,8 @@ def _event(tx: Tx, user_id: int, row: Sequence[Any]) -> Event:
     elif kind is Kind.CHAT_UPDATED:
         body = chat_view(tx, user_id, ref)
     elif kind is Kind.USER_UPDATED:
-        body = user_by_id(tx, ref)
+        user = user_by_id(tx, ref)
+        body = profile_seen_by(tx, user, user_id) if user else None
     else:
         body = session_by_id(tx, ref)
     if body is None:

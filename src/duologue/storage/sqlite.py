@@ -14,7 +14,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from duologue.clock import Clock
 from duologue.errors import overloaded
-from duologue.model import Event
+from duologue.model import Event, Presets
 from duologue.storage.append import append
 from duologue.storage.batch import Batch, Stored
 from duologue.storage.checkpoint import Checkpointer
@@ -50,6 +50,7 @@ _UNIQUE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PR
 _PATIENCE: Final = 10.0
 """Seconds that we wait for another process's write."""
 _PAUSE: Final = 0.01
+_NO_PRESETS: Final = Presets()
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}",
@@ -86,8 +87,9 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
 class SqliteTx:
     """`Tx` over one connection."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, presets: Presets = _NO_PRESETS) -> None:
         self._connection = connection
+        self.presets = presets
         self.emitted: list[Event] = []
 
     def one(self, sql: str, **params: Any) -> Row | None:
@@ -137,10 +139,13 @@ def _explained(fault: sqlite3.IntegrityError) -> Exception:
 class SqliteDatabase:
     """`Database` in one file. Several processes may open it; SQLite's lock orders their writers."""
 
-    def __init__(self, path: Path, clock: Clock, relay: RelayRule | None = None) -> None:
+    def __init__(
+        self, path: Path, clock: Clock, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS
+    ) -> None:
         self._path = path
         self._clock = clock
         self._relay = relay
+        self._presets = presets
         self._writer = Writer(
             "sqlite-writer",
             self._commit,
@@ -152,7 +157,7 @@ class SqliteDatabase:
         self._readers = Pool(
             "sqlite-reader",
             partial(connect, path),
-            _look,
+            partial(_look, presets=presets),
             size=_READERS,
             capacity=_CAPACITY,
             at_once=_READS_AT_ONCE,
@@ -190,7 +195,7 @@ class SqliteDatabase:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            events = self._apply(SqliteTx(connection), units)
+            events = self._apply(SqliteTx(connection, self._presets), units)
             connection.execute("COMMIT")
             self._checkpointer.wrote(connection, len(units))
         except (sqlite3.Error, Unavailable) as fault:
@@ -220,11 +225,11 @@ def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Stored:
         raise Unavailable from fault
 
 
-def _look(connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+def _look(connection: sqlite3.Connection, units: Sequence[Unit], presets: Presets) -> None:
     """Reads of one moment."""
     connection.execute("BEGIN")
     try:
-        answer(SqliteTx(connection), units)
+        answer(SqliteTx(connection, presets), units)
     finally:
         connection.execute("ROLLBACK")
 

@@ -110,6 +110,9 @@ async def make_chats(world: World) -> None:
 async def _open_chat(world: World, one: Person, other: Person) -> None:
     answer = await _ask(world, "PUT", "/v1/chats", {"phone": other.phone}, one.devices[0].headers)
     chat = msgspec.json.decode(answer, type=wire.Named).id
+    for person in (one, other):
+        # Only messages of strangers are limited.
+        await _ask(world, "PUT", f"/v1/chats/{chat}/accept", headers=person.devices[0].headers)
     one.peers[chat], other.peers[chat] = other, one
     world.history.add(Chat(chat, one.user, other.user))
 

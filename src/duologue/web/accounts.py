@@ -21,7 +21,16 @@ from duologue.core.rates import CODES
 from duologue.core.sessions import Caller
 from duologue.core.verifications import Verifications
 from duologue.errors import ApiError
-from duologue.model import Chat, Message, Relay, decode_id, encode_id
+from duologue.model import (
+    Chat,
+    Message,
+    Privacy,
+    Relay,
+    ShowPresence,
+    WhoCanWrite,
+    decode_id,
+    encode_id,
+)
 from duologue.protocol import bodies, render
 from duologue.web.docs import errors
 from duologue.web.problems import rate_limit
@@ -102,7 +111,7 @@ async def sign_in(
     return bodies.SignedIn(
         token=signed.token,
         session=render.session(signed.session, signed.session.id),
-        user=render.me(signed.user, call.accounts.relay_default),
+        user=render.me(signed.user, call.accounts.presets),
         new_user=signed.new_user,
     )
 
@@ -159,7 +168,7 @@ async def get_me(
     call: NamedDependency[Call],
 ) -> bodies.Me:
     """Get one's own profile and preferences."""
-    return render.me(await call.accounts.me(call.caller), call.accounts.relay_default)
+    return render.me(await call.accounts.me(call.caller), call.accounts.presets)
 
 
 @patch("/v1/me", tags=["Account"], opt=WRITE, responses=errors("rate_limited", body=True))
@@ -174,8 +183,18 @@ async def update_me(
     name = None if data.display_name is UNSET else data.display_name
     receipts = None if data.read_receipts is UNSET else data.read_receipts
     relay = None if data.sms_relay is UNSET else Relay[data.sms_relay.upper()]
-    user = await call.accounts.update(call.caller, name, read_receipts=receipts, sms_relay=relay)
-    return render.me(user, call.accounts.relay_default)
+    user = await call.accounts.update(
+        call.caller, name, read_receipts=receipts, sms_relay=relay, privacy=_privacy(data)
+    )
+    return render.me(user, call.accounts.presets)
+
+
+def _privacy(data: bodies.UpdateMe) -> Privacy:
+    return Privacy(
+        None if data.who_can_write is UNSET else WhoCanWrite[data.who_can_write.upper()],
+        None if data.presence is UNSET else ShowPresence[data.presence.upper()],
+        None if data.discoverable is UNSET else data.discoverable,
+    )
 
 
 @delete("/v1/me", tags=["Account"], opt=COSTLY, responses=errors())
@@ -203,7 +222,7 @@ async def export_me(
     user = await call.accounts.me(call.caller)
     live = await call.sessions.live(call.caller.user_id)
     head = {
-        "user": render.me(user, call.accounts.relay_default),
+        "user": render.me(user, call.accounts.presets),
         "sessions": [render.session(session, call.caller.session_id) for session in live],
     }
     chats = call.exports.begin(call.caller)
@@ -228,7 +247,7 @@ async def _export(head: bytes, caller: Caller, chats: ExportedChats) -> AsyncIte
 
 def _exported(message: Message, chat: Chat, caller: Caller) -> bytes:
     mine = message.sender_id == caller.user_id
-    marks = (chat.peer_delivered, chat.peer_read) if mine else (chat.delivered, chat.read_shown)
+    marks = (chat.peer_delivered, chat.peer_read) if mine else (chat.delivered_shown, chat.read_shown)
     return msgspec.json.encode(render.message(message, *marks))
 
 

@@ -25,6 +25,7 @@ from duologue.core.rates import Rates
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
+from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications
 from duologue.protocol.server import ServerInfo
@@ -78,6 +79,7 @@ class Services(msgspec.Struct, frozen=True):
     chats: Chats
     messages: Messages
     receipts: Receipts
+    strangers: Strangers
     traces: Traces
     events: Events
     exports: Exports

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from litestar import get, patch, put
@@ -42,11 +42,13 @@ async def list_chats(
     call: NamedDependency[Call],
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_CHATS_PAGE, description="How many at most.")] = 20,
     cursor: Annotated[str | None, QueryParameter(description="`next` of the page before.")] = None,
+    folder: bodies.Folder = "chats",
 ) -> bodies.Page[bodies.Chat]:
     """List one's chats. Newest activity first."""
-    below = decode_cursor("chats", call.caller.user_id, cursor) if cursor is not None else MAX_ACTIVITY
-    page, position = await call.chats.page(call.caller, below, limit)
-    following = encode_cursor("chats", call.caller.user_id, position) if position is not None else None
+    listing, user_id = f"chats/{folder}", call.caller.user_id
+    below = decode_cursor(listing, user_id, cursor) if cursor is not None else MAX_ACTIVITY
+    page, position = await call.chats.page(call.caller, below, limit, folder)
+    following = encode_cursor(listing, user_id, position) if position is not None else None
     return bodies.Page([render.chat(chat) for chat in page], following)
 
 
@@ -76,6 +78,22 @@ async def update_chat(
     return render.chat(await call.chats.update(call.caller, decode_id("cht", chat_id), changes))
 
 
+@put(
+    "/v1/chats/{chat_id:str}/accept",
+    opt=WRITE,
+    tags=["Chats"],
+    status_code=204,
+    responses=errors("not_found"),
+)
+async def accept_chat(
+    chat_id: bodies.ChatId,
+    call: NamedDependency[Call],
+) -> None:
+    """Accept a stranger's chat. It is no request any more, and the peer learns who one is. Safe to repeat."""
+    pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
+    await call.strangers.accept(call.caller.user_id, pair)
+
+
 def _moment(moment: datetime | None) -> int | None:
     """In milliseconds since the Unix epoch, as far as these and RFC 3339's four digits for a year go."""
     if moment is None:
@@ -83,4 +101,4 @@ def _moment(moment: datetime | None) -> int | None:
     return min(max((moment - _EPOCH) // timedelta(milliseconds=1), 1), _LAST)
 
 
-HANDLERS = [open_chat, list_chats, get_chat, update_chat]
+HANDLERS: list[Any] = [open_chat, list_chats, get_chat, update_chat, accept_chat]

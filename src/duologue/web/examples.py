@@ -24,6 +24,9 @@ _ANA: Final = bodies.Me(
     registered=True,
     read_receipts=True,
     sms_relay="offline",
+    who_can_write="everyone",
+    presence="chats",
+    discoverable=True,
     created_at="2026-11-02T18:04:11.870Z",
 )
 _BEN: Final = bodies.Profile(
@@ -72,6 +75,7 @@ _CHAT: Final = bodies.Chat(
     archived=False,
     pinned=True,
     blocked=False,
+    request=False,
     updated_at=_SENT_AT,
 )
 _RECEIPT: Final = bodies.Receipt(chat_id=_CHAT.id, user_id=_BEN.id, delivered=42, read=38)

@@ -90,26 +90,39 @@ def send(client: Client, frame: frames.Send) -> None:
         client.fail(ApiError("invalid", errors={"chat_id": "either this or to must be given"}), frame)
         return
     pair = None if isinstance(frame.chat_id, UnsetType) or frame.reply_to else _known(client, frame.chat_id)
-    if pair:
+    if pair and client.desk.messages.may_submit(client.caller, pair):
         _submit(client, frame, pair)
     else:
         client.later(_send_slowly(client, frame))
 
 
 async def _send_slowly(client: Client, frame: frames.Send) -> None:
-    desk, caller = client.desk, client.caller
+    """Send what takes a look into the store: where it goes, what it answers, whether it may go."""
+    messages, caller = client.desk.messages, client.caller
     try:
-        if not isinstance(frame.chat_id, UnsetType):
-            pair = await _pair(client, frame.chat_id)
-        else:
-            assert not isinstance(frame.to, UnsetType)
-            pair = await desk.chats.pair_to(caller.user_id, frame.to, "to", reply_to=frame.reply_to)
+        pair = await _addressed(client, frame)
         if frame.reply_to:
-            await desk.messages.check_reply(caller, pair, frame.reply_to)
+            await messages.check_reply(caller, pair, frame.reply_to)
+        if await messages.find_out(caller, pair):
+            _submit(client, frame, pair)
+            return
+        posted = await messages.send_apart(caller, pair, frame.text, frame.client_id, frame.reply_to)
+        marks = await messages.marks(pair, posted.message) if posted.replayed else (0, 0)
     except ApiError as error:
         client.fail(error, frame)
     else:
-        _submit(client, frame, pair)
+        if posted.replayed:
+            client.say(_repeated(frame, posted, marks))
+        else:
+            client.say_json(render.sent(posted.message, frame.client_id, frame.ref))
+
+
+async def _addressed(client: Client, frame: frames.Send) -> Pair:
+    """The chat that a message is for. Raises `ApiError`."""
+    if not isinstance(frame.chat_id, UnsetType):
+        return await _pair(client, frame.chat_id)
+    assert not isinstance(frame.to, UnsetType)
+    return await client.desk.chats.pair_to(client.caller.user_id, frame.to, "to", reply_to=frame.reply_to)
 
 
 def _submit(client: Client, frame: frames.Send, pair: Pair) -> None:
@@ -135,14 +148,18 @@ def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exce
 
 async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted: Posted) -> None:
     try:
-        marks = await client.desk.messages.marks(client.caller, pair)
+        marks = await client.desk.messages.marks(pair, posted.message)
     except ApiError as error:
         client.fail(error, frame)
     else:
-        message = render.message(posted.message, *marks)
-        client.say(frames.Sent(client_id=frame.client_id, message=message, replayed=True, ref=frame.ref))
+        client.say(_repeated(frame, posted, marks))
     finally:
         client.settled(len(frame.text))
+
+
+def _repeated(frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> frames.Sent:
+    message = render.message(posted.message, *marks)
+    return frames.Sent(client_id=frame.client_id, message=message, replayed=True, ref=frame.ref)
 
 
 def ack(client: Client, frame: frames.Ack) -> None:
@@ -192,7 +209,7 @@ def _marked(client: Client, frame: frames.Read, outcome: Marked | Exception) -> 
 def typing(client: Client, frame: frames.Typing) -> None:
     """Pass it on to the peer's devices."""
     pair = _known(client, frame.chat_id)
-    if pair:
+    if pair and client.desk.presence.may_type(pair):
         client.desk.presence.typing(client.caller, pair, active=frame.active)
     else:
         client.later(_type_slowly(client, frame))
@@ -201,10 +218,9 @@ def typing(client: Client, frame: frames.Typing) -> None:
 async def _type_slowly(client: Client, frame: frames.Typing) -> None:
     try:
         pair = await _pair(client, frame.chat_id)
+        await client.desk.presence.try_typing(client.caller, pair, active=frame.active)
     except ApiError as error:
         client.fail(error, frame)
-    else:
-        client.desk.presence.typing(client.caller, pair, active=frame.active)
 
 
 def watch(client: Client, frame: frames.Watch) -> None:

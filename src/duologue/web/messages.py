@@ -75,7 +75,7 @@ async def send_to_phone(
     response_headers=[REPLAYED],
     responses={
         200: _REPEAT,
-        **errors("not_found", "client_id_reused", "seq_out_of_range", "peer_gone", body=True),
+        **errors("not_found", "rate_limited", "client_id_reused", "seq_out_of_range", "peer_gone", body=True),
     },
 )
 async def send_to_chat(
@@ -136,9 +136,13 @@ async def list_messages(
             "invalid", errors=dict.fromkeys(given, "only one of before, after, around may be given")
         )
     pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
-    page = await call.messages.page(pair, before=before, after=after, around=around, limit=limit)
+    reader = call.caller
+    page = await call.messages.page(reader, pair, before=before, after=after, around=around, limit=limit)
     return bodies.MessagePage(
-        items=[render.message(message, *page.marks[message.sender_id]) for message in page.items],
+        items=[
+            render.message_to(reader.user_id, message, *page.marks[message.sender_id])
+            for message in page.items
+        ],
         has_more_before=page.has_more_before,
         has_more_after=page.has_more_after,
     )

@@ -21,6 +21,7 @@ from duologue.core.lookout import TRUSTED_FOR
 from duologue.core.messages import Messages
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller, Sessions
+from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.web.problems import invalid_body
@@ -84,6 +85,7 @@ class Call:
         "messages",
         "receipts",
         "sessions",
+        "strangers",
         "traces",
     )
 
@@ -97,6 +99,7 @@ class Call:
         self.messages: Messages = services.messages
         self.receipts: Receipts = services.receipts
         self.sessions: Sessions = services.sessions
+        self.strangers: Strangers = services.strangers
         self.traces: Traces = services.traces
 
     @property

@@ -347,7 +347,7 @@ class Connection:
         desk.presence.arrive(caller.user_id, self)
         self.say(
             frames.Ready(
-                user=render.me(user, self.desk.accounts.relay_default),
+                user=render.me(user, self.desk.accounts.presets),
                 session_id=render.session_id(caller.session_id),
                 latest=head.last_seq,
                 heartbeat=HEARTBEAT,

@@ -1,4 +1,5 @@
-// The list of chats: live, pinned first, searched by name or number, the archived ones in a list of their own.
+// The list of chats: live, pinned first, searched by name or number. Archived ones, and requests of strangers, are in
+// lists of their own.
 
 import { statusIcon } from "./bubble.js";
 import { fill, h, icon, iconButton, oncePerFrame } from "./dom.js";
@@ -18,7 +19,9 @@ const FOR_EVER = "9999-12-31T00:00:00Z";
 export function chatList(model, actions) {
   /** @type {Map<string, { element: HTMLLIElement, shown: string }>} */
   const rows = new Map();
-  let [open, archive] = ["", false];
+  let open = "";
+  /** @type {"chats" | "archived" | "requests"} */
+  let folder = "chats";
 
   const search = h("input", {
     type: "search",
@@ -29,7 +32,10 @@ export function chatList(model, actions) {
   });
   const list = h("ul", { class: "chats" });
   const empty = h("div", { class: "empty", hidden: true });
-  const drawer = h("button", { type: "button", class: "drawer", hidden: true, onclick: toggleArchive });
+  const drawers = {
+    requests: h("button", { type: "button", class: "drawer", hidden: true, onclick: () => toggle("requests") }),
+    archived: h("button", { type: "button", class: "drawer", hidden: true, onclick: () => toggle("archived") }),
+  };
   const title = h("h1", {}, t("chats"));
   const element = h(
     "nav",
@@ -42,20 +48,23 @@ export function chatList(model, actions) {
       iconButton("edit", t("new_chat"), { onclick: actions.newChat, class: "icon-button accent" }),
     ),
     h("div", { class: "search" }, icon("search"), search),
-    drawer,
+    drawers.requests,
+    drawers.archived,
     list,
     empty,
   );
 
-  function toggleArchive() {
-    archive = !archive;
+  /** @param {"archived" | "requests"} name */
+  function toggle(name) {
+    folder = folder === name ? "chats" : name;
     show();
   }
 
   /** @param {Chat} chat */
-  function matches({ peer, archived }) {
+  function matches(chat) {
+    const { peer } = chat;
     const query = search.value.trim().toLocaleLowerCase();
-    if (!query) return archived === archive;
+    if (!query) return folderOf(chat) === folder;
     const digits = query.replace(/\D/g, "");
     const name = peer.display_name.toLocaleLowerCase();
     return name.includes(query) || (digits.length > 1 && (peer.phone ?? "").includes(digits.replace(/^0/, "")));
@@ -63,20 +72,27 @@ export function chatList(model, actions) {
 
   function show() {
     const all = model.sorted;
-    const archived = all.filter((chat) => chat.archived).length;
-    if (!archived) archive = false;
+    showDrawer("requests", all);
+    showDrawer("archived", all);
     const shown = all.filter(matches);
-    drawer.hidden = !archived || search.value.trim() !== "";
-    fill(
-      drawer,
-      icon(archive ? "arrow" : "archive"),
-      archive ? t("chats") : t("archived"),
-      h("span", { class: "count" }, archive ? "" : archived),
-    );
     place(shown);
     empty.hidden = shown.length > 0 || !model.listed;
     if (!shown.length)
       fill(empty, search.value ? h("p", {}, t("no_match", { query: search.value.trim() })) : invitation());
+  }
+
+  /** @param {"archived" | "requests"} name @param {Chat[]} all */
+  function showDrawer(name, all) {
+    const count = all.filter((chat) => folderOf(chat) === name).length;
+    if (!count && folder === name) folder = "chats";
+    const isOpen = folder === name;
+    drawers[name].hidden = !count || search.value.trim() !== "" || (folder !== "chats" && !isOpen);
+    fill(
+      drawers[name],
+      icon(isOpen ? "arrow" : "archive"),
+      isOpen ? t("chats") : t(name),
+      h("span", { class: "count" }, isOpen ? "" : count),
+    );
   }
 
   function invitation() {
@@ -145,6 +161,9 @@ export function chatList(model, actions) {
     searchFor: () => search.focus(),
   };
 }
+
+/** The list that a chat stands in. @param {Chat} chat */
+const folderOf = ({ archived, request }) => (request ? "requests" : archived ? "archived" : "chats");
 
 /** @param {Chat} chat @param {Model} model @param {boolean} isOpen */
 function row(chat, model, isOpen) {

@@ -62,13 +62,14 @@ export function conversation({ duologue, model, limits }, chatId) {
       need: (first, last) => history.need(first, last),
       make: (seq) => {
         const message = /** @type {Message} */ (history.get(seq));
+        if (message.withheld) return h("div", { class: "withheld", "aria-hidden": "true" });
         const row = messageRow(message, around(message));
         shown.set(row, signature(message));
         return row;
       },
       renew: (row, seq) => {
         const message = history.get(seq);
-        if (!message || shown.get(row) === signature(message)) return;
+        if (!message || message.withheld || shown.get(row) === signature(message)) return;
         shown.set(row, signature(message));
         decorate(row, message, around(message));
       },
@@ -86,6 +87,8 @@ export function conversation({ duologue, model, limits }, chatId) {
   });
   writer.restore(drafts.get(chatId) ?? "");
 
+  const acceptIt = h("button", { type: "button", class: "primary", onclick: accept }, t("accept"));
+  const request = h("div", { class: "request", role: "status", hidden: true }, h("p", {}, t("request_hint")), acceptIt);
   const more = iconButton("more", t("actions_for", { name: nameOf(opened.peer) }), {
     "aria-haspopup": "menu",
     onclick: () => openMenu(more, chatActions(model, chat())),
@@ -101,6 +104,7 @@ export function conversation({ duologue, model, limits }, chatId) {
       more,
     ),
     h("div", { class: "history" }, feed, chip, empty, toEnd),
+    request,
     writer.element,
   );
 
@@ -112,7 +116,7 @@ export function conversation({ duologue, model, limits }, chatId) {
     const quoted = message.reply_to ? history.get(message.reply_to) : undefined;
     if (message.reply_to && !quoted) history.need(message.reply_to, message.reply_to);
     return {
-      previous: history.get(message.seq - 1),
+      previous: before(message.seq),
       mine: mine(message),
       author: author(message),
       status: model.status(message),
@@ -122,6 +126,21 @@ export function conversation({ duologue, model, limits }, chatId) {
         ? { author: author(quoted), text: quoted.deleted_at ? t("deleted_message") : quoted.text }
         : null,
     };
+  }
+
+  /** The message that is shown above a seq, if it is here. @param {number} seq */
+  function before(seq) {
+    let above = history.get(seq - 1);
+    while (above?.withheld) above = history.get(above.seq - 1);
+    return above;
+  }
+
+  async function accept() {
+    try {
+      await model.accept(chatId);
+    } catch (fault) {
+      toast(reasonOf(fault));
+    }
   }
 
   /** What a row's looks depend on. @param {Message} message */
@@ -152,10 +171,12 @@ export function conversation({ duologue, model, limits }, chatId) {
     empty.hidden = total > 0 || model.pending(chatId).length > 0;
     feed.setAttribute("aria-busy", String(timeline.rows.length === 0 && total > 0));
     // One of them can be reached with Tab; the arrows lead to the others.
-    const rows = timeline.rows;
+    const rows = shownRows();
     if (!rows.some((row) => row.tabIndex === 0)) rows.at(-1)?.setAttribute("tabindex", "0");
     markRead();
   }
+
+  const shownRows = () => timeline.rows.filter((row) => !row.classList.contains("withheld"));
 
   function markRead() {
     if (document.hidden || !document.hasFocus()) return;
@@ -181,6 +202,7 @@ export function conversation({ duologue, model, limits }, chatId) {
       ),
     );
     writer.element.hidden = peer.phone === null;
+    request.hidden = !chat().request;
   }
 
   let waiting = "";
@@ -262,7 +284,7 @@ export function conversation({ duologue, model, limits }, chatId) {
   });
   feed.addEventListener("keydown", (event) => {
     const row = /** @type {Element} */ (event.target).closest(".row");
-    const all = [...timeline.rows, .../** @type {NodeListOf<HTMLElement>} */ (pending.querySelectorAll(".row"))];
+    const all = [...shownRows(), .../** @type {NodeListOf<HTMLElement>} */ (pending.querySelectorAll(".row"))];
     const at = row ? all.indexOf(/** @type {HTMLElement} */ (row)) : all.length;
     const step = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE }[event.key];
     const next = step && all[Math.max(0, Math.min(at + step, all.length - 1))];

@@ -71,10 +71,12 @@ function showChats(model, limits, signal) {
 
   let watched = "";
   function watch() {
-    const ids = model.sorted.slice(0, WATCHED).map(({ peer }) => peer.id);
-    if (ids.join() === watched) return;
-    watched = ids.join();
-    duologue.watch(ids);
+    const peers = model.sorted.slice(0, WATCHED).map(({ peer }) => peer);
+    // A peer who has just answered may be watched from now on.
+    const wanted = peers.map(({ id, registered }) => `${id} ${registered}`).join();
+    if (wanted === watched) return;
+    watched = wanted;
+    duologue.watch(peers.map(({ id }) => id));
   }
 
   const keys = (/** @type {KeyboardEvent} */ event) => {

@@ -91,10 +91,10 @@ export class Model extends EventTarget {
     );
   }
 
-  /** How many messages wait to be read in chats that aren't muted. */
+  /** How many messages wait to be read in chats that are neither muted nor requests. */
   get unread() {
     return [...this.chats.values()].reduce(
-      (sum, chat) => sum + (isMuted(chat) || chat.archived ? 0 : chat.unread),
+      (sum, chat) => sum + (isMuted(chat) || chat.archived || chat.request ? 0 : chat.unread),
       0,
     );
   }
@@ -151,6 +151,12 @@ export class Model extends EventTarget {
     this.#put(await this.#duologue.updateChat(chatId, changes));
   }
 
+  /** Accept a stranger's chat. @param {string} chatId */
+  async accept(chatId) {
+    await this.#duologue.accept(chatId);
+    await this.#refresh(chatId);
+  }
+
   async #list() {
     for (const history of this.#histories.values()) history.forget();
     this.#told.clear();
@@ -159,7 +165,7 @@ export class Model extends EventTarget {
     const before = [...this.chats.keys()];
     const found = new Set();
     do {
-      const page = await this.#duologue.chats({ limit: CHATS_PAGE, cursor });
+      const page = await this.#duologue.chats({ limit: CHATS_PAGE, cursor, folder: "all" });
       for (const chat of page.items) {
         found.add(chat.id);
         if (!this.#told.has(chat.id)) this.#put(chat);
@@ -205,7 +211,7 @@ export class Model extends EventTarget {
       if (theirs && message.seq > chat.marks.read) chat.unread += 1;
       if (theirs) {
         this.#typed(chat.id, false);
-        this.#tell("incoming", { chat, message });
+        if (!chat.request) this.#tell("incoming", { chat, message });
       }
     }
     this.#tell("messages", chat.id);
@@ -245,7 +251,7 @@ export class Model extends EventTarget {
     chat.marks.read = read;
     const rest = this.#histories.get(chat.id)?.from(read + 1);
     if (read >= chat.last_seq) chat.unread = 0;
-    else if (rest) chat.unread = rest.filter(({ sender_id }) => sender_id === chat.peer.id).length;
+    else if (rest) chat.unread = rest.filter(({ sender_id, withheld }) => sender_id === chat.peer.id && !withheld).length;
     else this.#soon(`chat ${chat.id}`, () => this.#refresh(chat.id));
     this.#tell("chats");
   }
@@ -265,7 +271,7 @@ export class Model extends EventTarget {
     if (!chat) return;
     const isNew = !this.chats.has(chatId);
     this.#put(chat);
-    if (isNew && chat.last_message && chat.unread) this.#tell("incoming", { chat, message: chat.last_message });
+    if (isNew && chat.last_message && chat.unread && !chat.request) this.#tell("incoming", { chat, message: chat.last_message });
   }
 
   #renamed(/** @type {import("../sdk/duologue.d.ts").Profile} */ profile) {

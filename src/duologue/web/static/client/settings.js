@@ -131,27 +131,31 @@ function device({ device_name, current, last_seen_at, ip }, end) {
 function privacy(duologue) {
   const { user } = duologue;
   const relays = { off: t("relay_off"), offline: t("relay_offline"), always: t("relay_always") };
-  const change = async (/** @type {Event} */ event) => {
+  const change = (/** @type {string} */ name) => async (/** @type {Event} */ event) => {
     const box = /** @type {HTMLInputElement} */ (event.target);
     try {
-      await duologue.updateMe({ read_receipts: box.checked });
+      await duologue.updateMe({ [name]: box.checked });
     } catch (fault) {
       box.checked = !box.checked;
       toast(reasonOf(fault));
     }
   };
-  const changeRelay = (/** @type {string} */ value) => {
-    const sms_relay = /** @type {import("../sdk/duologue.d.ts").SmsRelay} */ (value);
-    duologue.updateMe({ sms_relay }).then(
+  const save = (/** @type {string} */ name) => (/** @type {string} */ value) => {
+    duologue.updateMe({ [name]: value }).then(
       () => toast(t("saved")),
       (fault) => toast(reasonOf(fault)),
     );
   };
+  const writers = { everyone: t("write_everyone"), requests: t("write_requests"), nobody: t("write_nobody") };
+  const watchers = { chats: t("presence_chats"), nobody: t("presence_nobody") };
   return h(
     "div",
     {},
-    checkbox(t("read_receipts"), user?.read_receipts ?? true, change),
-    choice("sms-relay", t("sms_relay"), relays, user?.sms_relay ?? "offline", changeRelay),
+    checkbox(t("read_receipts"), user?.read_receipts ?? true, change("read_receipts")),
+    checkbox(t("discoverable"), user?.discoverable ?? true, change("discoverable")),
+    choice("who-can-write", t("who_can_write"), writers, user?.who_can_write ?? "everyone", save("who_can_write")),
+    choice("presence", t("presence"), watchers, user?.presence === "nobody" ? "nobody" : "chats", save("presence")),
+    choice("sms-relay", t("sms_relay"), relays, user?.sms_relay ?? "offline", save("sms_relay")),
   );
 }
 

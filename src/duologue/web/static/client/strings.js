@@ -6,6 +6,7 @@
 /** @satisfies {Record<string, Text>} */
 const en = {
   about: "About",
+  accept: "Accept",
   account: "Account",
   account_gone: "Deleted account",
   actions_for: "More about the chat with {name}",
@@ -38,6 +39,7 @@ const en = {
   deleted_message: "This message was deleted.",
   devices: "Devices",
   discard: "Discard",
+  discoverable: "Let strangers see that I have an account",
   edited: "edited",
   empty_chat: "No messages yet. Say hello.",
   end_others: "Sign out all other devices",
@@ -103,6 +105,9 @@ const en = {
   phones_hint: "This server sends its SMS to simulated phones.",
   pin: "Pin",
   pinned: "Pinned",
+  presence: "Who sees when I am online",
+  presence_chats: "Those I have answered",
+  presence_nobody: "Nobody",
   privacy: "Privacy",
   profile: "Profile",
   read_receipts: "Let others see what I have read",
@@ -111,6 +116,9 @@ const en = {
   relay_offline: "When my devices are away",
   reload: "Reload",
   replying_to: "Reply to {name}",
+  request_hint:
+    "Somebody you don’t know. They see neither your name nor what you have read until you accept or answer.",
+  requests: "Requests",
   resend: "Send again",
   resend_in: "Send again in {time}",
   retry: "Try again",
@@ -149,12 +157,17 @@ const en = {
   unread: { one: "One unread message", other: "{n} unread messages" },
   updating: "Updating …",
   wait_to_send: "No connection. What you write is kept, and sent when it is back.",
+  who_can_write: "Who can write to me",
+  write_everyone: "Everyone",
+  write_nobody: "Only those I have written to",
+  write_requests: "Everyone, strangers as requests",
   you: "You",
 };
 
 /** @type {Record<keyof typeof en, Text>} */
 const fr = {
   about: "À propos",
+  accept: "Accepter",
   account: "Compte",
   account_gone: "Compte supprimé",
   actions_for: "Options de la discussion avec {name}",
@@ -190,6 +203,7 @@ const fr = {
   deleted_message: "Ce message a été supprimé.",
   devices: "Appareils",
   discard: "Abandonner",
+  discoverable: "Laisser voir aux inconnus que j’ai un compte",
   edited: "modifié",
   empty_chat: "Pas encore de message. Dites bonjour.",
   end_others: "Déconnecter tous les autres appareils",
@@ -255,6 +269,9 @@ const fr = {
   phones_hint: "Ce serveur envoie ses SMS à des téléphones simulés.",
   pin: "Épingler",
   pinned: "Épinglée",
+  presence: "Qui voit quand je suis en ligne",
+  presence_chats: "Ceux à qui j’ai répondu",
+  presence_nobody: "Personne",
   privacy: "Confidentialité",
   profile: "Profil",
   read_receipts: "Montrer aux autres ce que j’ai lu",
@@ -263,6 +280,9 @@ const fr = {
   relay_offline: "Si mes appareils sont absents",
   reload: "Recharger",
   replying_to: "Réponse à {name}",
+  request_hint:
+    "Une personne que vous ne connaissez pas. Elle ne voit ni votre nom ni ce que vous avez lu avant que vous n’acceptiez ou ne répondiez.",
+  requests: "Demandes",
   resend: "Renvoyer",
   resend_in: "Renvoyer dans {time}",
   retry: "Réessayer",
@@ -301,6 +321,10 @@ const fr = {
   unread: { one: "Un message non lu", other: "{n} messages non lus" },
   updating: "Mise à jour …",
   wait_to_send: "Pas de connexion. Ce que vous écrivez est gardé, puis envoyé à son retour.",
+  who_can_write: "Qui peut m’écrire",
+  write_everyone: "Tout le monde",
+  write_nobody: "Seulement ceux à qui j’ai écrit",
+  write_requests: "Tout le monde, les inconnus par demande",
   you: "Vous",
 };
 

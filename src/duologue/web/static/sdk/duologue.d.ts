@@ -16,9 +16,18 @@ export interface Profile {
 /** When messages go on to one's phone by SMS. `offline`: if no device has them in time. */
 export type SmsRelay = "off" | "offline" | "always";
 
+/** Whose messages reach one. `requests`: a stranger's chat waits to be accepted. `nobody`: no stranger's. */
+export type WhoCanWrite = "everyone" | "requests" | "nobody";
+/** Who sees when one is online: of those whom one has written to or accepted, all or none. */
+export type ShowPresence = "everyone" | "chats" | "nobody";
+
 export interface Me extends Profile {
   read_receipts: boolean;
   sms_relay: SmsRelay;
+  who_can_write: WhoCanWrite;
+  presence: ShowPresence;
+  /** Whether strangers may see that one's number has an account. */
+  discoverable: boolean;
   created_at: Time;
 }
 
@@ -49,6 +58,8 @@ export interface Message {
   reactions: unknown[];
   status: Status;
   via: "app" | "sms";
+  /** The message is kept from one: only its place is there. Not to be shown. */
+  withheld?: true;
 }
 
 export interface Chat {
@@ -62,6 +73,8 @@ export interface Chat {
   archived: boolean;
   pinned: boolean;
   blocked: boolean;
+  /** Whether a stranger made it, and one has yet to accept it or to write in it. */
+  request: boolean;
   updated_at: Time;
 }
 
@@ -79,6 +92,13 @@ export interface LogEvent {
   type: string;
   at: Time;
   data: any;
+}
+
+/** Which chats: those that one has accepted (the default), requests of strangers, or all. */
+export interface ChatsPage {
+  limit?: number;
+  cursor?: string | null;
+  folder?: "chats" | "requests" | "all";
 }
 
 /** What to send: to a chat, or to a phone number. */
@@ -249,10 +269,11 @@ export declare class Duologue {
   retry(clientId: string): Promise<Queued | undefined>;
   discard(clientId: string): Promise<void>;
 
-  chats(page?: { limit?: number; cursor?: string | null }): Promise<Page<Chat>>;
+  chats(page?: ChatsPage): Promise<Page<Chat>>;
   chat(chatId: string): Promise<Chat>;
   openChat(phone: Phone): Promise<Chat>;
   updateChat(chatId: string, changes: ChatChanges): Promise<Chat>;
+  accept(chatId: string): Promise<void>;
   messages(chatId: string, stretch?: Stretch): Promise<MessagePage>;
   markRead(chatId: string, seq: number): Promise<void>;
   trace(chatId: string, seq: number): Promise<Trace>;

@@ -196,8 +196,8 @@ export class Duologue {
 
   // Chats and messages.
 
-  chats(/** @type {{ limit?: number, cursor?: string | null }} */ { limit, cursor } = {}) {
-    return this.request("GET", `/v1/chats${query({ limit, cursor })}`);
+  chats(/** @type {import("./duologue.d.ts").ChatsPage} */ { limit, cursor, folder } = {}) {
+    return this.request("GET", `/v1/chats${query({ limit, cursor, folder })}`);
   }
 
   chat(/** @type {string} */ chatId) {
@@ -210,6 +210,11 @@ export class Duologue {
 
   updateChat(/** @type {string} */ chatId, /** @type {import("./duologue.d.ts").ChatChanges} */ changes) {
     return this.request("PATCH", `/v1/chats/${id(chatId)}`, changes);
+  }
+
+  /** Accept a stranger's chat: it is no request any more, and the peer learns who one is. */
+  async accept(/** @type {string} */ chatId) {
+    await this.request("PUT", `/v1/chats/${id(chatId)}/accept`);
   }
 
   /** A page of messages in rising seq: below, above or around a seq, or the newest. */
