@@ -36,7 +36,7 @@ class Outside:
         url = f"gateway+http://user:{PASSWORD}@{self.gateway.address}/send?spec={folder}/gateway.toml"
         prices = f"FR={FRANCE},MC={MONACO},*=1"
         options = ["--sign-in", "sms", "--trusted-proxies", "127.0.0.1", "--log-level", "debug"]
-        options += ["--sms-url", url, "--sms-prices", prices, "--sms-daily-budget", "5"]
+        options += ["--sms-url", url, "--sms-prices", prices, "--sms-daily-budget", "5.6"]
         self.server = DuologueServer(folder / "data", *options)
 
     def codes(self) -> list[str]:
