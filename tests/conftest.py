@@ -73,6 +73,7 @@ SLOW = (
     "tests/hostile/",
     "tests/machine/",
     "tests/api/test_schemathesis.py",
+    "tests/api/test_strangers.py",
     "tests/contract/test_bus_attacks.py",
     "tests/contract/test_nodes.py",
     "tests/contract/test_nodes_in_doubt.py",
