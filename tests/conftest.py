@@ -74,6 +74,7 @@ SLOW = (
     "tests/machine/",
     "tests/api/test_schemathesis.py",
     "tests/api/test_strangers.py",
+    "tests/clients/",
     "tests/contract/test_bus_attacks.py",
     "tests/contract/test_nodes.py",
     "tests/contract/test_nodes_in_doubt.py",
