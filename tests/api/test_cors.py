@@ -47,3 +47,13 @@ async def test_a_page_of_any_other_origin_may_not(api: Api) -> None:
         await api.http.get("/v1/server", headers={"Origin": STRANGER}),
     ):
         assert answer.headers.get("access-control-allow-origin") not in (STRANGER, "*")
+
+
+async def test_a_cookie_is_neither_set_nor_believed(api: Api) -> None:
+    ana = await api.device()
+    for path in ("/", "/v1/server", "/v1/me", "/nowhere"):
+        answer = await api.http.get(path, headers=ana.authorization)
+        assert "set-cookie" not in answer.headers
+    for name in ("Authorization", "token", "session"):
+        cookie = {"Cookie": f"{name}=Bearer {ana.token}; {name}={ana.token}"}
+        assert (await api.http.get("/v1/me", headers=cookie)).status_code == 401

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from duologue.core import events, feed
+from duologue.core import chats, events, feed
 from duologue.core.limits import FRAME_BURST, WATCHED_PER_FRAME
-from duologue.core.rates import PROFILE_CHANGES
+from duologue.core.rates import NEW_CHATS, PROFILE_CHANGES, RatePolicy
 from duologue.core.receipts import MARKS_AT_ONCE
 from duologue.core.sessions import new_token
 from duologue.model import encode_id
@@ -57,6 +57,19 @@ async def test_new_names_are_limited_and_what_changes_nothing_costs_nothing(api:
     assert (await ana.call("PATCH", "/v1/me", {"read_receipts": False}))["read_receipts"] is False
     limits = (await ana.call("GET", "/v1/server"))["limits"]
     assert limits["profile_changes_per_hour"] == PROFILE_CHANGES.quota
+
+
+async def test_new_chats_are_limited_and_known_ones_are_not(
+    own: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chats, "NEW_CHATS", RatePolicy("new-chats", 3, 3_600))
+    ana = await own.device()
+    phones = [new_phone() for _ in range(4)]
+    asked = [await ana.ask("PUT", "/v1/chats", {"phone": phone}) for phone in (*phones, phones[0])]
+    assert [answer.is_success for answer in asked] == [True, True, True, False, True]
+    refused = await ana.ask("POST", "/v1/messages", {"to": phones[3], "text": "a", "client_id": "a"})
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert NEW_CHATS.quota == 1_000
 
 
 async def test_peers_hear_of_a_name_within_seconds_and_end_with_the_newest(api: Api) -> None:

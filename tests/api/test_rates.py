@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from duologue.core.addresses import address_block
 from duologue.core.limits import LASTING_PER_USER
 from duologue.core.rates import COSTLY, READ, REQUESTS
 from duologue.lab.server import DuologueServer
 from tests.support.client import Api, api_of
+from tests.support.node import node_running
 
 pytestmark = pytest.mark.anyio
 
@@ -23,7 +27,7 @@ AT_ONCE = 8
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuologueServer]:
-    options = "--trusted-proxies", "127.0.0.0/8"
+    options = "--trusted-proxies", "127.0.0.0/8", "--allow-open-network"
     with DuologueServer(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
 
@@ -102,6 +106,17 @@ async def test_an_address_over_its_limit_is_refused_on_every_path_and_others_are
         assert await served_at_once(server, path, "192.0.2.8") < REQUESTS.burst, "one limit for all paths"
         assert (await http.get(path, headers=there | ana.authorization)).status_code != 429
         assert (await http.get(path, headers=ana.authorization)).status_code != 429
+
+
+async def test_an_address_over_its_limit_is_answered_after_a_pause(tmp_path: Path) -> None:
+    async with node_running(tmp_path) as running, api_of(running.url) as own:
+        async with asyncio.timeout(30):
+            status = 200
+            while status != 429:
+                running.node.rates.grant(REQUESTS, address_block("127.0.0.1"), REQUESTS.burst)
+                begun = time.perf_counter()
+                status = (await own.http.get("/v1/server")).status_code
+        assert time.perf_counter() - begun >= 0.25
 
 
 async def test_a_user_has_a_bounded_number_of_long_polls_and_still_short_requests(

@@ -183,7 +183,7 @@ async def test_a_chat_of_a_stranger_is_a_request_until_it_is_accepted(api: Api) 
     ).status_code == HTTPStatus.NOT_FOUND
 
 
-async def test_a_cursor_belongs_to_its_folder(api: Api) -> None:
+async def test_a_cursor_belongs_to_its_folder_and_user(api: Api) -> None:
     vera = await api.device()
     for _ in range(2):
         await vera.call("PUT", "/v1/chats", {"phone": (await api.device()).phone})
@@ -192,6 +192,8 @@ async def test_a_cursor_belongs_to_its_folder(api: Api) -> None:
     refused = await vera.ask("GET", f"/v1/chats?cursor={page['next']}")
     assert refused.json()["code"] == "invalid_cursor"
     assert (await vera.ask("GET", "/v1/chats?folder=others")).json()["code"] == "invalid"
+    another = await (await api.device()).ask("GET", f"/v1/chats?folder=all&cursor={page['next']}")
+    assert another.json()["code"] == "invalid_cursor"
 
 
 async def test_so_many_messages_may_wait_for_an_answer(api: Api) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from duologue.clock import DAY, HOUR
 from duologue.core.sms_policy import BUDGET
+from duologue.storage import accounts
 from duologue.storage.quotas import add
 from tests.contract.store import new_phone
 from tests.support.carrier import is_busy
@@ -112,6 +113,20 @@ async def test_stop_is_remembered_for_a_number_that_nobody_signed_in_with(people
     pair = await people.store.pair_of(people.ana, user)
     message = await people.writes(pair=pair)
     await people.later()
+    assert await people.fate(message.seq, pair) == ("cancelled", "opted_out")
+
+
+async def test_stop_outlives_the_account_and_holds_for_the_next_owner_of_the_number(people: World) -> None:
+    phone = people.ben.phone
+    assert phone
+    await people.phone_says("STOP")
+    await people.store.db.write(accounts.delete_user, people.ben.id, people.clock())
+    await people.store.finish_chores()
+    heir = await people.store.user(phone)
+    pair = await people.store.pair_of(people.ana, heir)
+    message = await people.writes(pair=pair)
+    await people.later()
+    assert heir.id != people.ben.id
     assert await people.fate(message.seq, pair) == ("cancelled", "opted_out")
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tokenize
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,6 +42,26 @@ def test_pages_name_only_files_that_exist() -> None:
         paths += [ROOT / name for name in names if not re.search(r"[<*…]", name)]
         missing += [f"{path} in {page}" for path in paths if not path.exists()]
     assert missing == []
+
+
+def test_every_package_is_pinned_with_its_hash() -> None:
+    packages = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
+    for package in packages:
+        if "registry" in package["source"]:
+            files = [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]
+            assert files, package["name"]
+            assert all(file["hash"].startswith("sha256:") for file in files), package["name"]
+    assert {tuple(package["source"]) for package in packages} == {("registry",), ("editable",)}
+
+
+def test_the_websocket_parser_is_one_exact_version_used_in_two_files_of_the_server() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert [name for name in project["dependencies"] if name.startswith("picows==")]
+    web = ROOT / "src" / "duologue" / "web"
+    users = [
+        path.name for path in web.rglob("*.py") if re.search(r"^from picows", path.read_text(), re.MULTILINE)
+    ]
+    assert sorted(users) == ["transport.py", "wire.py"]
 
 
 def test_every_file_is_short_enough_to_read() -> None:
