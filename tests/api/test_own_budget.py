@@ -13,9 +13,10 @@ import pytest
 
 from duologue.core import chats, events, feed
 from duologue.core.limits import FRAME_BURST, WATCHED_PER_FRAME
-from duologue.core.rates import NEW_CHATS, PROFILE_CHANGES, RatePolicy
+from duologue.core.rates import NEW_CHATS, PROFILE_CHANGES
 from duologue.core.receipts import MARKS_AT_ONCE
 from duologue.core.sessions import new_token
+from duologue.errors import RatePolicy
 from duologue.model import encode_id
 from duologue.protocol.frames import MAX_WATCHED
 from duologue.storage.database import Done, Mark, Operation
