@@ -4,7 +4,7 @@
 # 60 days "2 months 1 day". The peer adds calendar months to its own date: 28 days in February, 63 in July.
 #
 # Version: org.jsmpp:jsmpp 3.0.1 (Maven) writes; smpp 0.5.1 (npm) reads.
-# Source: SMPP 3.4, section 7.1.1.2 (relative time YYMMDDhhmmss000R counts from the SMSC's current time); jsmpp's
+# Source: SMPP 3.4, section 7.1.1 (relative time YYMMDDhhmmss000R counts from the SMSC's current time); jsmpp's
 # org/jsmpp/util/RelativeTimeFormatter.java, format(Calendar, Calendar), whose comment says that it is not exact;
 # decode() of filters.time in smpp's lib/defs.js. Up to 30 days both agree.
 # Means: a one-month validity expires three days early, or a text arrives after the date that it was meant for. For
@@ -12,8 +12,8 @@
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 
-mvn --quiet --batch-mode -Dstyle.color=never "-Dmaven.repo.local=$work/m2" dependency:copy -Dartifact=org.jsmpp:jsmpp:3.0.1 \
-  "-DoutputDirectory=$work" >/dev/null
+mvn --quiet --batch-mode -Dstyle.color=never "-Dmaven.repo.local=$work/m2" dependency:copy \
+  -Dartifact=org.jsmpp:jsmpp:3.0.1 "-DoutputDirectory=$work" >/dev/null 2>&1
 npm install --silent --no-audit --no-fund smpp@0.5.1 >/dev/null
 cat >Write.java <<'JAVA'
 import java.util.Calendar;

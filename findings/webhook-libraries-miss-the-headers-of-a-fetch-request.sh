@@ -4,8 +4,8 @@
 # a Headers object has no keys of its own. npm's svix does the same. As a plain object the same headers pass.
 #
 # Version: standardwebhooks 1.1.1 and svix 1.99.1 (npm), Headers of Node; standardwebhooks 1.1.0 (PyPI) signs.
-# Source: standardwebhooks dist/index.js and svix dist/webhook.js, verify(). The Fetch standard, section 5.1: Headers
-# is a class with an iterator. Other webhook kits had this too: inkbox-ai/inkbox pull request 163, and
+# Source: standardwebhooks dist/index.js and svix dist/webhook.js, verify(). The Fetch standard, "Headers class":
+# values are reached by get() and an iterator. Other webhook kits had this too: inkbox-ai/inkbox pull request 163, and
 # liveblocks/liveblocks pull request 1057.
 # Means: a receiver in a worker, in Deno or in Next.js refuses every webhook, and the error blames the sender, whose
 # support is asked why it signs nothing. Name in the receiver's guide: Object.fromEntries(request.headers).
