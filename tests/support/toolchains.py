@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,21 @@ def fetch(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = 
         pytest.skip(f"NOT CHECKED, since {command[0]} can't reach its registry: {told.splitlines()[-1]}")
     assert code == 0, f"{' '.join(command)} ended with {code}:\n{told}"
     return told
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` has filled, once for all of xdist's workers."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder = root / name
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            unfinished = factory.mktemp(name)
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 def _outcome(command: Sequence[str], folder: Path, env: Mapping[str, str] | None) -> tuple[int, str]:
