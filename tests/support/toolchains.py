@@ -38,8 +38,8 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = No
 def fetch(command: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> str:
     """Do as `run` does, for a command that needs a package registry. Skip the test if there is no network."""
     code, told = _outcome(command, folder, env)
-    if code and _OFFLINE.search(told):
-        pytest.skip(f"NOT CHECKED, since {command[0]} can't reach its registry: {told.splitlines()[-1]}")
+    if code and (line := next(filter(_OFFLINE.search, told.splitlines()), None)):
+        pytest.skip(f"NOT CHECKED, since {command[0]} can't reach its registry: {line.strip()}")
     assert code == 0, f"{' '.join(command)} ended with {code}:\n{told}"
     return told
 
