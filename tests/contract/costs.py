@@ -17,6 +17,7 @@ class Counting:
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
+        self.presets = tx.presets
         self.statements = 0
         self.written = 0
 
@@ -61,16 +62,15 @@ async def counted(store: Store, function: Callable[..., Any], *args: Any) -> Cou
 
 
 def give_peers(tx: Tx, user_id: int, count: int) -> list[int]:
-    """Chats of a user with so many others, the one that is active last first."""
+    """Chats of a user with so many others who have answered each other, the one that is active last first."""
     peers = [new_id() for _ in range(count)]
     tx.many("INSERT INTO users (id, registered_at, created_at) VALUES (?, 1, 1)", [(peer,) for peer in peers])
     tx.many("INSERT INTO logs (user_id, last_seq) VALUES (?, 0)", [(peer,) for peer in peers])
+    chats = [(pair_id(min(user_id, peer), max(user_id, peer)), peer) for peer in peers]
     tx.many(
-        "INSERT INTO members (user_id, chat_id, peer_id, activity) VALUES (?, ?, ?, ?)",
-        [
-            (user_id, pair_id(min(user_id, peer), max(user_id, peer)), peer, count - number)
-            for number, peer in enumerate(peers)
-        ],
+        "INSERT INTO members (user_id, chat_id, peer_id, activity, known) VALUES (?, ?, ?, ?, 2)",
+        [(user_id, chat_id, peer, count - number) for number, (chat_id, peer) in enumerate(chats)]
+        + [(peer, chat_id, user_id, 1) for chat_id, peer in chats],
     )
     return peers
 

@@ -27,8 +27,8 @@ PATIENCE = 60.0
 """Seconds after which something that should happen is taken not to happen."""
 
 TABLES = {
-    "users": "SELECT id, phone, display_name, registered_at, read_receipts, created_at, deleted_at,"
-    " who_can_write, presence, discoverable FROM users",
+    "users": "SELECT id, phone, display_name, registered_at, read_receipts, created_at, who_can_write,"
+    " presence, discoverable, deleted_at FROM users",
     "logs": "SELECT user_id, last_seq, floor, acked, top_chat FROM logs",
     "sessions": "SELECT user_id, id, token_hash, created_at, last_seen_at, ended_at FROM sessions",
     "chats": "SELECT id, low_user, high_user, last_seq, low_count, high_count, created_at FROM chats",

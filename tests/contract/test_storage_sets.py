@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from duologue.errors import ApiError
 from duologue.lab.postgres import Postgres
-from duologue.model import Event, Pair, pair_id
-from duologue.storage import postgres_append
+from duologue.model import Event, Pair, Privacy, WhoCanWrite, pair_id
+from duologue.storage import postgres_append, strangers
 from duologue.storage.accounts import delete_user, update_user
 from duologue.storage.append import append
 from duologue.storage.batch import Batch, NoSuchChat, Stored, as_stored
@@ -36,7 +36,11 @@ from tests.contract.truth import assert_sound
 USERS = [23, 5, 42, 11]
 """Ids in no order, so that everybody is now the lower and now the higher side."""
 CHATS = [Pair(pair_id(low, high), low, high) for low in sorted(USERS) for high in sorted(USERS) if low < high]
+UNOPENED = CHATS[-1]
+"""Nobody has opened this chat at the beginning."""
 UNKNOWN = Pair(77, 5, 42)
+MOST_WAITING = 3
+"""So few messages may wait for an answer, so that the limit is met."""
 POISON = "\ud800"
 
 Step = tuple[str, Any, Any]
@@ -136,24 +140,45 @@ def fresh(way: Way) -> None:
             "INSERT INTO users (id, phone, registered_at, created_at) VALUES (?, ?, 1, 1)",
             [(user, str(user)) for user in USERS],
         )
-        for pair in CHATS:
+        for pair in CHATS[:-1]:
             assert open_chat(tx, pair.low, str(pair.high), way.now) == pair
 
 
 def do(way: Way, step: Step) -> tuple[list[Any], list[Event]]:
-    """Take one step; what became of it, and the events of its group commit."""
+    """Take one step; its outcomes, and the events of its group commit."""
     way.now += 1
     what, which, value = step
     if what == "batch":
         return commit(way, which)
-    with way.tx as tx:
-        if what == "receipts":
-            update_user(tx, which, None, way.now, read_receipts=value)
-        elif what == "pin":
-            update_chat(tx, CHATS[which].low, CHATS[which].chat_id, {"pinned": value}, way.now)
-        else:
-            delete_user(tx, which, way.now)
-    return [], []
+    try:
+        with way.tx as tx:
+            return [do_alone(tx, what, which, value, way.now)], []
+    except (NoSuchChat, strangers.TooManyWaiting) as refused:
+        return [type(refused)], []
+
+
+def do_alone(tx: Tx, what: str, which: Any, value: Any, now: int) -> Any:
+    """Take a step that has a transaction of its own; its outcome. Raises `NoSuchChat`, `TooManyWaiting`."""
+    done: Any = None
+    match what:
+        case "receipts":
+            done = update_user(tx, which, None, now, read_receipts=value)
+        case "choose":
+            done = update_user(tx, which, None, now, privacy=value)
+        case "delete":
+            done = delete_user(tx, which, now)
+        case "pin":
+            done = update_chat(tx, CHATS[which].low, CHATS[which].chat_id, {"pinned": value}, now)
+        case "send":
+            outcome, mutual = strangers.send(tx, which, None, value, now)
+            done = comparable(outcome), mutual
+        case "accept":
+            strangers.accept(tx, (which.low, which.high)[value], which, now)
+        case "open":
+            done = open_chat(tx, (which.low, which.high)[value], str((which.high, which.low)[value]), now)
+        case _:
+            raise AssertionError(what)
+    return done
 
 
 def commit(way: Way, operations: Sequence[Operation]) -> tuple[list[Any], list[Event]]:
@@ -201,10 +226,17 @@ _batches = st.tuples(
     st.lists(st.one_of(_posts, _posts, _posts, _marks, _marks, _poisonous), min_size=1, max_size=10),
     st.none(),
 )
+_privacy = st.builds(Privacy, who_can_write=st.sampled_from(WhoCanWrite), discoverable=st.booleans())
 _steps = st.one_of(
     _batches,
     _batches,
     _batches,
+    st.tuples(st.just("send"), _posts, st.sampled_from([MOST_WAITING, None])),
+    st.tuples(st.just("send"), _posts, st.sampled_from([MOST_WAITING, None])),
+    st.tuples(st.just("choose"), st.sampled_from(USERS), _privacy),
+    st.tuples(st.just("choose"), st.sampled_from(USERS), _privacy),
+    st.tuples(st.just("accept"), _chats, _sides),
+    st.tuples(st.just("open"), st.sampled_from(CHATS), _sides),
     st.tuples(st.just("receipts"), st.sampled_from(USERS), st.booleans()),
     st.tuples(st.just("pin"), st.integers(0, 5), st.booleans()),
     st.tuples(st.just("delete"), st.sampled_from(USERS), st.none()),
