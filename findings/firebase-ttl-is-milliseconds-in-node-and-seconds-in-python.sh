@@ -6,8 +6,8 @@
 # Version: firebase-admin 14.5.1 (npm) and firebase-admin 7.7.0 (PyPI); nothing is sent, the message is only encoded.
 # Source: AndroidConfig in each SDK: lib/messaging/messaging-api.d.ts (milliseconds), _messaging_encoder.py, encode_ttl
 # (seconds or a timedelta); firebase/firebase-admin-node issues 1163, 1271 and 2524 (people who expected seconds).
-# Means: a service ported from Python to Node keeps a message for phones out of reach for 4 seconds, not an hour, and
-# every call is a success. Use datetime.timedelta in Python, a named constant in Node, and assert the encoded message.
+# Means: a service ported from Python to Node keeps a message for phones out of reach for 3.6 seconds, not an hour, and
+# the SDK does not complain. Use datetime.timedelta in Python, a named constant in Node, and assert the encoded message.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 

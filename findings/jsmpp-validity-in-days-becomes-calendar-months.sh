@@ -8,7 +8,7 @@
 # org/jsmpp/util/RelativeTimeFormatter.java, format(Calendar, Calendar), whose comment says that it is not exact;
 # decode() of filters.time in smpp's lib/defs.js. Up to 30 days both agree.
 # Means: a one-month validity expires three days early, or a text arrives after the date that it was meant for. For
-# more than 30 days send the absolute form, or write the days as days, of which the format takes up to 99.
+# more than 30 days send the absolute form.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 

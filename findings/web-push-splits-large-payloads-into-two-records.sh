@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Guess: npm's web-push refuses a payload that Web Push can't carry, as pushes of the Go library do, with an error.
+# Guess: npm's web-push refuses a payload that Web Push can't carry with an error, as the library for Go does.
 # Instead: from 4080 bytes on it makes a body of two encrypted records, where RFC 8291 demands a single one, and from
 # 3994 bytes on a body of more than the 4096 bytes that a push service must take. No error, no warning.
 #
@@ -7,8 +7,8 @@
 # Source: RFC 8291, section 4 (one record only; 4096 octets leave 3993 for the text); RFC 8188, section 2 (records of
 # the size in the header); in web-push src/encryption-helper.js encrypt() gives no record size to http_ece, whose
 # ece.js takes 4096 and cuts. The two http_ece understand each other, so a test of both ends passes.
-# Means: such a message is refused by the push service, or arrives at a browser that drops it. Bound the payload to
-# 3993 bytes of UTF-8 before the call: cut the text of a chat message, and let the client fetch the rest.
+# Means: the push service may refuse such a message, or a receiver may be unable to read it, for the RFC lets receivers
+# know one record only. Cut the payload to 3993 bytes of UTF-8 before the call, and let the client fetch the rest.
 set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 
