@@ -13,7 +13,7 @@ set -euo pipefail
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"
 
 mvn --quiet --batch-mode -Dstyle.color=never "-Dmaven.repo.local=$work/m2" dependency:copy \
-  -Dartifact=org.jsmpp:jsmpp:3.0.1 "-DoutputDirectory=$work" >/dev/null 2>&1
+  -Dartifact=org.jsmpp:jsmpp:3.0.1 "-DoutputDirectory=$work" >/dev/null
 npm install --silent --no-audit --no-fund smpp@0.5.1 >/dev/null
 cat >Write.java <<'JAVA'
 import java.util.Calendar;
