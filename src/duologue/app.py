@@ -50,7 +50,8 @@ from duologue.storage.database import RelayRule
 from duologue.storage.engines import make_database, prepare
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
-from duologue.web.socket import Connection, Door
+from duologue.web.endpoint import SocketEndpoint
+from duologue.web.socket import Connection
 from duologue.web.transport import http_with_websocket
 
 _FLUSH: Final = 20.0
@@ -265,7 +266,9 @@ class Node:
 
     def protocol(self) -> type[asyncio.Protocol]:
         """The class that uvicorn makes of each connection: HTTP, and sockets on the same port."""
-        return http_with_websocket(Door(self.desk), max_message=MAX_FRAME, edge=edge_of(self.settings))
+        return http_with_websocket(
+            SocketEndpoint(self.desk), max_message=MAX_FRAME, edge=edge_of(self.settings)
+        )
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])

@@ -35,7 +35,7 @@ async def deaf(device: Device) -> AsyncIterator[Peer]:
     """A socket that says hello and then reads nothing. Its kernel takes next to nothing for it either."""
     host, port = device.api.url.removeprefix("http://").split(":")
     with Peer((host, int(port)), receive_buffer=4096) as peer:
-        peer.send(upgrade_request("/v1/socket", **device.authorization))
+        peer.send(upgrade_request("/v1/socket", Host="localhost", **device.authorization))
         peer.send(frame(TEXT, b'{"op":"hello"}'))
         assert peer.answer()[0] == 101
         while json.loads(peer.frame().payload)["op"] != "caught_up":

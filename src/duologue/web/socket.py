@@ -16,7 +16,6 @@ from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
 from duologue.core.lookout import TRUSTED_FOR
-from duologue.core.rates import REQUESTS
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
@@ -24,12 +23,10 @@ from duologue.protocol import frames, render
 from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
 from duologue.web.close_codes import WHEN_LOST, WHEN_REFUSED
-from duologue.web.codec import BadFrame, Codec, codec_of
+from duologue.web.codec import BadFrame, Codec
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
-from duologue.web.handshake import Handshake, Refusal, origin_allowed
 from duologue.web.intake import Intake
-from duologue.web.problems import refusal
 from duologue.web.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -252,13 +249,17 @@ class Connection:
                 self.fail(self._over_limit(), frame)
             elif self.caller is None:
                 self._greet(frame)
-            elif time.monotonic() > max(self.desk.lookout.trusted_until, self._trusted_until):
+            elif self._is_in_doubt() and not isinstance(frame, frames.Ping):
                 self.later(self._handle_checked(self.caller, frame))
             else:
                 HANDLERS[type(frame)](self, frame)
 
+    def _is_in_doubt(self) -> bool:
+        """Tell whether the session may have been ended elsewhere without this node's knowledge."""
+        return time.monotonic() > max(self.desk.lookout.trusted_until, self._trusted_until)
+
     async def _handle_checked(self, caller: Caller, frame: frames.ClientFrame) -> None:
-        """Nobody knows at present whether the session was ended elsewhere: ask before anything is done with it."""
+        """Make sure that the session is live, then handle the frame."""
         asked_at = time.monotonic()
         try:
             await self.desk.sessions.check(caller)
@@ -376,25 +377,3 @@ class Connection:
 
     def _leave(self) -> None:
         self._end(1001, "server going away")
-
-
-class Door:
-    """Decides who may open a socket: the `Accept` of the transport."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
-
-    def __call__(self, handshake: Handshake) -> Connection | Refusal:
-        """A connection for a request to the one path, from a page that may; whoever it is says `hello` next."""
-        if handshake.path != "/v1/socket":
-            return refusal(ApiError("not_found", "There is no socket at this path."))
-        if not origin_allowed(handshake, self._desk.origins):
-            return refusal(ApiError("origin_not_allowed"))
-        remote = self._desk.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
-        try:
-            self._desk.rates.take(REQUESTS, remote.block)
-        except ApiError as error:
-            return refusal(error)
-        scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
-        given = token.strip() if scheme.lower() == "bearer" else None
-        return Connection(self._desk, codec_of(handshake.subprotocol), given, remote.block)
