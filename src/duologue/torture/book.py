@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -65,6 +66,7 @@ class Book:
         self.connections: list[int] = []
         self.views: list[int] = []
         self.whole: set[tuple[str, str]] = set()
+        self._seqs: dict[tuple[str, str], list[int]] = {}
         for place, entry in enumerate(entries):
             self._take(place, entry)
 
@@ -154,6 +156,15 @@ class Book:
     def kept(self, chat: str) -> list[int]:
         """The messages of a chat, as its first user read them back."""
         return self.stored[chat, self.chats[chat].one]
+
+    def newest_of(self, chat: str, sender: str, upto: int) -> int:
+        """Return the highest seq up to `upto` of a message of this sender, as it was read back; 0: there is none."""
+        if (chat, sender) not in self._seqs:
+            messages = [self.message(place) for place in self.kept(chat)]
+            self._seqs[chat, sender] = sorted(each.seq for each in messages if each.sender == sender)
+        seqs = self._seqs[chat, sender]
+        place = bisect_right(seqs, upto)
+        return seqs[place - 1] if place else 0
 
     def connection(self, place: int) -> Connected:
         """The connection that began there."""

@@ -114,7 +114,11 @@ def _view_follows(witness: Witness, place: int, view: View) -> Iterator[Violatio
         side = view.chat, owner
         yield from _was_said(witness, place, side, delivered, read)
         held = witness.held_then(view, side)
-        if delivered < held.delivered or (visible and read < held.read):
+        least_delivered, least_read = held.delivered, held.read
+        if owner == peer:  # one sees marks on one's own messages: on others they say nothing
+            least_delivered = witness.book.newest_of(view.chat, view.user, held.delivered)
+            least_read = witness.book.newest_of(view.chat, view.user, held.read)
+        if delivered < least_delivered or (visible and read < least_read):
             says = f"{owner} had {held.delivered}/{held.read} of {view.chat} acknowledged, not {delivered}/{read}"
             yield Violation("mark forgotten", says, _with(held.place, place))
         if read and not visible:
