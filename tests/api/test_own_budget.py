@@ -87,11 +87,13 @@ async def test_peers_hear_of_a_name_within_seconds_and_end_with_the_newest(api: 
     assert (await ben.chat(chat_id))["peer"]["display_name"] == "Ana"
 
 
-async def test_peers_hear_of_somebody_who_signs_in_for_the_first_time(api: Api) -> None:
+async def test_peers_hear_of_somebody_who_has_signed_in_with_the_first_answer(api: Api) -> None:
     ana, phone = await api.device(), new_phone()
-    await ana.call("PUT", "/v1/chats", {"phone": phone})
+    chat = await ana.call("PUT", "/v1/chats", {"phone": phone})
     async with ana.online() as socket:
-        await api.device(phone)
+        ben = await api.device(phone)
+        assert (await ana.chat(chat["id"]))["peer"]["registered"] is False
+        await ben.post(chat["id"], "Hello")
         assert (await socket.event("user.updated"))["registered"] is True
 
 

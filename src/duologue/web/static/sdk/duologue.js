@@ -195,7 +195,6 @@ export class Duologue {
   }
 
   // Chats and messages.
-
   chats(/** @type {import("./duologue.d.ts").ChatsPage} */ { limit, cursor, folder } = {}) {
     return this.request("GET", `/v1/chats${query({ limit, cursor, folder })}`);
   }
@@ -238,7 +237,6 @@ export class Duologue {
   }
 
   // The account.
-
   me() {
     return this.request("GET", "/v1/me");
   }
@@ -300,7 +298,6 @@ export class Duologue {
   }
 
   // What comes in.
-
   #hear(/** @type {any} */ frame) {
     const { op, ...rest } = frame;
     if (op === "event") this.#apply(rest);
