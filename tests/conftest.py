@@ -78,6 +78,7 @@ SLOW = (
     "tests/contract/test_bus_attacks.py",
     "tests/contract/test_nodes.py",
     "tests/contract/test_nodes_in_doubt.py",
+    "tests/contract/test_nodes_strangers.py",
     "tests/contract/test_relay_callbacks.py",
     "tests/contract/test_relay_killed.py",
     "tests/contract/test_relay_load.py",
