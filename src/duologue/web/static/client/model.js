@@ -14,6 +14,7 @@ const CHATS_PAGE = 100;
 const MOST_CHATS = 2000;
 const KEPT_CHATS = 100; // on this device, for when there is no network
 const KEPT_MESSAGES = 60;
+const CHECKED = 100; // messages, at most, that are asked for when a mark has passed them
 const TYPING_FADES = 6000; // milliseconds
 const SOON = 300;
 const LONGEST_WAIT = 30_000; // until what could not be fetched is asked for again
@@ -34,6 +35,10 @@ export class Model extends EventTarget {
   #later = new Map();
   /** What has been read here and isn't known to be on the server, by chat. @type {Map<string, number>} */
   #unsaid = new Map();
+  /** Ids of one's own messages of which the server says that the peer never gets them. @type {Set<string>} */
+  #lost = new Set();
+  /** The last seq before the peer answered for the first time, by chat. @type {Map<string, number>} */
+  #beforeAnswer = new Map();
   /** What ends the waits to try something again. @type {Set<() => void>} */
   #pauses = new Set();
   /** Chats that events have told of since listing them began: what the list says of them may be older. */
@@ -110,7 +115,7 @@ export class Model extends EventTarget {
     if (known) return known;
     const history = new History(
       this.chats.get(chatId)?.last_seq ?? 0,
-      async (after, limit) => (await this.#insist(() => this.#duologue.messages(chatId, { after, limit })))?.items,
+      (after, limit) => this.#page(chatId, after, limit),
       () => this.#tell("messages", chatId),
     );
     this.#histories.set(chatId, history);
@@ -124,6 +129,7 @@ export class Model extends EventTarget {
 
   /** `sent`, `delivered` or `read`: what is known of a message of one's own. @param {Message} message */
   status(message) {
+    if (this.#lost.has(message.id)) return "sent";
     const marks = this.chats.get(message.chat_id)?.marks;
     if (message.status === "read" || message.seq <= (marks?.peer_read ?? 0)) return "read";
     if (message.status === "delivered" || message.seq <= (marks?.peer_delivered ?? 0)) return "delivered";
@@ -227,11 +233,35 @@ export class Model extends EventTarget {
     this.#tell("chats");
   }
 
+  /**
+   * A page of a chat. A mark may pass messages that never reach the peer; the server still says `sent` of them.
+   *
+   * @param {string} chatId @param {number} after @param {number} limit
+   */
+  async #page(chatId, after, limit) {
+    const delivered = this.chats.get(chatId)?.marks.peer_delivered ?? 0;
+    const page = await this.#insist(() => this.#duologue.messages(chatId, { after, limit }));
+    for (const { id, seq, status } of page?.items ?? []) if (status === "sent" && seq <= delivered) this.#lost.add(id);
+    return page?.items;
+  }
+
+  /** Ask whether the peer got what a mark has passed. @param {string} id @param {number} before @param {number} last */
+  async #check(id, before, last) {
+    const after = Math.max(before, last - CHECKED);
+    this.#histories.get(id)?.add(...((await this.#page(id, after, last - after)) ?? []));
+    this.#tell("messages", id);
+  }
+
   #marked(/** @type {Receipt} */ { chat_id, user_id, delivered, read }) {
     const chat = this.chats.get(chat_id);
     if (!chat) return;
-    if (user_id === chat.peer.id) this.#raisePeer(chat, delivered, read);
-    else {
+    if (user_id === chat.peer.id) {
+      const before = chat.marks.peer_delivered;
+      this.#raisePeer(chat, delivered, read);
+      // Only what was sent before the peer's first answer may be kept from the peer.
+      const last = chat.peer.registered ? Math.min(delivered, this.#beforeAnswer.get(chat_id) ?? 0) : delivered;
+      if (last > before && this.#histories.has(chat_id)) this.#check(chat_id, before, last);
+    } else {
       this.#said(chat_id, read);
       this.#raise(chat, { delivered, read });
     }
@@ -280,6 +310,7 @@ export class Model extends EventTarget {
     for (const chat of this.chats.values()) {
       if (chat.peer.id !== profile.id) continue;
       this.#told.add(chat.id);
+      if (profile.registered && !chat.peer.registered) this.#beforeAnswer.set(chat.id, chat.last_seq);
       chat.peer = profile;
     }
     for (const name of ["me", "chats", "people"]) this.#tell(name);
