@@ -89,8 +89,12 @@ def newcomer(open_page: OpenPage, server: DuologueServer, name: str, **options: 
 
 
 def pair(open_page: OpenPage, server: DuologueServer, **options: Any) -> tuple[Person, Person]:
-    """Ana and Ben, each with the chat with the other open."""
+    """Ana and Ben, who have accepted each other, each with the chat with the other open."""
     ana, ben = (newcomer(open_page, server, name, **options) for name in ("Ana", "Ben"))
+    for one, other in ((ana, ben), (ben, ana)):
+        device = Device(server, one.phone)
+        device.accept(other.phone)
+        device.ask("DELETE", "/v1/sessions/current")
     ana.new_chat(ben.phone)
     expect(ana.page.get_by_role("region", name="Chat with Ben")).to_be_visible()
     ben.chat_with("Ana")
@@ -152,6 +156,11 @@ class Device:
     def send(self, to: str, text: str, **more: Any) -> Any:
         body = {"to": to, "text": text, "client_id": f"{time.monotonic_ns()}"} | more
         return self.ask("POST", "/v1/messages", body)
+
+    def accept(self, phone: str) -> None:
+        """Let the owner of a number know who this is, as an answer would."""
+        chat = self.ask("PUT", "/v1/chats", {"phone": phone})
+        self.ask("PUT", f"/v1/chats/{chat['id']}/accept")
 
     def history(self, phone: str) -> list[Any]:
         """The newest 200 messages with a number."""
