@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
@@ -123,7 +124,8 @@ class Store:
 
     async def user(self, phone: str | None = None) -> User:
         """Somebody who has signed in."""
-        token_hash = (phone := phone or new_phone()).encode()
+        phone = phone or new_phone()
+        token_hash = secrets.token_bytes(32)
         user, _, _ = await self.db.write(accounts.sign_in, phone, token_hash, "phone", "::1", self.clock())
         return user
 

@@ -53,12 +53,12 @@ MAX_IN_FLIGHT: Final = 128
 MAX_OUTBOUND: Final = 512 * 1024
 """Bytes that may wait for a slow reader before its connection is closed."""
 MAX_SOCKETS_PER_USER: Final = 20
-IN_FLIGHT_PER_USER: Final = 40
+IN_FLIGHT_PER_USER: Final = 128
 """Requests of one user on one node, long polls and streams among them."""
 LASTING_PER_USER: Final = 20
 """So many in flight, and no more long polls, streams or exports are taken: short requests still are."""
-IN_FLIGHT_PER_ADDRESS: Final = 400
-LASTING_PER_ADDRESS: Final = 300
+IN_FLIGHT_PER_ADDRESS: Final = 1_000
+LASTING_PER_ADDRESS: Final = 800
 """As for a user, but of one block of addresses."""
 UNANSWERED_MESSAGES: Final = 20
 """Messages that may wait in a chat whose recipient has never answered."""

@@ -40,12 +40,11 @@ Folder = Literal["chats", "requests", "all"]
 
 _OTHER: Final = "CASE WHEN c.low_user = :user_id THEN c.high_user ELSE c.low_user END"
 _LAST_SEEN: Final = (
-    "SELECT c.id, c.low_user, c.high_user, p.known, u.presence,"
+    f"SELECT c.id, c.low_user, c.high_user, p.known, (SELECT u.presence FROM users u WHERE u.id = {_OTHER}),"
     f" (SELECT max(s.last_seen_at) FROM sessions s WHERE s.user_id = {_OTHER} AND s.ended_at IS NULL),"
     f" (SELECT s.last_seen_at FROM sessions s WHERE s.user_id = {_OTHER} AND s.ended_at IS NOT NULL"
     " ORDER BY s.ended_at DESC LIMIT 1)"
-    f" FROM chats c JOIN users u ON u.id = {_OTHER}"
-    " LEFT JOIN members p ON p.user_id = u.id AND p.chat_id = c.id WHERE c.id IN"
+    f" FROM chats c LEFT JOIN members p ON p.user_id = {_OTHER} AND p.chat_id = c.id WHERE c.id IN"
 )
 
 

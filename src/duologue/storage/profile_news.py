@@ -50,8 +50,10 @@ def peers_to_tell(tx: Tx, user_id: int) -> list[int]:
     user = user_by_id(tx, user_id)
     known = "m.known > 0 AND m.known = 2" if user and user.phone else "m.known >= 0"
     rows = tx.all(
-        "SELECT m.peer_id FROM members m JOIN members p ON p.user_id = m.peer_id AND p.chat_id = m.chat_id"
-        f" WHERE m.user_id = :user_id AND {known} AND p.activity > 0 ORDER BY m.activity DESC LIMIT :most",
+        # A subquery and no join: PostgreSQL would rather read all members through than look so many up.
+        f"SELECT m.peer_id FROM members m WHERE m.user_id = :user_id AND {known}"
+        " AND (SELECT p.activity FROM members p WHERE p.user_id = m.peer_id AND p.chat_id = m.chat_id) > 0"
+        " ORDER BY m.activity DESC LIMIT :most",
         user_id=user_id,
         most=PEERS_TOLD,
     )
