@@ -192,6 +192,7 @@ def fill_chat(folder: Path, chat_id: str, count: int, days: int) -> None:
         database.execute(_FILL, values)
         counts = "UPDATE chats SET last_seq = :count, low_count = :count / 2, high_count = (:count + 1) / 2"
         database.execute(f"{counts} WHERE id = :chat", values)
+        database.execute("UPDATE members SET known = 2 WHERE chat_id = :chat", values)
         database.execute("COMMIT")
 
 

@@ -178,6 +178,7 @@ def test_scrolling_is_smooth(ana: Person) -> None:
 
 def test_unread_messages_begin_where_one_left_off(server: DuologueServer, open_page: Open) -> None:
     ana, ben = Device(server, name="Ana"), Device(server, name="Ben")
+    ana.accept(ben.phone)
     for number in range(1, 61):
         ben.send(ana.phone, f"Message {number}")
     chat = ana.ask("PUT", "/v1/chats", {"phone": ben.phone})["id"]
