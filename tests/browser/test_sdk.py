@@ -85,6 +85,7 @@ def test_the_log_is_heard_without_hole_or_repeat_through_crashes(tmp_path: Path,
             page,
             """
             Object.assign(window, { ana: await person(one), ben: await person(two) });
+            await ben.accept((await ben.openChat(one)).id);
             for (const each of [ana, ben]) each.connect();
             await until(() => ben.state === "live" && ana.state === "live");
             window.all = (async () => {

@@ -115,6 +115,7 @@ def test_messages_of_a_chat_keep_their_order(page: Page) -> None:
         page,
         """
         const [ana, ben] = [await person(one), await person(two)];
+        await ben.accept((await ben.openChat(one)).id);
         ben.connect();
         await until(() => ben.state === "live");
         for (let number = 0; number < 60; number += 1) {
