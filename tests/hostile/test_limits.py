@@ -27,7 +27,6 @@ async def test_a_flood_harms_nobody(siege: Siege, attack: Attack) -> None:
     "attack",
     [
         attacks.pings_before_hello,
-        attacks.pings_before_hello_again_and_again,
         attacks.pings_after_hello,
         attacks.fragments_without_end,
     ],
