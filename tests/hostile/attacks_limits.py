@@ -50,12 +50,6 @@ def pings_before_hello(target: Target, until: float) -> None:
     _flood(_opened(target, hello=False), _PING * _AT_ONCE, until)
 
 
-def pings_before_hello_again_and_again(target: Target, _until: float) -> None:
-    """A few pings too many, then another socket."""
-    with contextlib.suppress(OSError), contextlib.closing(_opened(target, hello=False)) as tcp:
-        tcp.sendall(_PING * 100)
-
-
 def pings_after_hello(target: Target, until: float) -> None:
     """Pings of somebody who is signed in."""
     _flood(_opened(target, hello=True), _PING * _AT_ONCE, until)
