@@ -18,7 +18,11 @@ START = """async () => {
     return one;
   };
   window.until = async (condition) => {
-    while (!(await condition())) await new Promise((done) => setTimeout(done, 20));
+    const end = performance.now() + 60000;
+    while (!(await condition())) {
+      if (performance.now() > end) throw new Error(`not true within 60 s: ${condition}`);
+      await new Promise((done) => setTimeout(done, 20));
+    }
   };
 }"""
 

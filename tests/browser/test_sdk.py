@@ -211,6 +211,7 @@ def test_typing_and_presence_are_passed_on(page: Page) -> None:
         """
         const [ana, ben] = [await person(one), await person(two)];
         const { id } = await ana.openChat(two);
+        await ben.accept((await ben.openChat(one)).id);
         const heard = [];
         ana.on("typing", (typing) => heard.push(["typing", typing.chat_id === id, typing.active]));
         ana.on("presence", ({ user_id, online }) => heard.push(["presence", user_id === ben.user.id, online]));

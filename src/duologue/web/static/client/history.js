@@ -46,6 +46,11 @@ export class History {
     return found;
   }
 
+  /** A person's messages from a seq to the end, counted if all are here. @param {number} seq @param {string} senderId */
+  unread(seq, senderId) {
+    return this.from(seq)?.filter((message) => message.sender_id === senderId && !message.withheld).length;
+  }
+
   /** @param {Message[]} messages */
   add(...messages) {
     for (const message of messages) {

@@ -279,9 +279,8 @@ export class Model extends EventTarget {
     chat.marks.delivered = Math.max(chat.marks.delivered, delivered);
     if (read <= chat.marks.read) return;
     chat.marks.read = read;
-    const rest = this.#histories.get(chat.id)?.from(read + 1);
-    if (read >= chat.last_seq) chat.unread = 0;
-    else if (rest) chat.unread = rest.filter(({ sender_id, withheld }) => sender_id === chat.peer.id && !withheld).length;
+    const unread = read < chat.last_seq ? this.#histories.get(chat.id)?.unread(read + 1, chat.peer.id) : 0;
+    if (typeof unread === "number") chat.unread = unread;
     else this.#soon(`chat ${chat.id}`, () => this.#refresh(chat.id));
     this.#tell("chats");
   }
@@ -301,7 +300,9 @@ export class Model extends EventTarget {
     if (!chat) return;
     const isNew = !this.chats.has(chatId);
     this.#put(chat);
-    if (isNew && chat.last_message && chat.unread && !chat.request) this.#tell("incoming", { chat, message: chat.last_message });
+    if (isNew && chat.last_message && chat.unread && !chat.request) {
+      this.#tell("incoming", { chat, message: chat.last_message });
+    }
   }
 
   #renamed(/** @type {import("../sdk/duologue.d.ts").Profile} */ profile) {

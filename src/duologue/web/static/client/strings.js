@@ -281,7 +281,8 @@ const fr = {
   reload: "Recharger",
   replying_to: "Réponse à {name}",
   request_hint:
-    "Une personne que vous ne connaissez pas. Elle ne voit ni votre nom ni ce que vous avez lu avant que vous n’acceptiez ou ne répondiez.",
+    "Une personne que vous ne connaissez pas. " +
+    "Elle ne voit ni votre nom ni ce que vous avez lu avant que vous n’acceptiez ou ne répondiez.",
   requests: "Demandes",
   resend: "Renvoyer",
   resend_in: "Renvoyer dans {time}",
