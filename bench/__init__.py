@@ -1,1 +1,1 @@
-"""Measurements that anybody can repeat, such as `python -m bench.core`."""
+"""Measurements that anybody can repeat, such as `python -m bench.profile`."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from functools import partial
+from time import monotonic as _now
 from typing import Any, Final
 
 import msgspec
@@ -49,6 +49,7 @@ class Connection:
         "_codec",
         "_intake",
         "_leaving",
+        "_lookout",
         "_loop",
         "_pinged_at",
         "_resumed",
@@ -72,6 +73,7 @@ class Connection:
 
     def __init__(self, desk: Desk, codec: Codec, token: str | None, block: str) -> None:
         self.desk = desk
+        self._lookout = desk.lookout
         self._budget = FrameBudget(desk.rates, block, limited=desk.limited)
         self._codec = codec
         self._token = token
@@ -249,18 +251,18 @@ class Connection:
                 self.fail(self._over_limit(), frame)
             elif self.caller is None:
                 self._greet(frame)
-            elif self._is_in_doubt() and not isinstance(frame, frames.Ping):
+            elif _now() > self._lookout.trusted_until and self._is_in_doubt(frame):
                 self.later(self._handle_checked(self.caller, frame))
             else:
                 HANDLERS[type(frame)](self, frame)
 
-    def _is_in_doubt(self) -> bool:
-        """Tell whether the session may have been ended elsewhere without this node's knowledge."""
-        return time.monotonic() > max(self.desk.lookout.trusted_until, self._trusted_until)
+    def _is_in_doubt(self, frame: frames.ClientFrame) -> bool:
+        """Tell whether a frame needs a look at its session, which another node may have ended."""
+        return _now() > self._trusted_until and not isinstance(frame, frames.Ping)
 
     async def _handle_checked(self, caller: Caller, frame: frames.ClientFrame) -> None:
         """Make sure that the session is live, then handle the frame."""
-        asked_at = time.monotonic()
+        asked_at = _now()
         try:
             await self.desk.sessions.check(caller)
         except ApiError as error:

@@ -46,7 +46,7 @@ export class History {
     return found;
   }
 
-  /** A person's messages from a seq to the end, counted if all are here. @param {number} seq @param {string} senderId */
+  /** The number of a person's messages from a seq on, if all are here. @param {number} seq @param {string} senderId */
   unread(seq, senderId) {
     return this.from(seq)?.filter((message) => message.sender_id === senderId && !message.withheld).length;
   }
