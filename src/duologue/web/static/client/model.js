@@ -5,6 +5,7 @@
 
 import { DuologueError } from "../sdk/duologue.js";
 import { History } from "./history.js";
+import { Unseen } from "./unseen.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
 /** @typedef {import("../sdk/duologue.d.ts").Message} Message */
@@ -35,8 +36,6 @@ export class Model extends EventTarget {
   #later = new Map();
   /** What has been read here and isn't known to be on the server, by chat. @type {Map<string, number>} */
   #unsaid = new Map();
-  /** Ids of one's own messages of which the server says that the peer never gets them. @type {Set<string>} */
-  #lost = new Set();
   /** The last seq before the peer answered for the first time, by chat. @type {Map<string, number>} */
   #beforeAnswer = new Map();
   /** What ends the waits to try something again. @type {Set<() => void>} */
@@ -46,6 +45,7 @@ export class Model extends EventTarget {
   #duologue;
   #store;
   #kept;
+  #unseen;
 
   /** @param {import("../sdk/duologue.d.ts").Duologue} duologue @param {import("../sdk/duologue.d.ts").Store} store */
   constructor(duologue, store) {
@@ -53,6 +53,10 @@ export class Model extends EventTarget {
     this.#duologue = duologue;
     this.#store = store;
     this.#kept = `cache/${duologue.user?.id}/`;
+    this.#unseen = new Unseen(
+      (chatId, after, limit) => this.#insist(() => duologue.messages(chatId, { after, limit })),
+      (chatId) => this.chats.get(chatId)?.marks.peer_delivered ?? 0,
+    );
     duologue.on("resync", () => this.#list());
     duologue.on("message.created", (message) => this.#arrived(message));
     duologue.on("message.updated", (message) => this.#changed(message));
@@ -115,7 +119,7 @@ export class Model extends EventTarget {
     if (known) return known;
     const history = new History(
       this.chats.get(chatId)?.last_seq ?? 0,
-      (after, limit) => this.#page(chatId, after, limit),
+      (after, limit) => this.#unseen.page(chatId, after, limit),
       () => this.#tell("messages", chatId),
     );
     this.#histories.set(chatId, history);
@@ -129,7 +133,7 @@ export class Model extends EventTarget {
 
   /** `sent`, `delivered` or `read`: what is known of a message of one's own. @param {Message} message */
   status(message) {
-    if (this.#lost.has(message.id)) return "sent";
+    if (this.#unseen.has(message.id)) return "sent";
     const marks = this.chats.get(message.chat_id)?.marks;
     if (message.status === "read" || message.seq <= (marks?.peer_read ?? 0)) return "read";
     if (message.status === "delivered" || message.seq <= (marks?.peer_delivered ?? 0)) return "delivered";
@@ -195,6 +199,8 @@ export class Model extends EventTarget {
     }
     this.chats.set(chat.id, chat);
     if (known) {
+      const before = known.marks.peer_delivered;
+      if (chat.marks.peer_delivered > before) this.#check(chat.id, before, chat.marks.peer_delivered);
       this.#raise(chat, known.marks);
       this.#raisePeer(chat, known.marks.peer_delivered, known.marks.peer_read);
     }
@@ -233,22 +239,11 @@ export class Model extends EventTarget {
     this.#tell("chats");
   }
 
-  /**
-   * A page of a chat. A mark may pass messages that never reach the peer; the server still says `sent` of them.
-   *
-   * @param {string} chatId @param {number} after @param {number} limit
-   */
-  async #page(chatId, after, limit) {
-    const delivered = this.chats.get(chatId)?.marks.peer_delivered ?? 0;
-    const page = await this.#insist(() => this.#duologue.messages(chatId, { after, limit }));
-    for (const { id, seq, status } of page?.items ?? []) if (status === "sent" && seq <= delivered) this.#lost.add(id);
-    return page?.items;
-  }
-
   /** Ask whether the peer got what a mark has passed. @param {string} id @param {number} before @param {number} last */
   async #check(id, before, last) {
+    if (!this.#histories.has(id)) return;
     const after = Math.max(before, last - CHECKED);
-    this.#histories.get(id)?.add(...((await this.#page(id, after, last - after)) ?? []));
+    this.#histories.get(id)?.add(...((await this.#unseen.page(id, after, last - after)) ?? []));
     this.#tell("messages", id);
   }
 
@@ -260,7 +255,7 @@ export class Model extends EventTarget {
       this.#raisePeer(chat, delivered, read);
       // Only what was sent before the peer's first answer may be kept from the peer.
       const last = chat.peer.registered ? Math.min(delivered, this.#beforeAnswer.get(chat_id) ?? 0) : delivered;
-      if (last > before && this.#histories.has(chat_id)) this.#check(chat_id, before, last);
+      if (last > before) this.#check(chat_id, before, last);
     } else {
       this.#said(chat_id, read);
       this.#raise(chat, { delivered, read });
