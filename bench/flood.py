@@ -1,4 +1,4 @@
-"""What one client that sends as fast as it can does to the others: latency of a normal pair, alone and beside it.
+"""Effect of one client at full speed on others: latency of a normal pair, alone and beside it.
 
     .venv/bin/python -m bench.flood
 
@@ -150,7 +150,7 @@ def drained(server: DuologueServer) -> None:
 
 
 def stored(server: DuologueServer) -> float:
-    """How many operations went through the group commit so far."""
+    """Return the number of operations that went through the group commit so far."""
     metrics = httpx.get(f"{server.url}/metrics", trust_env=False, timeout=PATIENCE).text
     [line] = [line for line in metrics.splitlines() if line.startswith("duologue_batch_operations_sum")]
     return float(line.split()[1])

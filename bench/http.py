@@ -29,7 +29,7 @@ _BUCKET = re.compile(r'duologue_batch_operations_bucket\{le="([^"]+)"\} (\S+)')
 
 
 def batches(url: str) -> dict[float, float]:
-    """How many commits held at most so many writes."""
+    """Return the number of commits that held at most so many writes."""
     with urllib.request.urlopen(f"{url}/metrics") as answer:  # noqa: S310 - our own server
         return {float(limit): float(count) for limit, count in _BUCKET.findall(answer.read().decode())}
 

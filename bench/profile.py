@@ -56,7 +56,7 @@ UNMEASURED: Final = Machine(
 
 
 class Moment(NamedTuple):
-    """How far the samples go, and the CPU seconds used so far."""
+    """Number of samples, and the CPU seconds used so far."""
 
     offset: int
     modes: dict[str, float]
@@ -66,7 +66,7 @@ class Moment(NamedTuple):
 
 
 class Window(NamedTuple):
-    """What happened from one lap of a meter to the next."""
+    """Samples and CPU from one lap of a meter to the next."""
 
     before: Moment
     after: Moment

@@ -92,7 +92,7 @@ def line(used: int, frame: FrameType | None) -> str:
 
 
 def _worker(frame: FrameType | None) -> FrameType | None:
-    """Whoever was at work when the signal came: not a function that has only just been entered."""
+    """Return the frame at work when the signal came, not a function that was only just entered."""
     if frame and frame.f_code.co_code[frame.f_lasti] == _ENTERED:
         return frame.f_back
     return frame

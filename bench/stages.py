@@ -1,4 +1,4 @@
-"""Which stage of the message path a stack belongs to."""
+"""Stages of the message path, found by a stack's functions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _RULES: Final = [
 
 
 def samples(written: str) -> Iterator[Sample]:
-    """What `bench/sampled.py` has written."""
+    """Read the samples that `bench/sampled.py` has written."""
     for line in written.splitlines():
         used, _, calls = line.partition(" ")
         parts = [call.rpartition(":") for call in calls.split(";")]

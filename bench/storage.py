@@ -1,4 +1,4 @@
-"""What a store costs: bytes on disk per message, and the time of reads at any depth.
+"""Cost of a store: bytes on disk for a message, and the time of reads at any depth.
 
     python -m bench.storage [--messages 200000] [--deep 1000000]
 

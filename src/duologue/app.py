@@ -111,7 +111,7 @@ class Node:
         origins: Sequence[str],
         secret: bytes | None,
     ) -> Services:
-        """What the routes call. Raises `ValueError` for settings that make no sense."""
+        """Make the services that the routes call. Raises `ValueError` for settings that make no sense."""
         return Services(
             sessions=self.sessions,
             accounts=accounts,
@@ -160,7 +160,7 @@ class Node:
         return ServerInfo("duologue", __version__, self.settings.sign_in, limits, self._features())
 
     def _features(self) -> list[str]:
-        """What this server does that another may not."""
+        """Return the optional features that this server has."""
         offered = {
             "relay": self.sms is not None,
             "sms_replies": self.provider is not None and self.provider.capabilities.inbound,

@@ -80,7 +80,7 @@ class Crew:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
     def _be_worker(self, index: int) -> NoReturn:
-        """What the forked process does."""
+        """Run a worker in the forked process."""
         status = 1
         try:
             signal.set_wakeup_fd(-1)

@@ -43,7 +43,7 @@ def write(folder: Path) -> list[Path]:
 
 
 def drift(folder: Path) -> list[str]:
-    """What a folder has otherwise than the code says, as the beginnings of diffs; empty when nothing."""
+    """Return the differences between a folder and the code, as the beginnings of diffs; empty if there are none."""
     report: list[str] = []
     for name, text in make().items():
         path = folder / name

@@ -28,12 +28,12 @@ def raise_descriptor_limit() -> None:
 
 
 def room_for_connections(descriptors: int) -> int:
-    """How many connections fit into so many descriptors; of few, half are reserved."""
+    """Return the number of connections that fit into so many descriptors; of few, half are reserved."""
     return descriptors - min(RESERVE, descriptors // 2)
 
 
 def edge_of(settings: Settings) -> Edge:
-    """What bounds the connections of this process. Raises `ValueError` for networks that are none."""
+    """Make the bounds on this process's connections. Raises `ValueError` for networks that are none."""
     return Edge(_caps(settings), _hosts(settings))
 
 

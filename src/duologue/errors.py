@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 @dataclass(frozen=True, slots=True)
 class ErrorCode:
-    """What a code means: its HTTP `status`, its `title`, and what a client should do about it."""
+    """Meaning of a code: its HTTP `status`, its `title`, and advice for the client."""
 
     status: HTTPStatus
     title: str

@@ -26,7 +26,7 @@ _LEFT_OUT: Final = Counter("duologue_log_lines_left_out_total", "Log lines left 
 
 
 class _Kind(msgspec.Struct, gc=False):
-    """How many lines of a kind may still be written, and how many were left out since the last one."""
+    """Number of lines of a kind that may still be written, and of those left out since the last one."""
 
     allowance: float
     counted_at: float

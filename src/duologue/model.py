@@ -44,7 +44,7 @@ def decode_id(prefix: str, text: str) -> int | None:
 
 
 class Kind(IntEnum):
-    """What an event is about, as stored. Append only: the numbers are in every database."""
+    """Kind of an event, as stored. Append only: the numbers are in every database."""
 
     MESSAGE_CREATED = 1
     RECEIPT_MINE = 2
@@ -56,7 +56,7 @@ class Kind(IntEnum):
 
 
 class Relay(IntEnum):
-    """When messages to a user go on to its phone by SMS, as stored. Append only."""
+    """A user's choice when messages go on to the phone by SMS, as stored. Append only."""
 
     OFF = 0
     OFFLINE = 1
@@ -65,7 +65,7 @@ class Relay(IntEnum):
 
 
 class Known(IntEnum):
-    """How far a user has gone towards the peer in one of their chats, as stored. It only rises."""
+    """A user's relation to the peer of a chat, as stored. It only rises."""
 
     STRANGER = 0
     """Neither opened the chat nor wrote in it."""
@@ -76,7 +76,7 @@ class Known(IntEnum):
 
 
 class WhoCanWrite(IntEnum):
-    """Whose messages reach a user, as stored. Append only."""
+    """A user's choice whose messages arrive, as stored. Append only."""
 
     EVERYONE = 0
     REQUESTS = 1
@@ -86,7 +86,7 @@ class WhoCanWrite(IntEnum):
 
 
 class ShowPresence(IntEnum):
-    """Who may see when a user is online, as stored. Append only. Strangers never may."""
+    """A user's choice who may see when they are online, as stored. Append only. Strangers never may."""
 
     EVERYONE = 0
     CHATS = 1
@@ -117,7 +117,7 @@ class User(Record, frozen=True):
 
 
 class Privacy(Record, frozen=True):
-    """What a user may choose about strangers; None leaves a choice as it is."""
+    """A user's choices about strangers; None leaves a choice as it is."""
 
     who_can_write: WhoCanWrite | None = None
     presence: ShowPresence | None = None

@@ -79,13 +79,13 @@ class SmsParts:
 
 
 def relay_rule(settings: Settings) -> RelayRule:
-    """When messages are looked at for the relay."""
+    """Return the rule when the relay looks at a message."""
     unregistered = Relay.OFF if settings.relay_unregistered == "off" else Relay.ALWAYS
     return RelayRule(Relay[settings.relay.upper()], unregistered, settings.relay_delay * SECOND)
 
 
 def spending(settings: Settings, provider: Provider | None) -> Spending:
-    """Where SMS may go and what they may cost. Raises `ValueError` for settings that make no sense."""
+    """Return the allowed destinations and prices of SMS. Raises `ValueError` for settings that make no sense."""
     return Spending(
         allowed=parse_countries(settings.sms_countries),
         denied=parse_countries(settings.sms_denied_countries),

@@ -51,7 +51,7 @@ def _told(counts: Counter[str]) -> str:
 
 
 def tell(console: Console, report: Report) -> None:
-    """What was found, and the verdict."""
+    """Print the findings and the verdict."""
     for finding in report.findings:
         console.print(f"[bold red]{finding.rule}[/]: {escape(finding.says)}", soft_wrap=True)
     for rule, count in report.broken.most_common():

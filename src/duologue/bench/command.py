@@ -58,7 +58,7 @@ class BenchFailed(Exception):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """What to measure, and where to. No scenarios or engines: all of them."""
+    """Scenarios and engines to measure, and where the results go. An empty list means all of them."""
 
     scenarios: Sequence[str] = ()
     engines: Sequence[str] = ()
@@ -135,7 +135,7 @@ def _place(
 
 
 def _steps(names: Sequence[str]) -> Iterator[tuple[str, Scenario]]:
-    """What to run for these names: one filling of the store serves both that read pages."""
+    """Return the functions to run for these names. Both scenarios that read pages share one filled store."""
     both = "history" in names and "chats" in names
     for name in names:
         if not both or name not in {"history", "chats"}:

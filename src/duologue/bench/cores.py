@@ -11,7 +11,7 @@ import msgspec
 
 
 class Cores(msgspec.Struct, frozen=True):
-    """Which core is whose."""
+    """The CPU core of each process."""
 
     server: int | None = None
     generator: int | None = None

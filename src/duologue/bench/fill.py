@@ -91,7 +91,7 @@ def _fill_some(tx: Tx, insert: str, pair: tuple[User, User, str], up_to: int) ->
 
 
 def tidy(url: str) -> None:
-    """What an engine would do in its own time: done now, so that it isn't done while something is measured."""
+    """Run the engine's own maintenance now, so that it doesn't run during a measurement."""
     path = sqlite_path(url)
     if path:
         with closing(connect(path)) as connection:

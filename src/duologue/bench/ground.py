@@ -1,4 +1,4 @@
-"""What scenarios stand on."""
+"""The server, users and options that all scenarios use."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ground(msgspec.Struct, frozen=True):
-    """What a scenario stands on: the server, people to drive it with, and what it was asked for."""
+    """The server, the users who drive it, and the options of the run."""
 
     place: Place
     machine: Machine

@@ -36,7 +36,7 @@ _RAW: Final = (sys.executable, "-m", "duologue.bench.raw")
 async def measure_machine(
     postgres: PostgresServer | None, engine: str, cores: Cores, seconds: float, watch: Watch
 ) -> Machine:
-    """What this machine does at best. The rows are left out for an engine that isn't ours to fill."""
+    """Measure the best that this machine can do. Rows are left out for a database that we may not fill."""
     with watch.stage("measuring the machine", 2) as advance:
         with on_core(cores.generator), _echo_server(cores) as (process, start_seconds):
             echo = await _measure_echo(process, start_seconds, seconds)

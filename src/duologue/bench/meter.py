@@ -33,7 +33,7 @@ class Quantiles(msgspec.Struct, frozen=True):
 
 
 def quantiles(seconds: Iterable[float]) -> Quantiles:
-    """What an HdrHistogram with three significant digits makes of so many waiting times."""
+    """Quantiles of waiting times, from an HdrHistogram with three significant digits."""
     histogram = HdrHistogram(1, _LONGEST, 3)
     for microseconds, count in Counter(max(1, round(wait * 1e6)) for wait in seconds).items():
         histogram.record_value(microseconds, count)
@@ -43,7 +43,7 @@ def quantiles(seconds: Iterable[float]) -> Quantiles:
 
 
 def seconds_array() -> array[float]:
-    """Where waiting times are gathered: eight bytes each."""
+    """Return an empty array for waiting times in seconds, eight bytes each."""
     return array("d")
 
 
@@ -72,7 +72,7 @@ class Spent(msgspec.Struct, frozen=True):
         return {name: 100 * cpu / self.wall for name, cpu in used.items()}
 
     def warnings(self) -> list[str]:
-        """What makes the figures doubtful."""
+        """Reasons to doubt the figures."""
         own, all_in = self.generator / self.wall, (self.generator_core or 0) / self.wall
         if own > BUSY:
             return [f"the generator took {own:.0%} of its core: it may be what was measured"]
@@ -84,7 +84,7 @@ class Spent(msgspec.Struct, frozen=True):
 
 
 def total(laps: Sequence[Spent]) -> Spent:
-    """What was spent in all of them together."""
+    """The sum over all parts."""
     maps = [msgspec.structs.asdict(lap) for lap in laps]
     sums = {name: sum(lap[name] for lap in maps) for name, first in maps[0].items() if first is not None}
     return msgspec.convert({"server_core": None, "generator_core": None} | sums, Spent)
@@ -101,7 +101,7 @@ class Meter:
         self._last = self._read()
 
     def lap(self) -> Spent:
-        """What was spent since the last lap, or since this meter was made."""
+        """Return what was spent since the last lap, or since this meter was made."""
         now = self._read()
         last, self._last = self._last, now
         wall, server, database, generator, *cores = (

@@ -25,7 +25,7 @@ class User(msgspec.Struct, frozen=True):
 
 
 class People:
-    """Where users come from: signed up one after the other, or known by the tokens that were given."""
+    """Source of users: new ones are signed up, or they are known by the given tokens."""
 
     def __init__(self, http: Http, tokens: Sequence[str], watch: Watch) -> None:
         self._http = http

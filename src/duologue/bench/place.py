@@ -67,7 +67,7 @@ def _listener(port: int | None) -> psutil.Process | None:
 
 @contextlib.contextmanager
 def database_server(engine: str, cores: Cores) -> Iterator[PostgresServer | None]:
-    """What all servers started on an engine share: PostgreSQL, on the server's core; None with SQLite."""
+    """The PostgreSQL that all servers of a run share, on the server's core; None with SQLite."""
     with ExitStack() as stack:
         server = None
         if engine == "postgresql":

@@ -1,4 +1,4 @@
-"""What the machine does at best, as programs of their own: a bare echo server, and rows into a bare table.
+"""Programs that measure the machine's best: a bare echo server, and rows into a bare table.
 
 python -m duologue.bench.raw echo
 python -m duologue.bench.raw insert URL SECONDS
@@ -29,7 +29,7 @@ Rows = Sequence[tuple[int, str]]
 
 
 class Inserted(msgspec.Struct, frozen=True):
-    """What `insert` prints as JSON."""
+    """The output of `insert`, as JSON."""
 
     rows_per_second: float
     commit_ms: float

@@ -56,7 +56,7 @@ class Store(msgspec.Struct):
 
 
 class Turns(msgspec.Struct):
-    """What came of reading one store, in turns with another."""
+    """Results of reading one store, in turns with another one."""
 
     read: Read
     meter: Meter
@@ -142,7 +142,7 @@ async def _store(place: Place, http: Http, people: People) -> Store:
 
 
 def _shares(size: int) -> list[int]:
-    """How many messages each chat has: half of all in the first, the rest spread over the others."""
+    """Number of messages for each chat: half of all in the first one, the rest spread over the others."""
     rest = size - size // 2
     return [size // 2, *[rest // (_CHATS - 1)] * (_CHATS - 1)]
 

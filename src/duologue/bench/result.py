@@ -1,4 +1,4 @@
-"""What a scenario tells."""
+"""Results of a scenario."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from duologue.bench.meter import Quantiles, Spent
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What this machine does at best, measured in the same run: the raw work that a scenario can't do without.
+    """The machine's best, measured in the same run: the raw work that every scenario needs.
 
     The echo is a bare picows server on the server's core; the store is of the same engine, with fsync.
     """

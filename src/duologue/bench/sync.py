@@ -26,7 +26,7 @@ _PATIENCE: Final = 600.0
 
 
 async def sync(ground: Ground) -> list[Result]:
-    """How long until all are caught up, each timed from the moment of the storm, and what senders felt meanwhile."""
+    """Time until all users have caught up after the storm, and the senders' latency meanwhile."""
     check_sockets(ground.options.users + 2 * _STEADY_PAIRS)
     text = "x" * ground.options.text
     tally, steady_tally = Tally(), Tally()
@@ -77,7 +77,7 @@ async def _keep_writing(talkers: Sequence[Talker], tally: Tally) -> None:
 
 
 async def _resume(talker: Talker, url: str, position: int) -> bool:
-    """Whether the user could reconnect and has caught up; after a pause if not, as a client would."""
+    """Reconnect and catch up; returns False, after a client's usual pause, if that failed."""
     try:
         await talker.open(url, position)
     except (OSError, WSError):

@@ -36,7 +36,7 @@ _USUAL_ORDER: Final = ("op", "seq", "type")
 
 
 class Tally:
-    """What all clients of a run did. A message's number is its place in `intended` and `senders`."""
+    """Totals of all clients of a run. A message's number is its place in `intended` and `senders`."""
 
     def __init__(self) -> None:
         self.mark = f"bench-{secrets.token_hex(4)}-".encode()
@@ -66,7 +66,7 @@ class Tally:
 
     @property
     def settled(self) -> bool:
-        """Whether all that was sent has been answered, delivered and receipted."""
+        """True when every message sent was answered, delivered and receipted."""
         open_still = self.sent - self.refused.total()
         return self.lost != [] or open_still == self.acked == self.delivered == self.receipted
 

@@ -1,4 +1,4 @@
-"""What whoever waits for a benchmark sees meanwhile."""
+"""Progress of a benchmark on the terminal."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def _check_nodes(settings: Settings) -> None:
 
 
 def _is_open_bus(url: str) -> bool:
-    """Whether it leads to another machine, and neither the connection nor its user is checked."""
+    """Return whether a bus URL leads to another machine without TLS and without credentials."""
     parts = urlsplit(url)
     account, _, hosts = parts.netloc.rpartition("@")
     here = all(is_loopback(urlsplit(f"//{host}").hostname or "") for host in hosts.split(","))
@@ -91,7 +91,7 @@ def _check_public(settings: Settings) -> None:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What works, but is less safe than it could be."""
+    """Return warnings about settings that work, but are less safe than they could be."""
     url = urlsplit(settings.database_url)
     named = parse_qs(url.query)
     hosts = named.get("host", [url.netloc.rpartition("@")[2]])[0].split(",")

@@ -1,4 +1,4 @@
-"""Where settings come from: flags, then `DUOLOGUE_*` environment variables, then a TOML file, then the defaults."""
+"""Loading of settings: flags, then `DUOLOGUE_*` environment variables, then a TOML file, then the defaults."""
 
 from __future__ import annotations
 

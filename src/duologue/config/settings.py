@@ -272,7 +272,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def simulated(self) -> bool:
-        """Whether codes go to simulated phones, where anybody can read them."""
+        """True if codes go to simulated phones, where anybody can read them."""
         return "simulator://" in self.sms_url or (self.sign_in == "sms" and not self.sms_url)
 
     @property
@@ -286,7 +286,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def provider_url(self) -> str:
-        """How SMS are sent; empty when they aren't: nobody needs one, and the simulator mustn't be public."""
+        """URL of the SMS provider; empty if no SMS are sent."""
         if self.sms_url or self.reached_by:
             return self.sms_url or ("simulator://" if self.sign_in == "sms" else "")
         # Unasked, only where there is one process: each would have a phone network of its own.
@@ -302,7 +302,7 @@ def _host_of(url: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:

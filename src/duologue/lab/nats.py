@@ -28,7 +28,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        """Where clients connect to, the same for its whole life."""
+        """The URL for clients, the same for its whole life."""
         return f"nats://127.0.0.1:{self._port}"
 
     def start(self) -> None:

@@ -35,7 +35,7 @@ class ServerError(Exception):
 
 @dataclass(frozen=True)
 class Command:
-    """How to start a server, and how it says that it is ready.
+    """Command that starts a server, and the line that it prints when it is ready.
 
     `ready` is searched for in each line of the stream named by `says`; what it matches is `Process.ready`.
     `user` and `group` are the ids to run as, if they aren't ours.

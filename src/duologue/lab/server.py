@@ -51,7 +51,7 @@ class DuologueServer:
 
     @property
     def log(self) -> str:
-        """What it has printed, restarts included: at most 500 lines of each life."""
+        """The lines that it has printed, over all restarts: at most 500 of each life."""
         now = self._process.log if self._process else ""
         return "".join((*self._logs, now))
 

@@ -86,7 +86,7 @@ def _edited(terminal: Terminal) -> Iterator[str]:
 
 
 def _told_to_stop() -> asyncio.Event:
-    """What SIGINT and SIGTERM set from now on, instead of ending the process in the middle of a line.
+    """Return an event that SIGINT and SIGTERM set from now on, instead of ending the process within a line.
 
     So does the end of whatever reads our pipe: `| grep -m1` needn't wait for the text after the one it wants.
     """

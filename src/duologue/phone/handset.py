@@ -138,7 +138,7 @@ _SETTINGS: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
 
 
 def described(behaviour: Behaviour) -> str:
-    """How a handset behaves, in words; what is as usual goes unsaid."""
+    """Describe a handset's behaviour in words, without what is usual."""
     rates = {"loss": behaviour.loss, "duplicate": behaviour.duplicate, "reorder": behaviour.reorder}
     parts = [
         "reachable" if behaviour.reachable else "unreachable",

@@ -52,7 +52,7 @@ class Network:
         self._path = f"/v1/sim/phones/{quote(phone, safe='')}"
 
     async def present(self) -> bool:
-        """Whether there is a simulator where we are looking for one."""
+        """Return whether there is a simulator at the given address."""
         try:
             await self._ask("GET", "/v1/sim/phones", Phones)
         except Refused as fault:
@@ -62,11 +62,11 @@ class Network:
         return True
 
     async def behave(self, changes: dict[str, Any]) -> Behaviour:
-        """How the handset behaves after these changes, if any."""
+        """Change the handset's behaviour, if asked to, and return it."""
         return await self._ask("PUT", self._path, Behaviour, json=changes)
 
     async def inbox(self, after: int, wait: int) -> list[ReceivedSms]:
-        """What it received after the SMS with id `after`; waits up to `wait` seconds for some."""
+        """Return SMS received after the one with id `after`; waits up to `wait` seconds for some."""
         query = {"after": after, "wait": wait}
         return (await self._ask("GET", f"{self._path}/messages", Inbox, params=query)).items
 
@@ -92,7 +92,7 @@ def _reason(problem: Problem) -> str:
 
 
 async def switch_on(network: Network, url: str) -> Behaviour:
-    """How the handset behaves at first. Raises `PhoneError`."""
+    """Return the handset's first behaviour. Raises `PhoneError`."""
     try:
         if not await network.present():
             raise PhoneError(
@@ -113,5 +113,5 @@ async def switch_on(network: Network, url: str) -> Behaviour:
 
 
 def why(fault: Exception) -> str:
-    """What went wrong, for people: some of httpx's exceptions have only a name."""
+    """Describe a failure for people: some of httpx's exceptions have only a name."""
     return str(fault).rstrip(".") or type(fault).__name__

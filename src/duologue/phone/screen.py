@@ -1,4 +1,4 @@
-"""What a handset shows, and where: bubbles on a terminal, lines elsewhere."""
+"""Output of a handset: bubbles on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _VISIBLE: Final = {
 
 
 class Screen(Protocol):
-    """Where a handset shows things."""
+    """Place where a handset shows its messages."""
 
     def sms(self, sms: ReceivedSms) -> None:
         """A text has come."""

@@ -114,11 +114,11 @@ DisplayName = Annotated[
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """What a client sends."""
+    """A body that a client sends."""
 
 
 class Body(msgspec.Struct, frozen=True, gc=False):
-    """What a client gets."""
+    """A body that a client gets."""
 
 
 class SignIn(Request):
@@ -139,13 +139,13 @@ class SignIn(Request):
 
 
 class StartVerification(Request):
-    """Whom to send a code."""
+    """The number to send a code to."""
 
     phone: Phone
 
 
 class UpdateMe(Request):
-    """What to change of one's own profile and preferences; what is left out stays."""
+    """Changes to one's own profile and preferences; fields left out stay as they are."""
 
     display_name: DisplayName | UnsetType = UNSET
     read_receipts: ReadReceipts | UnsetType = UNSET
@@ -156,13 +156,13 @@ class UpdateMe(Request):
 
 
 class OpenChat(Request):
-    """Whom to talk to."""
+    """The person to open a chat with."""
 
     phone: Phone
 
 
 class UpdateChat(Request):
-    """What to change of one's own view of a chat; what is left out stays."""
+    """Changes to one's own view of a chat; fields left out stay as they are."""
 
     muted_until: (
         Annotated[
@@ -210,7 +210,7 @@ class AckEvents(Request):
 
 
 class Profile(Body, frozen=True):
-    """What others see of a user."""
+    """The part of a user that others see."""
 
     id: UserId
     phone: Annotated[Phone | None, Meta(description="Null once the account is deleted.")]
@@ -325,7 +325,7 @@ class Message(Body, frozen=True):
 
 
 class Marks(Body, frozen=True):
-    """How far I have got and read, and how far my peer has, as far as they show it."""
+    """Delivered and read marks: one's own, and the peer's as far as the peer shows them."""
 
     delivered: Mark
     read: Mark

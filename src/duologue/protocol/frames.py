@@ -24,7 +24,7 @@ Id = Annotated[str, Meta(max_length=64)]
 
 
 class ClientFrame(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, kw_only=True, gc=False):
-    """What a client says."""
+    """A frame that a client sends."""
 
     ref: Ref | UnsetType = UNSET
 
@@ -80,7 +80,7 @@ AnyClientFrame = Hello | Send | Ack | Read | Typing | Watch | Ping
 
 
 class ServerFrame(msgspec.Struct, tag_field="op", frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What the server says."""
+    """A frame that the server sends."""
 
 
 class Ready(ServerFrame, tag="ready", frozen=True):
@@ -155,7 +155,7 @@ AnyServerFrame = Ready | Event | CaughtUp | Sent | PeerTyping | Presence | Pong 
 
 
 class CloseCode(msgspec.Struct, frozen=True):
-    """What a close code means, and whether a client should connect again by itself."""
+    """Meaning of a close code, and whether a client should connect again by itself."""
 
     name: str
     meaning: str

@@ -1,4 +1,4 @@
-"""What a user may choose, as it stands in requests and answers."""
+"""Choices of a user, as written in requests and answers."""
 
 from __future__ import annotations
 

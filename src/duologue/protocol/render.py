@@ -79,7 +79,7 @@ def message_to(reader_id: int, record: model.Message, delivered: int, read: int)
 
 
 def profile(user: model.User) -> bodies.Profile:
-    """What others see of a user."""
+    """Render the part of a user that others see."""
     return bodies.Profile(user_id(user.id), user.phone, user.display_name, user.registered_at is not None)
 
 
@@ -196,7 +196,7 @@ def chat(record: model.Chat) -> bodies.Chat:
 
 
 def trace(steps: Sequence[model.Step]) -> Trace:
-    """Where a message has been."""
+    """Render the trace of a message."""
     return Trace([Step(step.hop, rfc3339(step.at), step.detail) for step in steps])
 
 

@@ -10,7 +10,7 @@ from duologue.protocol.bodies import Body
 
 
 class Rate(Body, frozen=True):
-    """How often something may be done: the name stands in the `RateLimit` headers."""
+    """A rate limit. Its name stands in the `RateLimit` headers."""
 
     name: str
     quota: Annotated[int, Meta(description="How many in each `window`.")]
@@ -93,7 +93,7 @@ class Limits(Body, frozen=True):
 
 
 class ServerInfo(Body, frozen=True):
-    """What this server is and what it allows."""
+    """Description of this server and its limits."""
 
     name: str
     version: str

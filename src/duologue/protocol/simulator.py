@@ -24,7 +24,7 @@ class ReceivedSms(Body, frozen=True):
 
 
 class Inbox(Body, frozen=True):
-    """What a handset received, oldest first."""
+    """SMS that a handset received, oldest first."""
 
     items: list[ReceivedSms]
 
@@ -49,7 +49,7 @@ class SentSms(Body, frozen=True):
 
 
 class SetBehaviour(Request):
-    """How a handset behaves; what is left out stays."""
+    """Changes to a handset's behaviour; fields left out stay as they are."""
 
     reachable: Annotated[bool, Meta(description="Whether the network finds it.")] | UnsetType = UNSET
     delay_ms: Annotated[int, Meta(ge=0, le=600_000, description="How late texts arrive.")] | UnsetType = UNSET
@@ -62,7 +62,7 @@ class SetBehaviour(Request):
 
 
 class Behaviour(Body, frozen=True):
-    """How a handset behaves now."""
+    """The behaviour of a handset."""
 
     reachable: bool
     delay_ms: int

@@ -1,4 +1,4 @@
-"""What tells where a message has been."""
+"""Body of a message's trace."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ class Step(Body, frozen=True):
 
 
 class Trace(Body, frozen=True):
-    """Where a message has been, in the order of time."""
+    """Places that a message has been, in the order of time."""
 
     items: list[Step]

@@ -1,1 +1,1 @@
-"""What happened, to whom it concerns, now: the bus and this node's sockets."""
+"""Live delivery of events: the bus between nodes, and the hub of this node's sockets."""

@@ -55,7 +55,7 @@ class Whereabouts(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="a
 
 
 class Roll(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="roll"):
-    """Which of these users are where? Each node answers for its own."""
+    """Question which of these users are online. Each node answers for its own."""
 
     user_ids: list[int]
 
@@ -71,7 +71,7 @@ Signal = Frame | Whereabouts | Roll | Hidden
 
 
 class Handler(Protocol):
-    """What a node does with what the bus brings. Called on the event loop."""
+    """Receiver of what the bus brings. Called on the event loop."""
 
     def deliver(self, notices: Sequence[Notice]) -> None:
         """These events were committed, here or elsewhere."""
@@ -82,7 +82,7 @@ class Handler(Protocol):
         ...
 
     def wants(self, user_id: int) -> bool:
-        """Whether anybody on this node follows the user's log."""
+        """Return whether anybody on this node follows the user's log."""
         ...
 
     def doubt(self) -> None:
@@ -95,7 +95,7 @@ class Bus(Protocol):
 
     @property
     def alone(self) -> bool:
-        """Whether this is the only node there can be."""
+        """True if this is the only node there can be."""
         ...
 
     async def start(self, handler: Handler) -> None:
@@ -107,7 +107,7 @@ class Bus(Protocol):
         ...
 
     def connected(self) -> bool:
-        """Whether what is published now reaches the other nodes, as far as is known."""
+        """True if what is published now reaches the other nodes, as far as is known."""
         ...
 
     def as_of(self) -> float:
@@ -118,7 +118,7 @@ class Bus(Protocol):
         ...
 
     def wants(self, user_id: int) -> bool:
-        """Whether anybody may follow this user's log: if not, there is no need to publish."""
+        """Return whether anybody may follow this user's log: if not, there is no need to publish."""
         ...
 
     def publish(self, notices: Sequence[Notice]) -> None:

@@ -73,7 +73,7 @@ class Hub:
         return user_id not in self._devices
 
     def devices(self, user_id: int) -> int:
-        """How many devices of the user are connected to this node."""
+        """Return the number of the user's devices that are connected to this node."""
         return len(self._devices.get(user_id, ()))
 
     def online(self) -> list[int]:
@@ -81,11 +81,11 @@ class Hub:
         return list(self._devices)
 
     def is_watched(self, user_id: int) -> bool:
-        """Whether anybody here wants to hear when this user comes and goes."""
+        """Return whether anybody here watches this user's presence."""
         return user_id in self._watchers
 
     def watches(self, user_id: int, watcher: Listener) -> bool:
-        """Whether this one wants to hear of that user."""
+        """Return whether this listener watches that user's presence."""
         return watcher in self._watchers.get(user_id, ())
 
     def tell_watchers(self, user_id: int, frame: bytes) -> None:
@@ -175,7 +175,7 @@ class Waiter:
             self._news.set()
 
     async def wait(self, seconds: float) -> bool:
-        """Whether something came within that time, or since the last wait."""
+        """Wait for news; returns False if none came within that time or since the last wait."""
         try:
             async with asyncio.timeout(seconds):
                 await self._news.wait()

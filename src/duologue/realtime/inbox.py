@@ -1,4 +1,4 @@
-"""What the other nodes publish, as it arrives: opened, handed on, and judged for what may be missing."""
+"""Receiver of what other nodes publish: opens it, hands it on, and judges what may be missing."""
 
 from __future__ import annotations
 

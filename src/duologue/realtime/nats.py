@@ -208,7 +208,7 @@ class NatsBus:
             self._inbox.take(message.data, self._handler)
 
     async def _on_reconnected(self) -> None:
-        """What was published while the connection was down has reached nobody, from here or to here."""
+        """Recheck everything: what was published while the connection was down reached nobody."""
         _log.warning("NATS is back")
         if self._ping:
             # Its question went down with the old connection.

@@ -1,4 +1,4 @@
-"""How notices and signals travel between nodes."""
+"""Encoding of notices and signals between nodes."""
 
 from __future__ import annotations
 

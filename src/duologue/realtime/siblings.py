@@ -170,7 +170,7 @@ class _Link(asyncio.Protocol):
 
 
 class _Ear(asyncio.Protocol):
-    """What one sibling says."""
+    """Connection on which one sibling's messages arrive."""
 
     def __init__(self, inbox: Inbox, handler: Handler, ears: set[_Ear]) -> None:
         self._inbox = inbox

@@ -44,7 +44,7 @@ class FailoverProvider:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What holds whichever member carries the SMS; inbound if any member has it."""
+        """Capabilities that all members have; inbound if any member has it."""
         all_of = [member.capabilities for member in self.members]
         return Capabilities(
             receipts=all(each.receipts for each in all_of),

@@ -1,4 +1,4 @@
-"""What an HTTP gateway wants to be asked and what it reports: data, from `gateway_presets` or from a TOML file.
+"""Requests and callbacks of an HTTP gateway as data, from `gateway_presets` or from a TOML file.
 
 Templates may use {base} (the gateway's URL), {user}, {password}, {secret}, {to}, {digits} (`to` without its
 plus), {from}, {text}, {reference}, {valid_for} (seconds), {valid_minutes}, {coding} (0 for GSM-7, 2 for
@@ -27,7 +27,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """How a callback proves where it comes from. All three rest on the secret that both sides know.
+    """Proof of a callback's origin. All three kinds rest on the secret that both sides know.
 
     `token`: the secret itself, in the query field `token`. `hmac`: HMAC-SHA256 over the body, then the time
     stamp if there is one, in hexadecimal. `jwt`: a bearer token signed with HS256, which leaves the body out.
@@ -42,7 +42,7 @@ class Signature:
 
 @dataclass(frozen=True, slots=True)
 class StatusMap:
-    """Where a status callback holds what."""
+    """Names of a status callback's fields."""
 
     id: str
     state: str
@@ -56,7 +56,7 @@ class StatusMap:
 
 @dataclass(frozen=True, slots=True)
 class InboundMap:
-    """Where an inbound callback holds what."""
+    """Names of an inbound callback's fields."""
 
     id: tuple[str, ...]
     """Paths whose values together are the same for each repeat of one SMS, and for no other SMS."""

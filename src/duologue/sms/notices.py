@@ -94,5 +94,5 @@ _TEXTS: Final[dict[str, dict[Notice, str]]] = {
 
 
 def notice(kind: Notice, to: str, app: str, language: str | None = None) -> str:
-    """What to tell the phone `to` (E.164), in `language` or in that of its country."""
+    """Return the text for the phone `to` (E.164), in `language` or in that of its country."""
     return _TEXTS[language_of(to, language)][kind].format(app=app)

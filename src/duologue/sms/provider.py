@@ -1,4 +1,4 @@
-"""What every way of sending an SMS promises, and the values that cross that seam.
+"""Interface of every SMS provider, and the values that it takes and returns.
 
 One contract suite (`tests/contract/test_sms_providers.py`) runs identically over all providers.
 """
@@ -22,7 +22,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can do. The contract suite checks that it tells the truth."""
+    """Capabilities of a provider. The contract suite checks that they are true."""
 
     receipts: bool
     """Final states come back, so that "delivered" means that the phone has it."""
@@ -70,7 +70,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an SMS, or of one part. May come late, twice and out of order.
+    """Report on an SMS, or on one part. May come late, twice and out of order.
 
     Two receipts with the same provider id, state, part and event are one receipt repeated.
     """
@@ -198,7 +198,7 @@ class BadProviderUrl(ValueError):
 
 
 class Sink(Protocol):
-    """Where a provider hands over what comes back.
+    """Receiver of a provider's receipts and inbound texts.
 
     Each method returns once the matter is durable; if it raises, the provider offers it again later.
     """

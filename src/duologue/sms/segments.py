@@ -1,4 +1,4 @@
-"""How long a text is on the air: alphabet, units and parts (3GPP TS 23.038 and 23.040), and what it costs."""
+"""Length of a text on the air: alphabet, units and parts (3GPP TS 23.038 and 23.040), and its price."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def region_of(phone: str) -> str | None:
 
 
 def price(text: str, to: str, table: Mapping[str, int]) -> int | None:
-    """What sending `text` to the E.164 number `to` will cost, by the price of one part per region.
+    """Return the price of sending `text` to the E.164 number `to`, by the price of one part per region.
 
     `table` maps regions (`FR`; `*` for all others) to a price in any unit, e.g. millionths of a euro.
     None: the table has no price for that region, so nobody said what it may cost.

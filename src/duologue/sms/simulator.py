@@ -59,7 +59,7 @@ _LONGEST_HOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How a handset and its receipts behave. Rates are chances from 0 to 1."""
+    """Behaviour of a handset and its receipts. Rates are chances from 0 to 1."""
 
     reachable: bool = True
     delay_ms: int = 0
@@ -201,7 +201,7 @@ class Simulator:
         return list(reversed(self._handsets))
 
     def behaviour(self, phone: str) -> Behaviour:
-        """How the handset with this number behaves."""
+        """Return the behaviour of the handset with this number."""
         return self._handset(phone).behaviour
 
     def configure(self, phone: str, **changes: Any) -> Behaviour:
@@ -218,7 +218,7 @@ class Simulator:
         return handset.behaviour
 
     async def inbox(self, phone: str, after: int = 0, wait: float = 0) -> list[Received]:
-        """What the handset received after the SMS with id `after`; waits up to `wait` seconds for some."""
+        """Return SMS received after the one with id `after`; waits up to `wait` seconds for some."""
         handset = self._handset(phone)
         handset.waiting += 1
         try:

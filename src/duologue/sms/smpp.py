@@ -47,7 +47,7 @@ _PASSWORD, _LONG_PASSWORD = 8, 64
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the carrier gave us, and how its SMSC likes to be spoken to."""
+    """Credentials from the carrier, and the ways of its SMSC."""
 
     host: str
     port: int

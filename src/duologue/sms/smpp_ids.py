@@ -35,7 +35,7 @@ def folded(message_id: str) -> str:
 
 
 def readings(reported: str) -> dict[Spelling, str]:
-    """How the id of a receipt may have been written in the answer, folded, by spelling."""
+    """Return the ways in which a receipt's id may have been written in the answer, folded, by spelling."""
     found: dict[Spelling, str] = {"same": folded(reported)}
     if _DIGITS.fullmatch(reported):
         found["hex"] = folded(format(int(reported), "x"))
@@ -60,7 +60,7 @@ class _Hit:
 
 @dataclass(slots=True)
 class _Side:
-    """What one place of receipts (parameter or text) has shown so far."""
+    """Spellings seen so far in one place of receipts (parameter or text)."""
 
     settled: Spelling | None = None
     seen: Counter[Spelling] = field(default_factory=Counter)
@@ -81,7 +81,7 @@ class _Side:
 
 
 class Spellings:
-    """How one SMSC spells ids. With `option` other than `auto` the operator has said it."""
+    """Spellings of ids by one SMSC. With `option` other than `auto` the operator has set it."""
 
     def __init__(self, option: IdsOption) -> None:
         self._fixed: Spelling | None = None if option == "auto" else option

@@ -43,7 +43,7 @@ _MOST_WAITING: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How a carrier writes."""
+    """Spellings that a carrier uses."""
 
     alphabet: Alphabet = "gsm"
     ids: IdsOption = "auto"

@@ -66,7 +66,7 @@ class Pdu:
 
 
 class _Sequence:
-    """What smpplib asks for a sequence number."""
+    """Source of sequence numbers for smpplib."""
 
     def __init__(self, number: int) -> None:
         self.sequence = number
@@ -103,7 +103,7 @@ def decode(data: bytes) -> Pdu:
 
 
 def _is_whole(body: bytes) -> bool:
-    """Whether the mandatory part of a deliver_sm is all there: smpplib starts over where a NUL is missing."""
+    """Return whether a deliver_sm has all mandatory fields: smpplib starts over where a NUL is missing."""
     found = _DELIVER.match(body)
     return found is not None and len(body) >= found.end() + found[1][0]
 

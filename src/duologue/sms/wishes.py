@@ -111,7 +111,7 @@ _COMMANDS: Final[dict[tuple[str, ...], Wish]] = {
 
 
 def wish_of(text: str) -> Wish | None:
-    """What a text asks of the service, if it is one of the commands, or one several times, and nothing else."""
+    """Return the command that a text is, alone or repeated; None if there is anything else in it."""
     if len(text) > _LONGEST:
         return None
     words = tuple(_plain(text))

@@ -72,7 +72,7 @@ Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
 
 
 class Services(msgspec.Struct, frozen=True):
-    """What the routes call."""
+    """Services that the routes call."""
 
     sessions: Sessions
     accounts: Accounts
@@ -120,7 +120,7 @@ def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:
 
 
 def _cors(origins: Sequence[str]) -> CORSConfig | None:
-    """What pages of other origins may do, which is all that a client can: no request carries a cookie."""
+    """CORS rules: pages of other origins may do all that a client can, since no request carries a cookie."""
     if not origins:
         return None
     return CORSConfig(
@@ -132,7 +132,7 @@ def _cors(origins: Sequence[str]) -> CORSConfig | None:
 
 
 def _options(handlers: Sequence[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
-    """What answers OPTIONS, path by path. Litestar's own names the methods of one handler, not of the path."""
+    """Return one OPTIONS handler for each path. Litestar's own names the methods of one handler, not of the path."""
     methods: dict[str, set[str]] = {}
     for handler in handlers:
         for path in handler.paths:

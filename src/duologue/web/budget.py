@@ -75,7 +75,7 @@ class FrameBudget:
         return max(cost - self._own, 1.0) / self._rate
 
     def in_debt(self) -> bool:
-        """Whether frames that came over the limit are still to be paid for."""
+        """True while frames that came over the limit are still to be paid for."""
         self._refill()
         return self._own < 1
 

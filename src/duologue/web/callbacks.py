@@ -1,4 +1,4 @@
-"""Where SMS providers call back."""
+"""Routes for the callbacks of SMS providers."""
 
 from __future__ import annotations
 

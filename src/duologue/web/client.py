@@ -163,7 +163,7 @@ async def client_worker(request: Request[Any, Any, Any]) -> Response[bytes]:
 
 @get("/app.webmanifest", opt=PUBLIC, include_in_schema=False)
 async def client_manifest(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """What makes it installable."""
+    """Serve the manifest that makes the client installable."""
     return _answer(request, _MANIFEST, _FRESH)
 
 

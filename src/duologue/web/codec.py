@@ -20,7 +20,7 @@ _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadFrame(Exception):
-    """What came is no frame at all in this subprotocol."""
+    """The payload is no frame at all in this subprotocol."""
 
 
 class Codec:

@@ -21,7 +21,7 @@ class Guest(Protocol):
 
 
 class Place:
-    """What one open connection takes up. `admitted` is false for a connection beyond the caps."""
+    """Place of one open connection. `admitted` is false for a connection beyond the caps."""
 
     __slots__ = ("_caps", "_guest", "block")
 

@@ -1,4 +1,4 @@
-"""What all the sockets of a node share: the services behind them, who is connected, and the heart that pings."""
+"""State shared by all sockets of a node: services, open connections, and the timer that pings them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said about the routes: the errors they answer with, their groups, and how to begin."""
+"""Texts of the API documentation: errors of each route, groups of routes, and the introduction."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def example(code: str) -> ApiError:
 
 
 def errors(*codes: str, signed_in: bool = True, body: bool = False) -> dict[int, ResponseSpec]:
-    """What a route can answer besides its success, by status, each code with an example."""
+    """Return a route's error answers by status, each code with an example."""
     every = [*codes, *_EVERYWHERE, *(_SIGNED_IN if signed_in else ()), *(_WITH_BODY if body else ())]
     by_status: dict[int, list[str]] = {}
     for code in dict.fromkeys(every):

@@ -1,4 +1,4 @@
-"""What bounds the connections of a process."""
+"""Bounds on the connections of a process."""
 
 from __future__ import annotations
 

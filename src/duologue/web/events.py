@@ -84,7 +84,7 @@ async def stream_events(
 
 
 def _position(seq: int) -> bytes:
-    """Where a stream begins, so that a client that reconnects before the first event misses none.
+    """First event of a stream: its position, so that a client that reconnects at once misses nothing.
 
     Its data isn't empty, since some clients forget the id of an event without data.
     """

@@ -1,4 +1,4 @@
-"""What each frame of a signed-in client does.
+"""Handlers for the frames of a signed-in client.
 
 The hot ones (`send`, `ack`, `read` in chats already seen) need no task and no future; the others hold back the
 frames behind them while they wait for the store, so that a client's order is kept.

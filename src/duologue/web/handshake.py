@@ -50,7 +50,7 @@ def plain_refusal(status: HTTPStatus, detail: str, *headers: tuple[str, str]) ->
 
 
 def origin_allowed(handshake: Handshake, allowed: Collection[str]) -> bool:
-    """Whether the page that opened this socket may (RFC 6455 section 10.2).
+    """Return whether the page that opened this socket may do so (RFC 6455 section 10.2).
 
     Pages of this server itself may, and those of the `allowed` origins (`https://example.org`, or `*` for
     all). A client that names no origin isn't a browser, so no page can be misusing its user's credentials.

@@ -76,7 +76,7 @@ def _token(match: re.Match[str]) -> str:
 
 
 def kind_of(schema: Json) -> str:
-    """What a value may be, in words; types that have a description of their own are links to it."""
+    """Describe a value's type in words; types that have a description of their own become links to it."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         return f'<a href="#{name}">{name}</a>'
@@ -125,7 +125,7 @@ def field(name: str, schema: Json, *, required: bool | None, description: str = 
 
 
 def described(schema: Json) -> str:
-    """What is said about a value, by itself or by one of its alternatives."""
+    """Return a value's description: its own, or that of one of its alternatives."""
     texts = [str(schema.get("description", "")), *(described(member) for member in schema.get("anyOf", ()))]
     return next(filter(None, texts), "")
 

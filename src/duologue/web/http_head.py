@@ -22,7 +22,7 @@ def too_large(what: str, most: int, unit: str = "bytes") -> ApiError:
 
 
 def fault_of_size(target: bytes, fields: Fields) -> ApiError | None:
-    """What is wrong with a head so far, which may not be complete yet."""
+    """Return the fault in the size of a head that may not be complete yet; None if there is none."""
     if len(fields) > MAX_HEADER_LINES:
         return too_large("The head", MAX_HEADER_LINES, "header lines")
     if len(target) > MAX_TARGET:
@@ -31,12 +31,12 @@ def fault_of_size(target: bytes, fields: Fields) -> ApiError | None:
 
 
 def is_over(target: bytes, fields: Fields) -> bool:
-    """Whether a complete head is too large, judged by what was parsed of it."""
+    """Return whether a complete, parsed head is too large."""
     return len(target) + sum(len(name) + len(value) + len(": \r\n") for name, value in fields) > MAX_HEAD
 
 
 def fault_of_host(hosts: Hosts, target: bytes, fields: Fields, version: str) -> ApiError | None:
-    """What is wrong with the names that a head gives this server."""
+    """Return the fault in a head's `Host` values; None if there is none."""
     named = [value for name, value in fields if name == b"host"]
     fault = hosts.fault(named, required=version != "1.0")
     if fault is None and not target.startswith((b"/", b"*")):
@@ -51,7 +51,7 @@ def _authority(target: bytes) -> bytes:
 
 
 def wants_websocket(fields: Fields) -> bool:
-    """Whether `websocket` is among the protocols of `Upgrade` (RFC 9110 section 7.8)."""
+    """Return whether `websocket` is among the protocols of `Upgrade` (RFC 9110 section 7.8)."""
     offered = b",".join(value for name, value in fields if name == b"upgrade")
     return any(protocol.strip().lower() == b"websocket" for protocol in offered.split(b","))
 

@@ -42,7 +42,7 @@ _NEVER: Final = math.inf
 
 
 class _NoMoreRequests(Exception):
-    """What follows on this connection is not answered: it was to end here, or too many requests wait."""
+    """Further requests on this connection are not answered: it was to end here, or too many requests wait."""
 
 
 _EXPECTED: Final = (ApiError, _NoMoreRequests, httptools.HttpParserError, UnicodeDecodeError)
@@ -286,7 +286,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # Answering.
 
     def is_busy(self) -> bool:
-        """Whether a request is not fully answered."""
+        """True while a request is not fully answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def _make_cycle(self) -> Cycle:

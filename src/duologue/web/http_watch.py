@@ -59,7 +59,7 @@ class Watched(Protocol):
 
 @dataclass(slots=True)
 class _Stall:
-    """How much waits for a client that reads too slowly, and since when that hasn't become less."""
+    """Bytes that wait for a slow client, and the time since when that number hasn't fallen."""
 
     size: int
     since: float

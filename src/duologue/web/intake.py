@@ -28,7 +28,7 @@ _REST: Final = 0.25
 
 
 class Taker(Protocol):
-    """Whoever handles the frames."""
+    """Handler of the frames."""
 
     def handle(self, payload: bytes, *, binary: bool) -> None:
         """The next frame."""
@@ -36,7 +36,7 @@ class Taker(Protocol):
 
 
 class Source(Protocol):
-    """Where the frames come from."""
+    """Source of the frames."""
 
     def pause_reading(self) -> None:
         """Leave what the client sends in the network, after the present read."""
@@ -80,7 +80,7 @@ class Intake:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits for the store."""
+        """True when nothing waits for the store."""
         return not self._busy and not self._in_flight
 
     def take(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 (called for every frame)

@@ -1,4 +1,4 @@
-"""What the kernel holds for one connection."""
+"""Size of the kernel's buffers for one connection."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def _parameter(name: str, field: FieldDefinition, path: str, schemas: Json) -> J
 
 
 def _not_none(kind: Any) -> Any:
-    """What a parameter is when it is given: it is left out rather than null. Its own constraints stay."""
+    """Schema of a parameter without null: an optional one is left out. Its constraints stay."""
     if hasattr(kind, "__metadata__"):
         inner = _not_none(kind.__origin__)
         return inner if inner is not kind.__origin__ else kind

@@ -45,7 +45,7 @@ _BODY: Final = "application/json"
 
 
 class Documents(msgspec.Struct, frozen=True):
-    """What is served, ready to send."""
+    """Documents that are served, ready to send."""
 
     openapi: bytes
     index: str
@@ -88,7 +88,7 @@ async def docs_errors(request: Request[Any, Any, Any]) -> str:
 
 @get("/docs/docs.css", opt=PUBLIC, include_in_schema=False, response_headers=_FOR_A_YEAR)
 async def docs_style() -> Response[bytes]:
-    """What the pages look like."""
+    """Serve the style sheet of the pages."""
     return Response(_STYLE, media_type="text/css")
 
 

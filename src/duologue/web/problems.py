@@ -49,7 +49,7 @@ def problem(error: ApiError) -> dict[str, Any]:
 
 
 def rate_limit(policy: RatePolicy, remaining: int, reset: float) -> dict[str, str]:
-    """How a limit stands: what remains, and in how many seconds there is more.
+    """Return the `RateLimit` value of a limit: what remains, and in how many seconds there is more.
 
     As in draft-ietf-httpapi-ratelimit-headers.
     """
@@ -135,7 +135,7 @@ def _validation(fault: ValidationException) -> ApiError:
 
 
 def invalid_body(fault: msgspec.ValidationError) -> ApiError:
-    """What msgspec refused in a body: `Expected `str`, got `int` - at `$.text``."""
+    """Turn msgspec's refusal of a body into an error: `Expected `str`, got `int` - at `$.text``."""
     reason, _, path = str(fault).partition(" - at `$")
     if path:
         return ApiError("invalid", errors={path.rstrip("`").lstrip(".") or "body": reason})

@@ -17,7 +17,7 @@ from duologue.errors import RatePolicy
 
 
 class RouteRate(msgspec.Struct, frozen=True):
-    """What a request to a route counts for.
+    """Limits that a request to a route counts against.
 
     `per_user` is the policy of the user who calls it, and `per_address` one more policy of the address. `lasts`: the
     answer may take long (a long poll, a stream). `probe`: a health check on this machine is never refused.

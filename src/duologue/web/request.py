@@ -1,4 +1,4 @@
-"""What every handler gets: strictly decoded bodies, and who is calling."""
+"""Parameters of every handler: the strictly decoded body, and the caller."""
 
 from __future__ import annotations
 

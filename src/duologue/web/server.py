@@ -1,4 +1,4 @@
-"""What the server is, and whether it is well."""
+"""Routes that describe the server and its health."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ async def handset_messages(
         float, QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for a new one.")
     ] = 0,
 ) -> simulator.Inbox:
-    """What that handset received, in order; with `wait`, a long poll."""
+    """List the SMS that a handset received, in order; with `wait`, a long poll."""
     received = await _simulator(state).inbox(parse_phone(phone), after, wait)
     return simulator.Inbox(
         [

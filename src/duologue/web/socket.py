@@ -198,7 +198,7 @@ class Connection:
     # Answers.
 
     def _has_room(self, size: int) -> bool:
-        """Whether so much more may wait for a slow reader, who is choked first and given up in the end."""
+        """Return whether so many more bytes may wait for a slow reader; throttle or close it if need be."""
         waiting = self.wire.buffered_bytes + size
         if waiting > MAX_OUTBOUND:
             self._end(4008, "too slow")

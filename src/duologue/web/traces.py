@@ -1,4 +1,4 @@
-"""Where a message is."""
+"""Route that tells where a message is."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the impo
 
 
 class _ParserOutput:
-    """What picows is given for a transport, so that it only parses.
+    """Transport given to picows, so that it only parses.
 
     It would answer its handshake and send close frames of its own, past what `Wire` has queued, and reset
     the connection 10 ms later. Here the former is dropped and the latter becomes an orderly failure.

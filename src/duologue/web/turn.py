@@ -1,4 +1,4 @@
-"""When what is queued on open sockets is written: one callback for all of them, not one for each."""
+"""Scheduler of writes to open sockets: one callback for all of them, not one for each."""
 
 from __future__ import annotations
 

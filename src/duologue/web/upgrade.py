@@ -1,4 +1,4 @@
-"""What the path of the socket answers to a plain request."""
+"""Answer to a plain request on the socket's path."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import msgspec
 def decode_whole_floats(
     decode: Callable[[bytes], Any], payload: bytes, kind: Any, fault: msgspec.ValidationError
 ) -> Any:
-    """What a strict decoder refused with `fault`, if floats stood where integers should and had whole values.
+    """Decode again a payload refused with `fault`, taking whole floats for integers. Raises `ValidationError`.
 
     `decode` decodes anything, `kind` is the type that was expected. Only what was refused comes here, so that others
     don't pay for it. Raises `msgspec.ValidationError`, which is `fault` if something else was wrong.

@@ -27,7 +27,7 @@ _HANDLER_FAILED: Final = "A connection's handler failed"
 
 
 class Handler(Protocol):
-    """What one connection means to the product. Every call is made on the event loop and must not block.
+    """Receiver of one connection's frames. Every call is made on the event loop and must not block.
 
     An exception is logged and ends the connection with 1011.
     """
@@ -396,5 +396,5 @@ def _frame_head(first_byte: int, size: int) -> bytes:
 
 
 def _is_close_code(code: int) -> bool:
-    """Whether a close frame may hold `code`: RFC 6455 section 7.4 and what IANA has registered since."""
+    """Return whether a close frame may hold `code` (RFC 6455 section 7.4, and IANA's registry)."""
     return 3000 <= code <= 4999 or (1000 <= code <= 1014 and code not in {1004, 1005, 1006})
