@@ -120,6 +120,32 @@ async def test_a_frame_that_is_not_valid_is_an_error_in_msgpack_too(api: Api) ->
         assert await socket.settled() == []
 
 
+NO_MAPS: list[Any] = [[], ["ping"], [{"op": "ping"}], 5, 1.5, "ping", None, True]
+
+
+async def test_a_value_that_is_no_map_is_an_error_and_closes_nothing(api: Api, protocol: str) -> None:
+    ana = await api.device()
+    async with ana.knocking(protocol, **ana.authorization) as socket:
+        for value in NO_MAPS:
+            await socket.say_raw(value)
+            assert (await socket.error("invalid"))["detail"] == "A frame is a map with `op`.", value
+        await socket.hello()
+        await socket.hear("caught_up")
+        for value in NO_MAPS:
+            await socket.say_raw(value)
+            assert (await socket.error("invalid"))["errors"].keys() == {"body"}, value
+        assert await socket.settled() == []
+
+
+@pytest.mark.parametrize("value", [b"\xc4\x01a", b"\xd6\xff\x00\x00\x00\x00", b"\xc7\x00\x05"])
+async def test_binary_strings_times_and_extensions_of_msgpack_are_no_maps(api: Api, value: bytes) -> None:
+    ana = await api.device()
+    async with ana.knocking(MSGPACK, **ana.authorization) as socket:
+        await socket.connection.send(value)
+        await socket.error("invalid")
+        await socket.hello()
+
+
 async def test_an_error_repeats_ref_and_client_id(api: Api, protocol: str) -> None:
     """Whether the frame was no good as such, or could not be done."""
     ana = await api.device()

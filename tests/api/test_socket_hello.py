@@ -202,7 +202,7 @@ async def test_no_hello_within_ten_seconds_closes_with_4010(api: Api) -> None:
         return monotonic() - start
 
     async with ana.online() as signed_in:
-        acts = [(JSON, nothing), (MSGPACK, nothing), (JSON, pings), (JSON, fragments)]
+        acts = [(JSON, nothing), (MSGPACK, nothing), (JSON, pings), (JSON, fragments), (MSGPACK, arrays)]
         times = await asyncio.gather(*(closed_after(*act) for act in acts))
         assert all(9.9 < seconds < 15 for seconds in times), times
         await signed_in.settled()
@@ -215,6 +215,12 @@ async def nothing(_: Socket) -> None:
 async def pings(socket: Socket) -> None:
     while True:
         await (await socket.connection.ping())
+        await asyncio.sleep(2)
+
+
+async def arrays(socket: Socket) -> None:
+    while True:
+        await socket.say_raw([])
         await asyncio.sleep(2)
 
 

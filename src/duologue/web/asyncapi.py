@@ -124,7 +124,7 @@ def _channel(kinds: list[Any]) -> Json:
         "description": (
             f"A WebSocket (RFC 6455). Subprotocol `{frames.SUBPROTOCOL_JSON}`: JSON in text frames;"
             f" `{frames.SUBPROTOCOL_MSGPACK}`: the same in MessagePack, in binary frames. At most"
-            f" {limits.MAX_FRAME} bytes a frame. `hello` comes first."
+            f" {limits.MAX_FRAME} bytes a frame. Each frame is a map. `hello` comes first."
         ),
         "messages": {kind.__name__: _ref("messages", kind.__name__) for kind in kinds},
         "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},

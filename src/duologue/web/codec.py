@@ -20,7 +20,11 @@ _MALFORMED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class BadFrame(Exception):
-    """The payload is no frame at all in this subprotocol."""
+    """Bytes that are no value of this subprotocol: they can't be decoded."""
+
+
+class NotAMap(ApiError):
+    """A value that can be decoded and is no map (an array, a number, a string, null), so it is no frame."""
 
 
 class Codec:
@@ -33,7 +37,11 @@ class Codec:
         self._decode_any = library.Decoder().decode
 
     def decode(self, payload: bytes, *, binary: bool) -> ClientFrame:
-        """Raises `BadFrame`, and `ApiError` `invalid` with the frame's `ref` and `client_id` if they can be read."""
+        """Return the frame in `payload`.
+
+        Raises `BadFrame`, `NotAMap`, and `ApiError` `invalid` with the frame's `ref` and `client_id` if these can be
+        read.
+        """
         if binary != self.binary:
             raise BadFrame
         try:
@@ -59,10 +67,11 @@ class Codec:
             frame = self._decode_any(payload)
         except _MALFORMED as worse:
             raise BadFrame from worse
-        if isinstance(frame, dict):
-            error.extra |= {
-                name: frame[name] for name in ("ref", "client_id") if isinstance(frame.get(name), str)
-            }
+        if not isinstance(frame, dict):
+            return NotAMap("invalid", "A frame is a map with `op`.", errors=error.errors)
+        error.extra |= {
+            name: frame[name] for name in ("ref", "client_id") if isinstance(frame.get(name), str)
+        }
         return error
 
     def from_json(self, frame: bytes) -> bytes:

@@ -23,7 +23,7 @@ from duologue.protocol import frames, render
 from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
 from duologue.web.close_codes import WHEN_LOST, WHEN_REFUSED
-from duologue.web.codec import BadFrame, Codec
+from duologue.web.codec import BadFrame, Codec, NotAMap
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
 from duologue.web.intake import Intake
@@ -272,9 +272,9 @@ class Connection:
             HANDLERS[type(frame)](self, frame)
 
     def _reject(self, error: ApiError, *, within_limit: bool) -> None:
-        """It was a frame, but not one that means anything."""
+        """Answer what could be decoded but is no valid frame. Before `hello`, an invalid map ends the connection."""
         self.fail(error if within_limit else self._over_limit(**error.extra))
-        if self.caller is None:
+        if self.caller is None and not isinstance(error, NotAMap):
             self._end(4000, "not a valid hello")
 
     def _over_limit(self, cost: float = 1, **known: Any) -> ApiError:
