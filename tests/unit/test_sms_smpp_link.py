@@ -135,7 +135,7 @@ async def test_an_answer_after_the_time_out_answers_nothing_else_and_its_receipt
         sequence, _ = await carrier.until(SUBMIT)
         carrier.say(pdu(SUBMIT_RESP, sequence, b"right\0"))
         assert (await sending).provider_ids == ("right",)
-        assert {each.provider_id for each in sink.ids} == {"late", "right"}
+        assert {each.provider_id for each in sink.ids} == {"late", "right", "unanswered 5678"}
         carrier.say(pdu(DELIVER, 1, deliver_body(b"id:late stat:DELIVRD err:000 text:hello")))
         await carrier.until(DELIVER_RESP)
         assert sink.inbound_queue.empty()
@@ -215,16 +215,18 @@ async def test_what_is_not_understood_is_logged_once_without_its_words_and_count
             REGISTRY.get_sample_value("duologue_smpp_odd_total", {"provider": "smpp", "oddity": oddity}) or 0
         )
 
-    before = count("not_understood"), count("own_number")
+    oddities = "not_understood", "own_number", "language"
+    before = [count(oddity) for oddity in oddities]
     carrier = RawCarrier()
     async with running(carrier):
         await carrier.bound()
         bodies = [deliver_body(b"id:1 stat:SECRET err:000", esm_class=4)] * 3
         bodies += [deliver_body(b"SECRET", sender=(3, "12345"))]
+        bodies += [deliver_body(b"\x03\x24\x01\x20SECRET", esm_class=0x40)] * 2
         for sequence, body in enumerate(bodies, 1):
             carrier.say(pdu(DELIVER, sequence, body))
             await carrier.until(DELIVER_RESP)
-    assert (count("not_understood"), count("own_number")) == (before[0] + 3, before[1] + 1)
+    assert [count(oddity) - was for oddity, was in zip(oddities, before, strict=True)] == [3, 1, 2]
     assert caplog.text.count("a receipt that has no id or no state") == 1
     assert "SECRET" not in caplog.text
     assert "33612345678" not in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from duologue.sms import national
 from duologue.sms.segments import gsm_decode
 
 Alphabet = Literal["gsm", "latin1", "ucs2", "jis", "jis-extended", "cyrillic", "hebrew", "korean"]
@@ -44,6 +45,11 @@ def _of_bits(bits: int, usual: Alphabet) -> Alphabet:
     return found[bits]
 
 
+def in_languages(alphabet: Alphabet, locking: int, single: int) -> str:
+    """The GSM alphabet with the tables of national languages (their numbers of 23.038); others have none."""
+    return f"gsm-{locking}-{single}" if alphabet == "gsm" and (locking or single) else alphabet
+
+
 def decode(data: bytes, alphabet: str) -> str:
     """The text in `data`; bytes that the alphabet doesn't have show as U+FFFD.
 
@@ -51,6 +57,8 @@ def decode(data: bytes, alphabet: str) -> str:
     """
     if alphabet == "gsm":
         return gsm_decode(data)
+    if alphabet.startswith("gsm-"):
+        return national.decode(data, *map(int, alphabet.split("-")[1:]))
     if alphabet == "ucs2":
         return _utf16(data)
     if alphabet in ("jis", "jis-extended"):

@@ -11,17 +11,17 @@ import phonenumbers
 Encoding = Literal["GSM-7", "UCS-2"]
 
 # 23.038, 6.2.1: the position is the code. 0x1B escapes to the extension table and stands for no character.
-_DEFAULT = (
+DEFAULT = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _ESCAPE = 0x1B
-_EXTENSION = {
+EXTENSION = {
     0x0A: "\f", 0x14: "^", 0x28: "{", 0x29: "}", 0x2F: "\\",
     0x3C: "[", 0x3D: "~", 0x3E: "]", 0x40: "|", 0x65: "€",
 }  # fmt: skip
-_CODES = {char: bytes([code]) for code, char in enumerate(_DEFAULT) if code != _ESCAPE} | {
-    char: bytes([_ESCAPE, code]) for code, char in _EXTENSION.items()
+_CODES = {char: bytes([code]) for code, char in enumerate(DEFAULT) if code != _ESCAPE} | {
+    char: bytes([_ESCAPE, code]) for code, char in EXTENSION.items()
 }
 _LIMITS: dict[Encoding, tuple[int, int]] = {"GSM-7": (160, 153), "UCS-2": (70, 67)}
 MAX_PARTS = 255
@@ -85,8 +85,11 @@ def gsm_encode(text: str) -> bytes:
     return b"".join(_CODES[char] for char in text)
 
 
-def gsm_decode(data: bytes) -> str:
-    """Text of unpacked septets. An unknown extension shows as its default character (23.038, 6.2.1.1)."""
+def gsm_decode(data: bytes, main: str = DEFAULT, extension: Mapping[int, str] = EXTENSION) -> str:
+    """Text of unpacked septets. A code that the extension lacks shows as that of the main table (23.038, 6.2.1.1).
+
+    `main` has a character for each code; `sms.national` has the tables of languages.
+    """
     chars: list[str] = []
     escaped = False
     for byte in data:
@@ -94,8 +97,8 @@ def gsm_decode(data: bytes) -> str:
         if code == _ESCAPE and not escaped:
             escaped = True
             continue
-        plain = " " if code == _ESCAPE else _DEFAULT[code]
-        chars.append(_EXTENSION.get(code, plain) if escaped else plain)
+        plain = " " if code == _ESCAPE else main[code]
+        chars.append(extension.get(code, plain) if escaped else plain)
         escaped = False
     return "".join(chars)
 

@@ -109,6 +109,10 @@ class Smpp(WithoutCallbacks):
         with self._inward.sending():
             try:
                 await self._submit_all(link, parts, ids)
+            except Unavailable as failure:
+                if failure.outcome_unknown:
+                    await self._inward.unanswered(sms.to)
+                raise
             finally:
                 await self._inward.given(ids, sms.to)
         return Accepted(self.name, tuple(ids), len(parts))

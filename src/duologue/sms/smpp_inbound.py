@@ -7,7 +7,8 @@ from typing import Final
 
 from smpplib import consts
 
-from duologue.sms.alphabets import Alphabet, alphabet_of, decode
+from duologue.sms.alphabets import Alphabet, alphabet_of, decode, in_languages
+from duologue.sms.national import is_known
 from duologue.sms.provider import Encoded, InboundSms, Part
 from duologue.sms.smpp_pdu import UDHI, Pdu
 from duologue.sms.smpp_receipt import RECEIPTED_ID
@@ -17,7 +18,13 @@ _PAYLOAD: Final = 0x0424
 _SAR_REFERENCE, _SAR_TOTAL, _SAR_NUMBER = 0x020C, 0x020E, 0x020F
 # 5.2.12: the bits of esm_class that say what a deliver_sm is.
 _TYPE, _RECEIPT, _NOTIFICATION = 0x3C, 0x04, 0x20
+# 3GPP TS 23.040, 9.2.3.24: elements of a user data header.
+_SINGLE_SHIFT, _LOCKING_SHIFT = 0x24, 0x25
 _INTERNATIONAL = re.compile(r"\+?(?:00)?([1-9][0-9]*)", re.ASCII)
+
+
+_Header = list[tuple[int, bytes]]
+"""The elements of a user data header: kind and value."""
 
 
 def is_flagged(pdu: Pdu) -> bool:
@@ -47,19 +54,16 @@ def addresses(pdu: Pdu) -> tuple[str, str]:
 
 def inbound(pdu: Pdu, provider_id: str, usual: Alphabet, region: str | None = None) -> InboundSms:
     """The handset's text in a deliver_sm; `usual` is the carrier's default alphabet."""
-    data, part = body_of(pdu), _sar(pdu)
-    if pdu.body.esm_class & UDHI and data:
-        head, data = data[1 : 1 + data[0]], data[1 + data[0] :]
-        part = _concatenation(head) or part
+    header, data = _divided(pdu)
     told = pdu.options.get(RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1")
-    alphabet = alphabet_of(pdu.body.data_coding or 0, usual)
+    alphabet = in_languages(alphabet_of(pdu.body.data_coding or 0, usual), *_languages(header))
     sender, to = addresses(pdu)
     return InboundSms(
         told or provider_id,
         sender,
         to,
         decode(data, alphabet),
-        part,
+        _concatenation(header) or _sar(pdu),
         encoded=Encoded(data, alphabet),
         region=region,
     )
@@ -71,15 +75,36 @@ def _sar(pdu: Pdu) -> Part | None:
     return _part(*numbers) if len(numbers) == 3 else None
 
 
-def _concatenation(head: bytes) -> Part | None:
-    """The concatenation element of a user data header: reference of 8 (0x00) or 16 bits (0x08)."""
-    at = 0
+def names_unknown_language(pdu: Pdu) -> bool:
+    """Tell whether the header of a text names a national language for which there are no tables."""
+    return not all(map(is_known, _languages(_divided(pdu)[0])))
+
+
+def _divided(pdu: Pdu) -> tuple[_Header, bytes]:
+    """The elements of the user data header (23.040, 9.2.3.24), if there is one, and what follows it."""
+    data = body_of(pdu)
+    if not (pdu.body.esm_class or 0) & UDHI or not data:
+        return [], data
+    head, rest = data[1 : 1 + data[0]], data[1 + data[0] :]
+    header, at = [], 0
     while at + 2 <= len(head):
-        kind, length = head[at], head[at + 1]
-        value = head[at + 2 : at + 2 + length]
+        end = at + 2 + head[at + 1]
+        header.append((head[at], head[at + 2 : end]))
+        at = end
+    return header, rest
+
+
+def _languages(header: _Header) -> tuple[int, int]:
+    """The numbers of the languages whose main table and whose extension are used (9.2.3.24.15 and 16); 0: default."""
+    named = {kind: value[0] for kind, value in header if len(value) == 1}
+    return named.get(_LOCKING_SHIFT, 0), named.get(_SINGLE_SHIFT, 0)
+
+
+def _concatenation(header: _Header) -> Part | None:
+    """The place that a concatenation element gives: its reference has 8 (0x00) or 16 bits (0x08)."""
+    for kind, value in header:
         if (kind, len(value)) in {(0x00, 3), (0x08, 4)}:
             return _part(int.from_bytes(value[:-2], "big"), value[-1], value[-2])
-        at += 2 + length
     return None
 
 

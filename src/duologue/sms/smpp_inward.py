@@ -20,16 +20,16 @@ from duologue.sms.alphabets import Alphabet
 from duologue.sms.provider import GivenId, Receipt, Sink
 from duologue.sms.smpp_deliveries import Deliveries
 from duologue.sms.smpp_ids import TAIL, IdsOption, Spellings
-from duologue.sms.smpp_inbound import addresses, inbound, is_flagged, receipt_text
+from duologue.sms.smpp_inbound import addresses, inbound, is_flagged, names_unknown_language, receipt_text
 from duologue.sms.smpp_pdu import HEADER, Pdu
-from duologue.sms.smpp_receipt import MESSAGE_STATE, RECEIPTED_ID, Report, has_shape, report
+from duologue.sms.smpp_receipt import MESSAGE_STATE, RECEIPTED_ID, Report, has_shape, is_whole, report
 from duologue.sms.sparing import Sparing
 
 _log = logging.getLogger(__name__)
 _ODD: Final = Counter(
     "duologue_smpp_odd_total",
-    "What carriers sent over SMPP and we could make nothing of: receipts that were not understood or are of no SMS"
-    " of ours, and texts that claim to come from our own number.",
+    "What carriers sent over SMPP and we could make nothing of: receipts that were not understood, are of no SMS of"
+    " ours or of one whose answer was lost; texts from our own number; unknown national alphabets.",
     ["provider", "oddity"],
 )
 _ANSWER_BEHIND: Final = 2.0
@@ -64,7 +64,10 @@ class Inward:
         self.deliveries = Deliveries()
         self._sending: set[asyncio.Future[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
-        self._complaints = {kind: Sparing(_log) for kind in ("not_understood", "unmatched", "own_number")}
+        self._complaints = {
+            kind: Sparing(_log)
+            for kind in ("not_understood", "unmatched", "own_number", "language", "unanswered")
+        }
 
     async def aclose(self) -> None:
         """Look no further."""
@@ -91,6 +94,10 @@ class Inward:
         except Exception as failure:  # noqa: BLE001 - then its receipts may go unmatched
             _log.warning("%s: ids could not be noted: %s", self._name, type(failure).__name__)
 
+    async def unanswered(self, to: str) -> None:
+        """Remember that the answer to an SMS to this number was lost: we won't know the id in its receipt."""
+        await self.given([_unanswered(to)], to)
+
     def given_late(self, message_id: str) -> None:
         """Remember an id that came after the time-out: its receipt, if unmarked, mustn't become an answer."""
         self._begin(self.given([message_id], ""))
@@ -106,8 +113,12 @@ class Inward:
         if is_flagged(pdu) or MESSAGE_STATE in pdu.options:
             await self._receipt(pdu, told)
         elif RECEIPTED_ID in pdu.options or has_shape(text):
-            found = await self._find(pdu, told) or await self._find_patiently(pdu, told)
-            await (self._hand_over(found, told) if found else self._text(pdu, data))
+            if found := await self._find(pdu, told) or await self._find_patiently(pdu, told):
+                await self._hand_over(found, told)
+            elif is_whole(text) and await self._awaits_answer(pdu):
+                self._count("unanswered", "%s sent a receipt, it seems, for an SMS whose answer was lost")
+            else:
+                await self._text(pdu, data)
         else:
             await self._text(pdu, data)
 
@@ -125,6 +136,11 @@ class Inward:
         """The id of ours that a receipt speaks of."""
         known = await self.sink.known(self._name, self._spellings.wanted(told.ids)) if told.ids else []
         return self._spellings.resolve(told.ids, known, addresses(pdu)) if known else None
+
+    async def _awaits_answer(self, pdu: Pdu) -> bool:
+        """Tell whether an SMS went to one of a receipt's two numbers and the answer to it never came, on any node."""
+        numbers = [number for number in addresses(pdu) if number[-TAIL:].isdecimal()]
+        return bool(await self.sink.known(self._name, [_unanswered(number) for number in numbers]))
 
     async def _find_patiently(self, pdu: Pdu, told: Report) -> str | None:
         if not told.ids:
@@ -161,6 +177,8 @@ class Inward:
         if self._is_own(addresses(pdu)[0]):
             self._count("own_number", "%s delivered a text that has our own number as its sender")
             return
+        if names_unknown_language(pdu):
+            self._count("language", "%s delivered a text in a national alphabet that we don't know")
         habits, body = self._habits, data[HEADER.size :]
         provider_id = self.deliveries.id_of(pdu.sequence, body)
         try:
@@ -176,3 +194,8 @@ class Inward:
     def _count(self, oddity: str, complaint: str) -> None:
         _ODD.labels(self._name, oddity).inc()
         self._complaints[oddity].warning(complaint, self._name)
+
+
+def _unanswered(number: str) -> str:
+    """The id that stands for those that never came for SMS to a number. It has a blank, as no id in a receipt has."""
+    return f"unanswered {number[-TAIL:]}"

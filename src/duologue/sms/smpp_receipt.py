@@ -43,6 +43,12 @@ _MEANT: Final = {
 _END = re.compile(r"\btext\s*:", re.IGNORECASE)
 _NAMES = r"id|sub|dlvrd|submit date|done date|stat|err"
 _FIELD = re.compile(rf"\b({_NAMES})\s*:\s*((?!(?:{_NAMES})\s*:)\S*)", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"\s*id:\s*\S+\s+sub:\s*\d{1,3}\s+dlvrd:\s*\d{1,3}\s+submit date:\s*\d{10,16}\s+done date:\s*\d{10,16}"
+    r"\s+stat:\s*[a-z]{7}\s+err:\s*[0-9a-z]{1,3}\s+text:",
+    re.IGNORECASE | re.ASCII,
+)
+"""All fields of appendix B in their order."""
 _ERROR = re.compile(r"[0-9a-z]{1,3}", re.IGNORECASE | re.ASCII)
 _LONGEST_ID: Final = 65
 """Octets of a message_id, its NUL included (5.2.23)."""
@@ -68,6 +74,11 @@ def has_shape(text: str) -> bool:
     """The text begins as appendix B says: with an id, and further on a state."""
     found = _fields(text)
     return text.lstrip()[:2].lower() == "id" and bool(found.get("id")) and "stat" in found
+
+
+def is_whole(text: str) -> bool:
+    """The text begins with all fields of appendix B in their order, as no person writes."""
+    return _WHOLE.match(text) is not None
 
 
 def report(text: str, options: dict[int, bytes]) -> Report:
