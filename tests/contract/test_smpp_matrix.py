@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
+from random import Random
 from typing import Any
 
 import pytest
 
 from duologue.clock import SECOND
-from tests.support.relays import World, answers_to, world
-from tests.support.smpp_people import OWN, Smsc, number_of, smsc, until_states
+from tests.support.relays import Node, World, answers_to, world
+from tests.support.smpp_people import OWN, Place, Smsc, number_of, smsc, until_states
+from tests.support.sms_wire import DELIVER_RESP
 
 pytestmark = pytest.mark.anyio
 
@@ -87,7 +91,7 @@ ORDERS: dict[str, tuple[list[int], bool, str]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One message."""
+    """One message, and what the SMSC reports about it."""
 
     number: int
     receipt: str
@@ -98,9 +102,11 @@ class Case:
         return ORDERS[self.order][2]
 
 
-def cases() -> Iterator[Case]:
-    for number, (receipt, order) in enumerate(product(RECEIPTS, ORDERS), 70_000):
-        yield Case(number, receipt, order)
+CASES = [
+    Case(number, receipt, order) for number, (receipt, order) in enumerate(product(RECEIPTS, ORDERS), 70_000)
+]
+CHATS = 24
+"""Chats that the messages are spread over: as many SMS are under way at a time."""
 
 
 @pytest.fixture
@@ -109,11 +115,10 @@ async def people(store_url: str) -> AsyncIterator[World]:
         yield people
 
 
-async def play(case: Case, habit: str, carrier: Smsc, phone: str) -> None:
-    """The SMSC takes the next SMS, and reports about it."""
+def play(case: Case, habit: str, carrier: Smsc, phone: str, tell: Callable[[str], None]) -> int:
+    """Have the SMSC answer a submission and report about it; how many receipts that takes."""
     answer, report = IDS[habit]
     states, early, _ = ORDERS[case.order]
-    _, tell = await carrier.submitted()
     if not early:
         tell(answer(case.number))
     for state in states:
@@ -123,27 +128,43 @@ async def play(case: Case, habit: str, carrier: Smsc, phone: str) -> None:
         carrier.deliver(**fields)
     if early:
         tell(answer(case.number))
+    return len(states)
 
 
-ENGINES = [
-    *(("sqlite", habit) for habit in IDS),
-    *(("postgresql", habit) for habit in ("padded report", "random")),
-]
-"""The spelling is no matter of the engine, so PostgreSQL gets two of them."""
+async def play_wave(people: World, node: Node, habit: str, carrier: Smsc, wave: Sequence[Case]) -> None:
+    """Have the SMSC take an SMS for each case, and play them in an order that it likes."""
+    await node.loop.round()
+    taken = {}
+    for _ in wave:
+        body, tell = await carrier.submitted()
+        [found] = re.findall(rb"message ([0-9]+)", body)
+        taken[int(found)] = tell
+    receipts = 0
+    for case in Random(f"{habit} {wave[0].number}").sample(wave, len(wave)):
+        receipts += play(case, habit, carrier, number_of(people.ben), taken[case.number])
+    for _ in range(receipts):
+        await carrier.raw.until(DELIVER_RESP)
+    await node.sent()
 
 
-@pytest.mark.parametrize(("database_url", "habit"), ENGINES, indirect=["database_url"])
-async def test_every_receipt_leads_to_the_right_state(people: World, habit: str) -> None:
-    assert people.ben.phone
-    wanted = {}
-    async with smsc(people, timeout=20.0) as (carrier, node):
-        for case in cases():
-            message = await people.writes(f"message {case.number}")
-            wanted[message.seq] = case.end
-        people.clock.pass_by(31 * SECOND)
-        for case in cases():
-            await node.loop.round()
-            await play(case, habit, carrier, number_of(people.ben))
-            await node.sent()
-        assert await until_states(people, wanted) == wanted
-    assert await answers_to(people) == []
+async def test_every_receipt_leads_to_the_right_state(people: World) -> None:
+    """All spellings of ids, each on a connection of its own, as an SMSC has one for all its messages."""
+    chats = [await people.friend_of(people.ben) for _ in range(CHATS)]
+    for habit in IDS:
+        wanted: dict[Place, str] = {}
+        async with smsc(people, habit.replace(" ", "-"), timeout=20.0, window=CHATS) as (carrier, node):
+            messages = await asyncio.gather(
+                *(
+                    people.writes(f"message {case.number}", pair=pair, by=friend)
+                    for case, (friend, pair) in zip(CASES, cycle(chats), strict=False)
+                )
+            )
+            for case, message in zip(CASES, messages, strict=True):
+                wanted[message.chat_id, message.seq] = case.end
+            people.clock.pass_by(31 * SECOND)
+            for start in range(0, len(CASES), CHATS):
+                await play_wave(people, node, habit, carrier, CASES[start : start + CHATS])
+            assert await until_states(people, wanted) == wanted, habit
+    for friend, pair in chats:
+        assert await answers_to(people, pair, friend) == []
+        assert await answers_to(people, pair) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,28 +59,31 @@ async def smsc(people: World, name: str = "smpp", **options: Any) -> AsyncIterat
         await raw.close()
 
 
-async def states_of(people: World) -> dict[int, str]:
-    """The state of each relayed message of the chat, by its seq."""
+Place = tuple[int, int]
+"""A message: its chat's id and its seq."""
 
-    def read(tx: Any) -> dict[int, str]:
-        rows = (outbox.find(tx, people.pair.chat_id, seq) for seq in range(1, 2_000))
-        found: dict[int, str] = {}
-        for row in rows:
-            if row is None:
-                break
+
+async def states_of(people: World, places: Collection[Place]) -> dict[Place, str]:
+    """The state of each of these relayed messages."""
+
+    def read(tx: Any) -> dict[Place, str]:
+        found = {}
+        for place in places:
+            row = outbox.find(tx, *place)
+            assert row, "it is not relayed"
             # Between these two there is only the mark of the chat, which a failed message holds back.
             state = State.DELIVERED if row.state is State.ARRIVED else row.state
-            found[row.seq] = state.name.lower()
+            found[place] = state.name.lower()
         return found
 
     return await people.store.db.read(read)
 
 
-async def until_states(people: World, wanted: dict[int, str]) -> dict[int, str]:
+async def until_states(people: World, wanted: dict[Place, str]) -> dict[Place, str]:
     """The states once they are the wanted ones, or after 20 s whatever they are then."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + 20
-    while (found := await states_of(people)) != wanted and loop.time() < deadline:
+    while (found := await states_of(people, wanted)) != wanted and loop.time() < deadline:
         await asyncio.sleep(0.05)
     return found
 
