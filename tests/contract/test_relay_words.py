@@ -33,7 +33,7 @@ async def people(store_url: str) -> AsyncIterator[World]:
         "UNSUBSCRIBE",
         "arrêt",
         "ARRET",
-        "abmelden",
+        "stopp",
         "baja",
         "стоп",
         "停止",

@@ -3,11 +3,9 @@
 Only a text that is such a word, or a command of two, counts: never a sentence that has the word in it. A word said
 several times over counts too.
 
-Sources. `law`: 47 CFR 64.1200(a)(10) names stop, quit, end, revoke, opt out, cancel and unsubscribe. `carriers`: CTIA
-Messaging Principles, 5.1.3; the lists that AWS End User Messaging (arret, remove, td) and Telnyx (stop all) publish.
-The rows of languages are the imperative that service numbers of the language's countries print (STOPP, BAJA, SAIR,
-RET, הסר, 退订 …) and the plain translations of "stop", "unsubscribe" and "opt out". Left out are words that are an
-ordinary answer elsewhere, such as the Finnish seis, a Spanish six.
+Each row says where its words are documented. A plain translation of "stop" that no law, regulator, operator or
+provider names is not in the table: it may be an ordinary answer. So are some words that are documented, and they are
+left out too: the Dutch uit (off), the German halt, the Vietnamese TC and HUY.
 """
 
 from __future__ import annotations
@@ -20,62 +18,61 @@ Wish = Literal["stop", "start", "help"]
 
 # Words are separated by commas. They stand as people write them; `_plain` is how they are compared.
 _STOP: Final[dict[str, str]] = {
+    # 47 CFR 64.1200(a)(10).
     "law": "stop, quit, end, revoke, opt out, cancel, unsubscribe",
+    # CTIA Messaging Principles, 5.1.3; the lists of AWS (optout, arret, remove, td), Twilio and Telnyx (stop all).
     "carriers": "stopall, stop all, optout, arret, remove, td",
-    "ar": "إيقاف, إلغاء, توقف, إلغاء الاشتراك",
-    "bg": "стоп, отписване",
+    # Operators' word for ending a service in Egypt (e& Egypt, to 1666).
+    "ar": "إلغاء",
+    # A Czech guide to ending services by SMS (etechblog.cz).
     "cs": "odhlásit, zrušit",
-    "da": "frameld, afmeld",
-    "de": "stopp, abmelden, abbestellen, ende",
-    "el": "σταματήστε, διαγραφή",
-    "es": "baja, alto, parar, cancelar",
-    "fa": "لغو",
-    "fi": "lopeta, peruuta",
-    "fr": "arrêt, arrêter, désabonner, désinscription",
-    "he": "הסר, הסרה",
-    "hi": "रोकें, बंद करें",
-    "hu": "leiratkozás",
-    "id": "berhenti, unreg",
-    "it": "ferma, basta, disiscrivi",
-    "ja": "停止, 配信停止, 解除",
-    "ko": "수신거부, 중지",
-    "nl": "stopt, afmelden",
-    "no": "avmeld",
-    "pl": "koniec, rezygnuję, wypisz",
-    "pt": "sair, descadastrar",
-    "ro": "dezabonare",
-    "ru": "отписка, отписаться",
-    "sv": "avsluta, avregistrera",
-    "th": "ยกเลิก, หยุด",
-    "tr": "durdur, iptal, ret",
-    "uk": "відписатися",
+    # Austria's ordinance on value-added services, from 2007 on: "Stopp" or "Stop" ends a subscription.
+    "de": "stopp",
+    # Movistar Spain's word (baja); the regulators of Colombia and Ecuador (salir, cancelar); Bird, Sinch (detener).
+    "es": "baja, salir, cancelar, detener",
+    # The word on the buttons of Israeli advertisers, as courts call it in rulings on the law against spam (30A).
+    "he": "הסר",
+    # Telkomsel's and other operators' words for paid services in Indonesia; Brevo's word for Norway (unsub).
+    "id": "unreg, unsub",
+    # Bird's list of words in other languages.
+    "it": "ferma",
+    # What the Network Act, article 50, has advertisers print in Korea.
+    "ko": "수신거부",
+    # Bird's list.
+    "pl": "zatrzymaj",
+    # Anatel's decision of 2012 on operators in Brazil (sair); the defaults of Sinch (parar, cancelar).
+    "pt": "sair, parar, cancelar",
+    # MegaFon's word (стоп), the same in Bulgarian and Ukrainian; Bird's list (остановить).
+    "ru": "стоп, остановить",
+    # İYS, the state's register of consent: RET by SMS; operators' short codes (iptal).
+    "tr": "ret, iptal",
+    # What every advertisement must offer by Decree 91/2020, article 16: to refuse.
     "vi": "từ chối",
-    "zh": "退订, 退訂, 停, 停止接收",
+    # What advertisers print in China: 退订回T, TD or 停止.
+    "zh": "退订, 退訂, 停止",
 }
 _START: Final[dict[str, str]] = {
+    # CTIA Messaging Principles; Twilio and Telnyx (start, unstop), Bird (resume), Sinch (subscribe).
     "carriers": "start, unstop, resume, subscribe",
-    "ar": "استئناف, بدء",
-    "de": "weiter",
-    "es": "alta, iniciar",
-    "fr": "reprendre",
-    "it": "avvia",
-    "ru": "старт",
-    "tr": "başla",
-    "zh": "开始",
+    # The defaults of Sinch.
+    "es": "volver, recibir",
+    # Bird's list.
+    "fr": "nonarret",
+    # The defaults of Sinch.
+    "pt": "voltar, receber",
 }
 _HELP: Final[dict[str, str]] = {
+    # CTIA Messaging Principles, 5.1.3.
     "carriers": "help, info",
-    "ar": "مساعدة",
+    # The others are Bird's list; aide is required in Canada too.
     "de": "hilfe",
     "es": "ayuda",
     "fr": "aide",
     "it": "aiuto",
     "nl": "hulp",
-    "pl": "pomoc",
+    "pl": "pomocy",
     "pt": "ajuda",
-    "ru": "помощь, справка",
-    "tr": "yardım",
-    "zh": "帮助",
+    "ru": "помощь",
 }
 WORDS: Final[dict[Wish, dict[str, str]]] = {"stop": _STOP, "start": _START, "help": _HELP}
 
