@@ -7,16 +7,30 @@ import hmac
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import jwt
 import msgspec
+from twilio.request_validator import RequestValidator
 
-from duologue.sms.address import parse
+from duologue.sms.address import ProviderUrl, parse
 from duologue.sms.alphabets import decode
-from duologue.sms.provider import BadCallback, BadSignature, Callback, GivenId, InboundSms, Receipt
+from duologue.sms.provider import (
+    BadCallback,
+    BadSignature,
+    Callback,
+    GivenId,
+    InboundSms,
+    OutgoingSms,
+    Provider,
+    Receipt,
+    Rejected,
+    Unavailable,
+)
 from duologue.sms.registry import open_provider
+from duologue.sms.wishes import wish_of
+from tests.support.sms_http import Answer, HttpProvider
 from tests.support.sms_outside import PUBLIC, Collector
 from tests.support.sms_wire import DELIVER, DELIVER_RESP, RawCarrier, deliver_body, pdu
 
@@ -29,6 +43,8 @@ class Effect(msgspec.Struct, omit_defaults=True):
 
     receipts: list[list[str]] = []
     texts: list[list[str]] = []
+    wishes: list[str] = []
+    accepted: list[str] = []
     refused: str = ""
 
 
@@ -91,20 +107,26 @@ class Request(msgspec.Struct, forbid_unknown_fields=True):
     form: dict[str, str] = {}
     sign: str = ""
 
-    def made(self, name: str, secret: str) -> Callback:
+    def made(self, provider: ProviderUrl, name: str) -> Callback:
+        """The request, as the provider with this URL and name makes it now."""
         body = urlencode(self.form) or (self.body if isinstance(self.body, str) else json.dumps(self.body))
         query, headers = dict(self.query), {key.lower(): value for key, value in self.headers.items()}
+        secret = provider.options.get("secret", "")
         if self.sign == "token":
             query["token"] = secret
-        elif self.sign == "hmac":
-            stamp = str(int(time.time()))
+        url = f"{PUBLIC}/{name}/{self.kind}" + (f"?{urlencode(query)}" if query else "")
+        if self.sign == "twilio":
+            signature = RequestValidator(provider.password).compute_signature(url, self.form)
+            headers["x-twilio-signature"] = signature
+        elif self.sign.startswith("hmac"):
+            stamp = str(int(time.time())) if self.sign == "hmac" else ""
             proof = hmac.new(secret.encode(), f"{body}{stamp}".encode(), hashlib.sha256).hexdigest()
             headers |= {"x-signature": proof, "x-timestamp": stamp}
         elif self.sign == "jwt":
             now = int(time.time())
             token = jwt.encode({"nbf": now - 1, "exp": now + 60}, secret, algorithm="HS256")
             headers["authorization"] = f"Bearer {token}"
-        return Callback(f"{PUBLIC}/{name}/{self.kind}?{urlencode(query)}", headers, body.encode())
+        return Callback(url, headers, body.encode())
 
 
 class CallbackRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -115,15 +137,38 @@ class CallbackRow(msgspec.Struct, forbid_unknown_fields=True):
     url: str
     expect: Effect
     callback: Request
+    repeat: Request | None = None
 
 
-def _lines(*, callbacks: bool) -> list[str]:
+class Said(msgspec.Struct, forbid_unknown_fields=True):
+    """An HTTP answer."""
+
+    status: int
+    body: str
+
+
+class AnswerRow(msgspec.Struct, forbid_unknown_fields=True):
+    """A row about a provider's answer to an SMS that we send by HTTP."""
+
+    name: str
+    source: str
+    url: str
+    expect: Effect
+    answer: Said
+
+
+Row = TypeVar("Row")
+
+
+def _rows(kind: type[Row], field: str) -> list[Row]:
+    """The rows that have this field."""
     lines = [line for file in sorted(FOLDER.glob("*.jsonl")) for line in file.read_text().splitlines()]
-    return [line for line in lines if line and ("callback" in json.loads(line)) == callbacks]
+    return [msgspec.json.decode(line, type=kind) for line in lines if line and field in json.loads(line)]
 
 
-PDUS = [msgspec.json.decode(line, type=PduRow) for line in _lines(callbacks=False)]
-CALLBACKS = [msgspec.json.decode(line, type=CallbackRow) for line in _lines(callbacks=True)]
+PDUS = _rows(PduRow, "pdu") + _rows(PduRow, "deliver")
+CALLBACKS = _rows(CallbackRow, "callback")
+ANSWERS = _rows(AnswerRow, "answer")
 
 
 async def effects_of_pdus(rows: list[PduRow]) -> dict[str, Effect]:
@@ -149,18 +194,42 @@ async def effects_of_pdus(rows: list[PduRow]) -> dict[str, Effect]:
 
 
 async def effect_of_callback(row: CallbackRow) -> Effect:
-    """What a callback leads to."""
+    """What a callback leads to. Raises `AssertionError` if a repeat of it isn't known as one."""
     provider = open_provider(row.url)
-    secret = parse(row.url).options.get("secret", "")
-    request = row.callback.made(provider.name, secret)
     try:
-        if row.callback.kind == "status":
-            return _effect(provider.parse_status(request), [])
-        return _effect([], provider.parse_inbound(request))
+        receipts, texts = _parsed(provider, row, row.callback)
+        if row.repeat:
+            again, texts_again = _parsed(provider, row, row.repeat)
+            assert again == receipts
+            assert [each.provider_id for each in texts_again] == [each.provider_id for each in texts]
+        return _effect(receipts, texts)
     except (BadSignature, BadCallback) as refusal:
         return Effect(refused=type(refusal).__name__)
     finally:
         await provider.aclose()
+
+
+def _parsed(
+    provider: Provider, row: CallbackRow, callback: Request
+) -> tuple[list[Receipt], list[InboundSms]]:
+    request = callback.made(parse(row.url), provider.name)
+    if callback.kind == "status":
+        return provider.parse_status(request), []
+    return [], provider.parse_inbound(request)
+
+
+async def effect_of_answer(row: AnswerRow) -> Effect:
+    """What an answer leads to, when an SMS with the reference `ref-1` is sent."""
+    remote = HttpProvider(lambda _: Answer(row.answer.status, row.answer.body))
+    provider = open_provider(row.url.replace("HOST", remote.address))
+    try:
+        sms = OutgoingSms(_PHONE, "hello", "ref-1", callback_base=PUBLIC)
+        return Effect(accepted=list((await provider.send(sms)).provider_ids))
+    except (Rejected, Unavailable) as refusal:
+        return Effect(refused=type(refusal).__name__)
+    finally:
+        await provider.aclose()
+        remote.close()
 
 
 def _all(queue: Any) -> list[Any]:
@@ -168,9 +237,11 @@ def _all(queue: Any) -> list[Any]:
 
 
 def _effect(receipts: list[Receipt], texts: list[InboundSms]) -> Effect:
+    joined = _joined(texts)
     return Effect(
         [[each.provider_id, each.state, *([each.code] if each.code else [])] for each in receipts],
-        _joined(texts),
+        joined,
+        [wish for _, text in joined if (wish := wish_of(text))],
     )
 
 
