@@ -243,7 +243,7 @@ def torture(  # noqa: PLR0913 - one for each flag
 @app.command()
 @_with_settings
 def outbox(settings: Settings) -> None:
-    """Show the messages that went on by SMS: how many are in each state, and why the newest failed."""
+    """Show messages that went on by SMS, why the newest failed, and the newest texts that are in no chat."""
     from duologue.outbox import OutboxError
     from duologue.outbox import outbox as run
 

@@ -1,4 +1,4 @@
-"""`duologue outbox`: what became of the messages that went on by SMS, for whoever runs the server."""
+"""`duologue outbox`: what became of the messages that went on by SMS, and texts that nobody got; for the operator."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import Final
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from duologue.clock import SECOND, now_ms
+from duologue.core.phones import masked
 from duologue.model import encode_id
 from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Tx
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
 from duologue.storage.outbox import Outgoing, State, counts, latest, oldest_due
 from duologue.storage.snapshot import CannotRead, snapshot
+from duologue.storage.unplaced import Unplaced, newest
 
 _SHOWN: Final = 20
-_SHOWN_DIGITS: Final = 4, 2
+"""Lines of each list."""
 _WIDTH: Final = 160
 """A line for each, on a narrower terminal too: what is cut off can't be searched for."""
+_REASONS: Final = {
+    "number": "no phone that we know, in this spelling; if it lacks its country code, set region= in the URL",
+    "name": "a name or a short code, which can't be answered",
+    "own_number": "one of our own numbers",
+    "no_chat": "that phone has no chat on the number that it wrote to",
+}
+"""Why a text is in no chat."""
 
 
 class OutboxError(Exception):
@@ -40,9 +50,12 @@ def outbox(url: str) -> None:
         with snapshot(url) as tx:
             found, due = counts(tx), oldest_due(tx, now_ms())
             lines = [_line(tx, row) for row in latest(tx, (State.FAILED, State.DEAD), _SHOWN)]
+            texts = newest(tx, _SHOWN)
     except (CannotRead, SchemaTooOld, SchemaTooNew) as fault:
         raise OutboxError(str(fault)) from fault
-    tell(Console(width=_WIDTH), found, due, lines)
+    console = Console(width=_WIDTH)
+    tell(console, found, due, lines)
+    tell_texts(console, texts)
 
 
 def tell(console: Console, found: dict[State, int], due: int | None, lines: list[Line]) -> None:
@@ -70,15 +83,23 @@ def tell(console: Console, found: dict[State, int], due: int | None, lines: list
     console.print(table)
 
 
+def tell_texts(console: Console, texts: list[Unplaced]) -> None:
+    """Print the texts that nobody got; nothing if there are none."""
+    if not texts:
+        return
+    console.print("\nTexts from phones that are in no chat, the newest first:", highlight=False)
+    table = Table("when", "from", "by", "why", box=None, pad_edge=False)
+    for text in texts:
+        # A sender may be a name that somebody chose: it is no markup.
+        table.add_row(
+            _time(text.at), Text(text.sender), Text(text.provider), _REASONS.get(text.reason, text.reason)
+        )
+    console.print(table)
+
+
 def _line(tx: Tx, row: Outgoing) -> Line:
     user = user_by_id(tx, row.user_id)
     return Line(row, masked(user.phone) if user and user.phone else "(gone)")
-
-
-def masked(phone: str) -> str:
-    """A number of which only the beginning and the end show: `+336•••••78`."""
-    first, last = _SHOWN_DIGITS
-    return phone[:first] + "•" * (len(phone) - first - last) + phone[-last:]
 
 
 def _time(at: int) -> str:

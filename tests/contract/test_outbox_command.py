@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from duologue.clock import DAY, SECOND
+from duologue.core.phones import masked
+from duologue.core.retention import sweep_round
 from duologue.lab.process import environment
-from duologue.outbox import masked
+from duologue.storage.database import Tx
+from duologue.storage.unplaced import KEPT, newest, note
+from tests.contract.store import new_phone
 from tests.support.carrier import is_busy, rejects
-from tests.support.relays import World, world
+from tests.support.relays import SERVICES, World, world
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +87,42 @@ def test_where_there_is_no_database_it_says_so(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing.db").exists()
 
 
-@pytest.mark.parametrize(("phone", "shown"), [("+33612345678", "+336••••••78"), ("+1234567", "+123••67")])
+async def test_it_lists_texts_that_nobody_got_with_their_reasons_and_without_their_words(
+    people: World,
+) -> None:
+    stranger = new_phone()
+    for sender in (stranger, "0612345678", "[b]Bank\x1b[2J", SERVICES[1]):
+        people.clock.pass_by(SECOND)
+        await people.phone_says("a secret", sender=sender)
+    shown = run(people.store.url).stdout
+    lines = shown[shown.index("in no chat") :].splitlines()[2:]
+    assert [re.split(r" {2,}", line)[1:3] for line in lines] == [
+        [masked(SERVICES[1]), "carrier"],
+        ["[b]B•••••2J", "carrier"],
+        ["0612••••78", "carrier"],
+        [masked(stranger), "carrier"],
+    ]
+    for line, words in zip(lines, ("our own", "name", "country code", "has no chat"), strict=True):
+        assert words in line
+    for secret in ("secret", stranger, SERVICES[1], "\x1b"):
+        assert secret not in shown
+
+
+async def test_of_texts_that_nobody_got_the_newest_are_kept_for_the_days_of_traces(people: World) -> None:
+    def flood(tx: Tx) -> None:
+        for number in range(KEPT + 20):
+            note(tx, "carrier", "+336••••••78", "number", number)
+
+    await people.store.db.write(flood)
+    kept = await people.store.db.read(newest, 1_000)
+    assert [each.at for each in kept] == list(range(KEPT + 19, 19, -1))
+    assert await sweep_round(people.store.db, lambda: 3 * DAY + 120, 3 * DAY) == 100
+    assert len(await people.store.db.read(newest, 1_000)) == KEPT - 100
+
+
+@pytest.mark.parametrize(
+    ("phone", "shown"),
+    [("+33612345678", "+336••••••78"), ("+1234567", "+123••67"), ("12345", "12345"), ("Bank", "Bank")],
+)
 def test_a_number_is_masked_in_its_middle(phone: str, shown: str) -> None:
     assert masked(phone) == shown

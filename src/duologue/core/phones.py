@@ -28,6 +28,10 @@ RESPELLINGS: Final = (
 )
 """Old spellings as patterns, and what they became. Migration 0009 applies the same to what is stored."""
 _RESPELLINGS: Final = [(re.compile(old), new) for old, new in RESPELLINGS]
+_SHOWN: Final = 4, 2
+"""Characters of a masked number that show, at its beginning and its end."""
+_LONGEST_SENDER: Final = 40
+"""Characters: a provider may write anything for a sender."""
 _HINTS = {
     ValidationResult.TOO_SHORT: "it is too short for its country code",
     ValidationResult.TOO_LONG: "it is too long for its country code",
@@ -66,6 +70,17 @@ def parse_phone(text: str, field: str = "phone", *, respell: bool = True) -> str
     if canonical != compact:
         raise _refusal(field, f"It is not in its international form: try {canonical}.")
     return canonical
+
+
+def masked(sender: str) -> str:
+    """Return a sender of which only the beginning and the end show: `+336••••••78`. A short code or name shows whole.
+
+    What terminals don't print shows as a dot.
+    """
+    shown = "".join(char if char.isprintable() else "•" for char in sender[:_LONGEST_SENDER])
+    first, last = _SHOWN
+    hidden = len(shown) - first - last
+    return shown if hidden < 1 else shown[:first] + "•" * hidden + shown[-last:]
 
 
 def _respelt(number: str) -> str:

@@ -12,6 +12,7 @@ from prometheus_client import Counter
 
 from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.given_codes import Given, GivenCodes
+from duologue.core.phones import masked
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.core.senders import Senders
 from duologue.core.strangers import Strangers
@@ -23,7 +24,7 @@ from duologue.sms.alphabets import decode
 from duologue.sms.notices import Notice, notice
 from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
 from duologue.sms.wishes import Wish, wish_of
-from duologue.storage import outbox, pairs, pieces, quotas, unanswered
+from duologue.storage import outbox, pairs, pieces, quotas, unanswered, unplaced
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
@@ -76,7 +77,7 @@ class Replies:
         self._clock = clock
         self._provider = provider
         self._policy = policy
-        self._senders = Senders(db, policy)
+        self._senders = Senders(db, policy, clock)
         self._answering = Tasks()
 
     async def take(self, provider: str, sms: InboundSms) -> None:
@@ -144,6 +145,7 @@ class Replies:
         )
         home = _home(tx, user, chat_id)
         if user is None or home is None:
+            unplaced.note(tx, whole.provider, masked(whole.sender), "no_chat", now)
             quiet = pairs.opted_out(tx, whole.sender)
             return Place(answer=None if quiet else "unknown")
         pairs.used(tx, user.id, home[0].chat_id, now)

@@ -15,6 +15,7 @@ from duologue.storage.outbox import purge as purge_outbox
 from duologue.storage.quotas import purge_quotas
 from duologue.storage.sms_ids import purge_ids
 from duologue.storage.traces import purge_traces
+from duologue.storage.unplaced import purge_unplaced
 from duologue.storage.verifications import purge_verifications
 
 _log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ async def sweep_round(db: Database, clock: Clock, traced_for: int) -> int:
         (purge_traces, traced_for),
         (purge_outbox, traced_for),
         (purge_ids, traced_for),
+        (purge_unplaced, traced_for),
     ):
         while gone := await db.write(purge, clock() - age):
             swept += gone

@@ -17,13 +17,14 @@ import msgspec
 import phonenumbers
 from prometheus_client import Counter
 
-from duologue.core.phones import parse_phone
+from duologue.clock import Clock
+from duologue.core.phones import masked, parse_phone
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.errors import ApiError
 from duologue.sms.provider import InboundSms
 from duologue.sms.sparing import Sparing
 from duologue.sms.wishes import wish_of
-from duologue.storage import pairs
+from duologue.storage import pairs, unplaced
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.database import Database, Tx
 
@@ -97,8 +98,9 @@ def _phones(spelled: str, region: str | None) -> list[str]:
 class Senders:
     """Finds the phones that texts come from."""
 
-    def __init__(self, db: Database, policy: RelayPolicy) -> None:
+    def __init__(self, db: Database, policy: RelayPolicy, clock: Clock) -> None:
         self._db = db
+        self._clock = clock
         self._policy = policy
         self._complaints = Sparing(_log)
 
@@ -115,17 +117,17 @@ class Senders:
         Raises `ApiError` `overloaded`.
         """
         if any(map(self._policy.is_own, _phones(sms.sender, sms.region))):
-            _UNKNOWN.labels(provider, "own_number").inc()
             self._complaints.warning(
                 "%s delivered a text from one of our own numbers, and it is dropped", provider
             )
+            await self._note(provider, sms.sender, "own_number")
             return None
         means = reading(sms.sender, sms.region)
         phone = means.certain
         if phone is None and (means.at_home or means.with_plus):
             phone = await self._db.read(self._choose, means, service, wish_of(sms.text) == "stop")
         if phone is None:
-            self._complain(provider, sms.sender)
+            await self._complain(provider, sms.sender)
         return phone
 
     def _choose(self, tx: Tx, means: Reading, service: str | None, stop: bool) -> str | None:  # noqa: FBT001 - from `read`
@@ -139,10 +141,9 @@ class Senders:
         # Who was sent a code from here has no line, but may want no more of it.
         return _first_known(tx, candidates) if stop else None
 
-    def _complain(self, provider: str, sender: str) -> None:
+    async def _complain(self, provider: str, sender: str) -> None:
         found = _DIGITS.fullmatch(_SIGNS.sub("", sender))
-        reason = "number" if found else "name"
-        _UNKNOWN.labels(provider, reason).inc()
+        await self._note(provider, sender, "number" if found else "name")
         if found:
             self._complaints.warning(
                 "%s delivered a text from a number of %d digits (%s…) that is no phone we know; if it lacks its"
@@ -151,6 +152,11 @@ class Senders:
                 len(found[1]),
                 found[1][:_SHOWN],
             )
+
+    async def _note(self, provider: str, sender: str, reason: str) -> None:
+        """Count a text that nobody gets, and show it to the operator."""
+        _UNKNOWN.labels(provider, reason).inc()
+        await self._db.write(unplaced.note, provider, masked(storable(sender)), reason, self._clock())
 
 
 def _first_known(tx: Tx, phones: Sequence[str]) -> str | None:
