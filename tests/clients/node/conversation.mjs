@@ -1,4 +1,5 @@
-// A conversation of two people by Node's own fetch, and by its WebSocket where it has one (Node 22 and newer).
+// A conversation of two people by Node's own fetch, and by its WebSocket where it has one (Node 22 and newer; from
+// 20.10 on with --experimental-websocket).
 //
 // Arguments: the server's base URL and two phone numbers in E.164 form.
 
