@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
 import pytest
 
 from duologue.lab.server import DuologueServer
+from tests.support.http import Answer, raw
 
 JSON = b"Content-Type: application/json\r\n"
 IDS = [
@@ -105,19 +105,6 @@ NOT_HTTP = [
 ]
 
 
-class Answer(NamedTuple):
-    """An answer as it came: status, headers with lower-case names, body."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def problem(self) -> Any:
-        assert self.headers["content-type"] == "application/problem+json", self
-        return json.loads(self.body)
-
-
 class Person(NamedTuple):
     """Somebody signed in twice, with one chat, and the server."""
 
@@ -138,13 +125,9 @@ class Person(NamedTuple):
 
 
 def send(server: DuologueServer, request: bytes) -> Answer:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as tcp:
-        tcp.sendall(request)
-        received = b"".join(iter(lambda: tcp.recv(65_536), b""))
-    head, _, body = received.partition(b"\r\n\r\n")
-    first, *fields = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
-    return Answer(int(first.split(" ")[1]), headers, body)
+    with raw(server.port) as tcp:
+        tcp.send(request)
+        return tcp.answer()
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +235,6 @@ def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_failure(ana: Perso
         b"POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: 99\r\n"
         % ana.token
     )
-    with socket.create_connection(("127.0.0.1", ana.server.port), timeout=30) as tcp:
-        tcp.sendall(head + JSON + b"\r\n{")
+    with raw(ana.server.port) as tcp:
+        tcp.send(head, JSON, b"\r\n{")
     assert ana.say("GET", "/healthz").status == 200
