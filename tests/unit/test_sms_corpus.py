@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 
 
 def test_rows_have_names_of_their_own() -> None:
-    names = [row.name for row in (*PDUS, *CALLBACKS, *ANSWERS)]
+    names = [*(row.name for row in PDUS), *(row.name for row in CALLBACKS), *(row.name for row in ANSWERS)]
     assert len(set(names)) == len(names)
 
 
