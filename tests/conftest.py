@@ -86,6 +86,7 @@ SLOW = (
     "tests/contract/test_smpp_matrix.py",
     "tests/contract/test_sms_providers.py",
     "tests/contract/test_storage_outage.py",
+    "tests/contract/test_storage_power_cut.py",
     "tests/contract/test_storage_processes.py",
     "tests/contract/test_workers.py",
     "tests/unit/test_http_bounds.py",

@@ -27,6 +27,7 @@ from duologue.storage.database import (
     UniqueViolation,
     Unit,
 )
+from duologue.storage.durability import check_postgres
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.lookups import Lookup, answer
 from duologue.storage.messages import find_post
@@ -233,10 +234,11 @@ def prepare(url: str) -> None:
     """Make the schema in an empty database; in any other it must be up to date.
 
     Changing a schema in use is left to `migrate`, when the operator says so: other nodes may still run the release
-    before. Raises `SchemaTooOld`, `SchemaTooNew`, `ConnectionError`.
+    before. Raises `SchemaTooOld`, `SchemaTooNew`, `NotDurable`, `ConnectionError`.
     """
     try:
         with connect(url) as connection:
+            check_postgres(partial(_setting, connection))
             version = _version(connection)
     except psycopg.OperationalError as fault:
         raise ConnectionError(f"The database can't be reached: {str(fault).strip()}") from fault
@@ -244,6 +246,11 @@ def prepare(url: str) -> None:
         migrate(url)
     elif pending("postgres", version):
         raise SchemaTooOld(f"The database is at schema {version}: run `duologue migrate` first.")
+
+
+def _setting(connection: psycopg.Connection[Any], name: str) -> str:
+    row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _version(connection: psycopg.Connection[Any]) -> int:

@@ -29,6 +29,7 @@ from duologue.storage.database import (
     Unit,
     settle,
 )
+from duologue.storage.durability import check_sqlite
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.lookups import Lookup, answer
 from duologue.storage.messages import find_post
@@ -62,11 +63,12 @@ _PRAGMAS: Final = (
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection as this engine uses it: no implicit transactions, durable commits."""
+    """A connection as this engine uses it: no implicit transactions, durable commits. Raises `NotDurable`."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     for pragma in _PRAGMAS:
         connection.execute(pragma)
     _enter_wal(connection)
+    check_sqlite(connection)
     return connection
 
 
