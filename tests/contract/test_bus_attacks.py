@@ -280,3 +280,13 @@ async def test_a_node_that_says_good_bye_is_not_waited_for(nats_url: str, prefix
             assert leaves.bus.connected()
         await asyncio.sleep(1.5)
         assert time.monotonic() - stays.bus.as_of() < 1
+
+
+async def test_a_node_asks_the_store_as_soon_as_nats_is_back(own_nats: NatsServer) -> None:
+    """Without another node's sign of life, which may be the one that has stopped meanwhile."""
+    async with joined(NatsBus(own_nats.url, [KEY], now_ms)) as alone:
+        own_nats.stop(kill=True)
+        await alone.until(lambda: not alone.bus.connected())
+        assert alone.doubts == 0
+        own_nats.start()
+        await alone.until(lambda: alone.bus.connected() and alone.doubts > 0)

@@ -284,3 +284,33 @@ async def test_only_what_somebody_follows_is_published(line: Line) -> None:
     assert {notice.user_id for notice in published} == {pair.low}
     assert len(published) == 2
     diary.feed.close()
+
+
+async def test_a_reader_is_told_how_far_the_log_goes_and_reads_what_it_lacks(line: Line) -> None:
+    pair = await line.store.pair()
+    diary = await line.diary(pair.low).follow(None)
+    await diary.until(lambda: diary.caught_up_at)
+    line.bus.mute = True
+    await line.talk(pair, 1, "unheard", 1)
+    newest = await line.newest(pair.low)
+    assert diary.seqs == []
+    line.hub.reached(pair.low, newest)
+    await diary.has(newest)
+    diary.feed.close()
+
+
+async def test_a_recheck_during_a_replay_is_not_forgotten(line: Line) -> None:
+    pair = await line.store.pair()
+    await line.talk(pair, 1, "before", 5)
+    diary = line.diary(pair.low)
+    diary.gate.clear()
+    await diary.follow(0)
+    await diary.until(lambda: diary.gate._waiters)
+    line.bus.mute = True
+    await line.talk(pair, 1, "unheard", 2)
+    line.hub.recheck()
+    diary.gate.set()
+    newest = await line.newest(pair.low)
+    await diary.has(newest)
+    assert diary.seqs == list(range(1, newest + 1))
+    diary.feed.close()

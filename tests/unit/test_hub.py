@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from duologue.realtime.bus import Frame, Hidden, Notice, Roll, Whereabouts
+from duologue.core.events import Publisher
+from duologue.realtime.bus import Frame, Hidden, LocalBus, Notice, Roll, Whereabouts
 from duologue.realtime.hub import Hub, Waiter
 
 ANA, BEN = 1, 2
@@ -164,3 +165,21 @@ def test_who_is_where_is_heard_by_the_one_who_keeps_count() -> None:
     hub.signal(said)
     hub.signal(Roll([ANA]))
     assert heard == [said, Roll([ANA])]
+
+
+def test_a_doubtful_commit_makes_every_follower_look_again() -> None:
+    hub, followers = Hub(), [Follower(), Follower()]
+    for user_id, follower in zip((ANA, BEN), followers, strict=True):
+        hub.attach(user_id, follower)
+    Publisher(LocalBus(), hub).in_doubt()
+    assert [follower.rechecks for follower in followers] == [1, 1]
+
+
+@pytest.mark.anyio
+async def test_a_waiter_is_woken_by_a_log_that_goes_further() -> None:
+    waiter = Waiter()
+    waiter.seen = 4
+    waiter.reached(4)
+    assert not await waiter.wait(0)
+    waiter.reached(5)
+    assert await waiter.wait(0)
