@@ -206,12 +206,18 @@ def torture(  # noqa: PLR0913 - one for each flag
         typer.Option(help="Tokens of accounts without chats, one a line, where sign-in isn't open."),
     ] = None,
     users: Annotated[int, typer.Option(min=2, help="How many people.")] = 300,
+    workers: Annotated[int, typer.Option(min=1, help="Processes of each node.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="For how long.")] = 300,
+    minutes: Annotated[float, typer.Option(min=0, help="For how long, instead of --seconds.")] = 0,
     rate: Annotated[float, typer.Option(min=1, help="Messages a second, repeats not counted.")] = 50,
     cuts: Annotated[float, typer.Option(min=0, help="Connections cut a second.")] = 5,
-    kill_every: Annotated[float, typer.Option(min=0.5, help="Seconds from one kill to the next.")] = 4,
+    retention: Annotated[float, typer.Option(min=1, help="Seconds for which events are kept.")] = 8,
+    kill_every: Annotated[float, typer.Option(min=0.5, help="Seconds from one harm to the next.")] = 4,
     kill: Annotated[
-        list[str] | None, typer.Option(help="node, postgres, nats or none: what is killed; all three.")
+        list[str] | None,
+        typer.Option(
+            help="What is harmed: node, postgres, nats, worker, bus, lock, restore, rollback, none."
+        ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="For the same choices as in another run.")] = None,
     history: Annotated[
@@ -231,8 +237,10 @@ def torture(  # noqa: PLR0913 - one for each flag
         elif check:
             kept = tortures.check_file(check)
         else:
-            plan = tortures.plan(users, seconds, rate, cuts, kill_every, seed, tokens)
-            options = tortures.Options(plan, engine, nodes, url or (), kill or tortures.KINDS, history)
+            length = minutes * 60 or seconds
+            plan = tortures.plan(users, length, rate, cuts, kill_every, seed, tokens, retention)
+            kinds = kill or tortures.USUAL
+            options = tortures.Options(plan, engine, nodes, workers, url or (), kinds, history)
             kept = tortures.torture(options)
     except tortures.TortureError as fault:
         typer.echo(f"duologue: {fault}", err=True)

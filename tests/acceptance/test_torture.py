@@ -18,12 +18,16 @@ import pytest
 from duologue.lab.process import environment
 from duologue.lab.server import DuologueServer
 from duologue.torture.checker import check
+from duologue.torture.harm import Menu, Victim
 from duologue.torture.history import History, load
 from duologue.torture.load import Pace
-from duologue.torture.run import Plan, run
-from duologue.torture.system import Victim, running
+from duologue.torture.run import Ground, Plan, run
+from duologue.torture.system import Wanted, running
 
-SHORT = ("--users", "30", "--seconds", "12", "--kill-every", "2.5", "--rate", "60", "--cuts", "6")
+SHORT = (
+    *("--users", "30", "--seconds", "14", "--kill-every", "2", "--rate", "60", "--cuts", "6"),
+    *("--retention", "5", "--seed", "1"),
+)
 
 
 def torture(*args: str) -> subprocess.CompletedProcess[str]:
@@ -32,10 +36,17 @@ def torture(*args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=280)
 
 
-@pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
-def test_no_promise_is_broken(engine: str, tmp_path: Path) -> None:
+FORMS = {
+    "sqlite": ("--engine", "sqlite"),
+    "nodes": ("--engine", "postgresql"),
+    "workers": ("--engine", "postgresql", "--nodes", "1", "--workers", "2"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_no_promise_is_broken(form: tuple[str, ...], tmp_path: Path) -> None:
     file = tmp_path / "history.jsonl"
-    done = torture(*SHORT, "--engine", engine, "--history", str(file))
+    done = torture(*SHORT, *form, "--history", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No promise was broken" in done.stdout
     assert "The database is sound" in done.stdout
@@ -60,10 +71,10 @@ SABOTAGE = {
 def test_what_somebody_does_to_the_store_is_seen_from_outside(rule: str, tmp_path: Path) -> None:
     """A real server on a store that is spoilt behind its back."""
     history = History()
-    with running("sqlite", 1, tmp_path) as system:
+    with running(Wanted("sqlite"), tmp_path) as system:
         spoil = Victim("saboteur", lambda: sabotage(tmp_path / "duologue.db", SABOTAGE[rule]), lambda: None)
         plan = Plan(users=6, seconds=4, pace=Pace(messages=60, cuts=2), kill_every=2.5, seed=1, patience=3)
-        asyncio.run(run(plan, system.urls, [spoil], history, lambda _, __: None))
+        asyncio.run(run(plan, Ground(system.urls, Menu([spoil])), history, lambda _, __: None))
     assert rule in {violation.rule for violation in check(history.entries)}
 
 

@@ -7,10 +7,12 @@ from collections import defaultdict
 import msgspec
 
 from duologue.torture.history import (
+    Accepted,
     AnyEntry,
     Chat,
     Connected,
     Device,
+    Ended,
     Event,
     History,
     Logged,
@@ -21,6 +23,8 @@ from duologue.torture.history import (
     Send,
     Sent,
     Stored,
+    Tick,
+    Trimmed,
     View,
     Whole,
 )
@@ -38,10 +42,20 @@ class Ideal:
         self.chats: dict[str, Chat] = {}
         self.owners: list[str] = []
         self.given: list[int] = []
+        self.floors: dict[str, int] = defaultdict(int)
+        self.closed: set[str] = set()
+        self.withheld: set[tuple[str, int]] = set()
         self._attempts = 0
+        self._ticks = 0
 
-    def person(self, user: str, devices: int, *, shows_read: bool = True) -> None:
-        self.people[user] = Person(user, f"+{user}", shows_read)
+    def tick(self, count: int) -> None:
+        """So many tenths of a second pass."""
+        for _ in range(count):
+            self._ticks += 1
+            self.add(Tick(self._ticks / 10))
+
+    def person(self, user: str, devices: int, *, shows_read: bool = True, village: int = 0) -> None:
+        self.people[user] = Person(user, f"+{user}", shows_read, village)
         self.add(self.people[user])
         for _ in range(devices):
             device = len(self.owners)
@@ -55,6 +69,20 @@ class Ideal:
         self.add(self.chats[chat])
         for user in (one, other):
             self._tell(user, "chat.updated", chat)
+
+    def closed_chat(self, chat: str, one: str, other: str) -> None:
+        """A chat of a stranger, of which the other hears nothing."""
+        self.chats[chat] = Chat(chat, one, other, closed=True)
+        self.closed.add(chat)
+        self.add(self.chats[chat])
+        self._tell(one, "chat.updated", chat)
+
+    def accept(self, chat: str) -> None:
+        """Who closed a chat opens it."""
+        since, user = len(self.history), self.chats[chat].other
+        self.closed.discard(chat)
+        self._tell(user, "chat.updated", chat)
+        self.add(Accepted(user, chat, since))
 
     def add(self, entry: AnyEntry) -> None:
         self.history.add(entry)
@@ -90,7 +118,9 @@ class Ideal:
         if any((message.sender, message.client_id) == (sender, send.client_id) for message in kept):
             return False
         kept.append(Stored("", send.chat, len(kept) + 1, sender, send.client_id, send.text))
-        for user in self.sides(send.chat):
+        if send.chat in self.closed:
+            self.withheld.add((send.chat, len(kept)))
+        for user in self.sides(send.chat)[: 1 if send.chat in self.closed else 2]:
             self._tell(
                 user,
                 "message.created",
@@ -106,14 +136,29 @@ class Ideal:
         self.answer(self.attempt(device, chat, client_id, connection))
 
     def give(self, device: int) -> None:
-        """A device connects and is given what it hasn't got."""
+        """A device connects, is given what it hasn't got, and loses its connection."""
+        self.connect(device)
+        self.pass_on(device)
+        self.add(Ended(device, self._attempts))
+
+    def connect(self, device: int) -> None:
+        """A device connects."""
         log, given = self.logs[self.owners[device]], self.given[device]
         self._attempts += 1
         self.add(Connected(device, self._attempts, 0, len(self.history), given, len(log)))
-        for event in log[given:]:
+
+    def pass_on(self, device: int) -> None:
+        """A connected device is given what it hasn't got."""
+        log = self.logs[self.owners[device]]
+        for event in log[self.given[device] :]:
             fields = msgspec.structs.astuple(event)
             self.add(Event(device, *fields[1:]))
         self.given[device] = len(log)
+
+    def trim(self, user: str, upto: int) -> None:
+        """Events up to a seq are old, and are dropped."""
+        self.floors[user] = upto
+        self.add(Trimmed(self.logs[user][upto].at))
 
     def mark(self, device: int, chat: str, *, read: int = 0, delivered: int = 0) -> None:
         """A mark is made and acknowledged, and told to both sides."""
@@ -152,7 +197,11 @@ class Ideal:
         one, other = self.sides(chat)
         peer = other if user == one else one
         kept, own = self.messages[chat], self.marks[chat, user]
-        unread = sum(1 for message in kept if message.sender == peer and message.seq > own[1])
+        unread = sum(
+            1
+            for message in kept
+            if message.sender == peer and message.seq > own[1] and (chat, message.seq) not in self.withheld
+        )
         peers = self._shown(chat, peer, user)
         self.add(View(user, chat, len(self.history), len(kept), unread, *own, *peers))
 
@@ -161,14 +210,15 @@ class Ideal:
         for device in range(len(self.owners)):
             self.give(device)
         for user, log in self.logs.items():
-            for event in log:
+            for event in log[self.floors[user] :]:
                 self.add(event)
             self.add(Whole(user))
         for chat in self.chats:
             for user in self.sides(chat):
                 for message in self.messages[chat]:
-                    fields = (message.seq, message.sender, message.client_id, message.text)
-                    self.add(Stored(user, chat, *fields))
+                    hidden = (chat, message.seq) in self.withheld and user != message.sender
+                    texts = ("", "") if hidden else (message.client_id, message.text)
+                    self.add(Stored(user, chat, message.seq, message.sender, *texts))
                 self.add(Whole(user, chat))
                 self.look(user, chat)
         self.add(Over())
@@ -209,4 +259,15 @@ def good_history() -> History:
     system.give(1)
     system.ack(1)
     system.look("ana", "ana-eve")
+    system.closed_chat("eve-ben", "eve", "ben")
+    system.write(3, "eve-ben", "withheld")
+    system.accept("eve-ben")
+    system.write(3, "eve-ben", "heard")
+    system.connect(0)
+    system.tick(5)
+    system.write(3, "ana-eve", "heard at once")
+    system.tick(10)
+    system.pass_on(0)
+    system.tick(5)
+    system.trim("ana", 3)
     return system.end()

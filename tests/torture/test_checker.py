@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.torture import checker, rules_logs, rules_marks, rules_messages
+from duologue.torture import checker, rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
 from duologue.torture.book import Book
 from duologue.torture.checker import check
 from duologue.torture.history import History, Odd, Over
@@ -38,7 +38,7 @@ def test_every_planted_fault_is_called_by_its_name(good: History, fault: Fault) 
 def test_every_rule_has_a_fault_that_breaks_it() -> None:
     """A rule that nothing breaks might as well not be there."""
     names = set()
-    for module in (checker, rules_messages, rules_logs, rules_marks):
+    for module in (checker, rules_messages, rules_logs, rules_marks, rules_hidden, rules_time):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Violation":
                 names |= {part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant)}

@@ -54,6 +54,10 @@ class NatsServer:
         self.stop(kill=kill)
         self.start()
 
+    def pids(self) -> list[int]:
+        """The process, if it runs."""
+        return [self._process.pid] if self._process else []
+
     def pause(self) -> None:
         """Let it hang: connections stay open, and nothing is answered, until `resume`."""
         assert self._process, "the server isn't running"

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import psycopg
 
 from duologue.lab.process import Command, Process, ServerError, delete_folder, environment, temporary_folder
@@ -94,6 +95,25 @@ class PostgresServer(Postgres):
         else:
             process.stop(signal.SIGINT)
 
+    def pids(self) -> list[int]:
+        """The server's process and those of its connections, if it runs."""
+        if self.process is None:
+            return []
+        return [
+            self.process.pid,
+            *(child.pid for child in psutil.Process(self.process.pid).children(recursive=True)),
+        ]
+
+    def copy(self) -> None:
+        """Keep a copy of the data of a stopped server, instead of an earlier one."""
+        delete_folder(self.folder / "copy")
+        _copy_folder(self.folder / "data", self.folder / "copy")
+
+    def restore(self) -> None:
+        """Put the copy in the place of a stopped server's data; it is kept."""
+        delete_folder(self.folder / "data")
+        _copy_folder(self.folder / "copy", self.folder / "data")
+
     def discard(self) -> None:
         """Stop it, its data being no longer needed, and delete them."""
         try:
@@ -123,6 +143,11 @@ def postgres_server(
         yield server
     finally:
         server.discard()
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """With owners and modes."""
+    subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # noqa: S607 - POSIX has it everywhere
 
 
 def _new_cluster(*, in_memory: bool) -> Path:

@@ -20,14 +20,22 @@ class DuologueServer:
     """One node on 127.0.0.1 that can be stopped, killed and started again on the same port.
 
     `data_dir` is its data directory and its working directory. `args` go to `duologue serve`, `env` is added
-    to our environment, from which every `DUOLOGUE_*` is taken out first. As a context manager it starts on
+    to our environment, from which every `DUOLOGUE_*` is taken out first. `program` runs `duologue`: a Python module
+    that does something before. As a context manager it starts on
     entry, and on exit it is killed and what it logged is printed, which pytest shows if the test failed.
     """
 
-    def __init__(self, data_dir: Path, *args: str, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        program: str = "duologue.cli",
+    ) -> None:
         self._data_dir = data_dir
         self._args = args
         self._env = environment("DUOLOGUE_", env)
+        self._program = program
         self._process: Process | None = None
         self._held: socket.socket | None = None
         self._logs: list[str] = []
@@ -37,7 +45,7 @@ class DuologueServer:
     def start(self) -> Self:
         """Start it and wait for the line with its address. Raises `ServerError` with its log if it fails."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        command = (sys.executable, "-m", "duologue.cli", "serve")
+        command = (sys.executable, "-m", self._program, "serve")
         options = ("--port", str(self.port), "--data-dir", str(self._data_dir), *self._args)
         self._process = Process(Command(command + options, ADDRESS, "stdout", self._env, self._data_dir))
         self.url = self._process.ready[0]

@@ -11,19 +11,24 @@ import httpx
 import msgspec
 
 from duologue.torture import wire
-from duologue.torture.history import Harm, Mark, Peek, Send, View
+from duologue.torture.history import Accepted, Harm, Mark, Peek, Send, View
 from duologue.torture.world import Attempt, Device, Draft, Person, World
 
 _BEYOND: Final = 1_000_000
 _STATUS_OF_NEW: Final = 201
 
 
+def fault_in(body: bytes) -> wire.Fault:
+    """The error in an answer; one without a code if there is none."""
+    try:
+        return msgspec.json.decode(body, type=wire.Fault)
+    except msgspec.MsgspecError:
+        return wire.Fault()
+
+
 def code_of(body: bytes) -> str:
     """The error's code in an answer."""
-    try:
-        return msgspec.json.decode(body, type=wire.Fault).code
-    except msgspec.MsgspecError:
-        return ""
+    return fault_in(body).code
 
 
 def write(world: World, person: Person, chat: str) -> Draft:
@@ -31,7 +36,8 @@ def write(world: World, person: Person, chat: str) -> Draft:
     person.written += 1
     client_id = f"{person.phone[-6:]}-{person.written}"
     body: dict[str, Any] = {"text": f"{client_id} to {chat[-6:]}", "client_id": client_id}
-    body |= {"to": person.peers[chat].phone} if world.dice.random() < 0.1 else {"chat_id": chat}
+    peer = person.peers.get(chat) or person.strange[chat]
+    body |= {"to": peer.phone} if world.dice.random() < 0.1 else {"chat_id": chat}
     if person.newest.get(chat) and world.dice.random() < 0.05:
         body["reply_to"] = world.dice.randint(1, person.newest[chat])
     draft = Draft(body, chat)
@@ -50,11 +56,11 @@ def _try(world: World, device: Device, draft: Draft, connection: int, expected: 
 
 
 def send(world: World, device: Device, draft: Draft, expected: str = "") -> None:
-    """Over the device's socket if it has one, else over HTTP."""
+    """Over the device's socket if it has one, else over HTTP; or later, if too much waits for HTTP already."""
     if device.link:
         n = _try(world, device, draft, device.connection, expected)
         device.link.say(wire.write({"op": "send", "ref": str(n)} | draft.body))
-    else:
+    elif not world.is_busy:
         world.spawn(send_over_http(world, device, draft, expected))
 
 
@@ -94,6 +100,12 @@ def cut(world: World, device: Device) -> None:
         device.link = None
 
 
+def sleep(world: World, device: Device) -> None:
+    """The device goes offline until it is woken."""
+    device.awake.clear()
+    cut(world, device)
+
+
 def _mark(world: World, device: Device, kind: str, chat: str, seq: int) -> int:
     expected = "seq_out_of_range" if kind != "ack" and seq >= _BEYOND else ""
     n = world.attempt(Attempt(expected=expected))
@@ -129,7 +141,7 @@ def mark(world: World, device: Device) -> None:
     if device.link and world.dice.random() < 0.6:
         n = _mark(world, device, "read", chat, seq)
         device.link.say(wire.write({"op": "read", "chat_id": chat, "seq": seq, "ref": str(n)}))
-    else:
+    elif not world.is_busy:
         kind = world.dice.choice(("read", "read", "delivered"))
         world.spawn(_mark_over_http(world, device, kind, chat, seq))
 
@@ -165,9 +177,24 @@ async def look(world: World, device: Device, chat: str) -> bool:
         marks = msgspec.structs.astuple(view.marks)
         world.history.add(View(device.person.user, chat, since, view.last_seq, view.unread, *marks))
         return True
-    if answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR or code_of(answer.content) != "overloaded":
+    if world.is_strict() and (
+        answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR or code_of(answer.content) != "overloaded"
+    ):
         world.odd("a look at a chat", f"{device.person.user} was told {answer.status_code} of {chat}")
     return False
+
+
+async def accept(world: World, person: Person, chat: str) -> None:
+    """The peer of somebody's chat lets them write from now on."""
+    peer = person.strange[chat]
+    since = len(world.history)
+    path = f"{world.node()}/v1/chats/{chat}/accept"
+    with suppress(httpx.HTTPError):
+        answer = await world.http.put(path, headers=peer.devices[0].headers)
+        if answer.is_success and chat in person.strange:
+            world.history.add(Accepted(peer.user, chat, since))
+            world.accepted(person, chat)
+            send(world, person.devices[0], write(world, person, chat))
 
 
 async def peek(world: World, device: Device, chat: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -25,6 +26,12 @@ MOST_USERS: Final = 5_000
 _WAYS: Final = ("socket", "socket", "socket", "poll", "stream")
 _TRIES: Final = 20
 _OPEN: Final = 10
+_CLOSED: Final = 5
+"""One person in so many takes no messages of strangers."""
+_VILLAGE: Final = 30
+"""People in a village, at least, unless there are fewer in all."""
+_STRANGERS: Final = 2
+"""Strangers who write to each of them all the same."""
 
 
 async def sign_in(world: World, users: int) -> None:
@@ -88,9 +95,11 @@ async def _person(world: World, signed_in: wire.SignedIn) -> Person:
 
 
 def _seat(world: World) -> None:
-    """Number the devices, and write down who is there."""
-    for person in world.people:
-        world.history.add(PersonEntry(person.user, person.phone, person.shows_read))
+    """Number the devices, settle people in villages, and write down who is there."""
+    villages = max(1, len(world.people) // _VILLAGE)
+    for index, person in enumerate(world.people):
+        person.village = index * villages // len(world.people)
+        world.history.add(PersonEntry(person.user, person.phone, person.shows_read, person.village))
         for device in person.devices:
             device.number = len(world.devices)
             world.devices.append(device)
@@ -98,13 +107,22 @@ def _seat(world: World) -> None:
 
 
 async def make_chats(world: World) -> None:
-    """Neighbours talk, and half of the people also talk to somebody at random: three chats each."""
-    people = world.people
-    pairs = {frozenset((index, (index + 1) % len(people))) for index in range(len(people))}
-    for index in range(len(people) // 2):
-        pairs.add(frozenset((index, world.dice.randrange(len(people)))))
-    chosen = sorted(tuple(sorted(pair)) for pair in pairs if len(pair) > 1)
-    await _each(chosen, lambda pair: _open_chat(world, people[pair[0]], people[pair[1]]))
+    """Neighbours talk, and half of the people also talk to somebody of their village at random: three chats each."""
+    for people in _villages(world):
+        pairs = {frozenset((index, (index + 1) % len(people))) for index in range(len(people))}
+        for index in range(len(people) // 2):
+            pairs.add(frozenset((index, world.dice.randrange(len(people)))))
+        chosen = sorted(tuple(sorted(pair)) for pair in pairs if len(pair) > 1)
+        chats = [(people[pair[0]], people[pair[1]]) for pair in chosen]
+        await _each(chats, lambda pair: _open_chat(world, *pair))
+
+
+def _villages(world: World) -> list[list[Person]]:
+    """The people by their villages."""
+    villages: dict[int, list[Person]] = defaultdict(list)
+    for person in world.people:
+        villages[person.village].append(person)
+    return list(villages.values())
 
 
 async def _open_chat(world: World, one: Person, other: Person) -> None:
@@ -115,6 +133,27 @@ async def _open_chat(world: World, one: Person, other: Person) -> None:
         await _ask(world, "PUT", f"/v1/chats/{chat}/accept", headers=person.devices[0].headers)
     one.peers[chat], other.peers[chat] = other, one
     world.history.add(Chat(chat, one.user, other.user))
+
+
+async def make_strangers(world: World) -> None:
+    """Some take messages of those alone whom they have accepted, and has chats that they don't know of."""
+    for people in _villages(world):
+        await _close_some(world, people)
+
+
+async def _close_some(world: World, people: list[Person]) -> None:
+    for person in people[_CLOSED - 1 :: _CLOSED]:
+        known = {peer.user for peer in person.peers.values()} | {person.user}
+        strangers = [other for other in people if other.user not in known]
+        headers = person.devices[0].headers
+        await _ask(world, "PATCH", "/v1/me", {"who_can_write": "nobody"}, headers)
+        for stranger in strangers[:_STRANGERS]:
+            answer = await _ask(
+                world, "PUT", "/v1/chats", {"phone": person.phone}, stranger.devices[0].headers
+            )
+            chat = msgspec.json.decode(answer, type=wire.Named).id
+            stranger.strange[chat] = person
+            world.history.add(Chat(chat, stranger.user, person.user, closed=True))
 
 
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:

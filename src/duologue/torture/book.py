@@ -8,11 +8,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from duologue.torture.history import (
+    Accepted,
     AnyEntry,
     Chat,
     Connected,
     Device,
+    Ended,
     Event,
+    Harm,
+    Listening,
     Logged,
     Mark,
     Marked,
@@ -20,10 +24,14 @@ from duologue.torture.history import (
     Refused,
     Send,
     Sent,
+    Skipped,
     Stored,
+    Tick,
+    Trimmed,
     View,
     Whole,
 )
+from duologue.torture.undone import windows, without_undone
 
 MESSAGE = "message.created"
 RECEIPT = "receipt.updated"
@@ -45,11 +53,20 @@ class Violation(NamedTuple):
     evidence: tuple[int, ...] = ()
 
 
+class Span(NamedTuple):
+    """A device was connected to a node from one place to another."""
+
+    begin: int
+    end: int
+    node: int
+
+
 class Book:
     """The index. Entries that refer to nothing are passed over: a history may have been cut short."""
 
     def __init__(self, entries: Sequence[AnyEntry]) -> None:
-        self.entries = entries
+        self.undone = windows(entries)
+        self.entries = entries = without_undone(entries)
         self.people: dict[str, Person] = {}
         self.devices: dict[int, Device] = {}
         self.chats: dict[str, Chat] = {}
@@ -66,9 +83,31 @@ class Book:
         self.connections: list[int] = []
         self.views: list[int] = []
         self.whole: set[tuple[str, str]] = set()
+        self.devices_of: dict[str, list[int]] = defaultdict(list)
+        self.accepted: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        """Of a closed chat: between which places it was opened."""
+        self.spans: dict[int, list[Span]] = defaultdict(list)
+        self.skips: dict[int, list[int]] = defaultdict(list)
+        self.trims: list[int] = []
+        self.ticks: list[int] = []
+        self.harms: list[int] = []
+        self._places: dict[type, list[int]] = {
+            Tick: self.ticks,
+            Harm: self.harms,
+            Trimmed: self.trims,
+            View: self.views,
+        }
+        self.withheld: set[tuple[str, int]] = set()
+        """Messages of closed chats that their recipient could not read back: chat and seq."""
+        self._logs: dict[str, list[int]] = {}
+        self._open: dict[tuple[int, int], tuple[int, int]] = {}
         self._seqs: dict[tuple[str, str], list[int]] = {}
         for place, entry in enumerate(entries):
             self._take(place, entry)
+        for (device, _), (begin, node) in self._open.items():
+            self.spans[device].append(Span(begin, len(entries), node))
+        for spans in self.spans.values():
+            spans.sort()
 
     def _take(self, place: int, entry: AnyEntry) -> None:
         """The frequent kinds first."""
@@ -78,27 +117,45 @@ class Book:
             self.logged[entry.user].append(place)
         elif isinstance(entry, Stored):
             self.stored[entry.chat, entry.reader].append(place)
-        elif isinstance(entry, Send):
+            if not entry.client_id:
+                self.withheld.add((entry.chat, entry.seq))
+        elif isinstance(entry, Send | Sent | Mark):
+            self._speak(place, entry)
+        elif isinstance(entry, Connected | Listening | Ended | Skipped):
+            self._connect(place, entry)
+        elif isinstance(entry, Tick | Harm | Trimmed | View):
+            self._places[type(entry)].append(place)
+        else:
+            self._introduce(place, entry)
+
+    def _speak(self, place: int, entry: Send | Sent | Mark) -> None:
+        if isinstance(entry, Send):
             self.sends[entry.n] = place
             self.attempts[self.key_of(entry)].append(place)
-        elif isinstance(entry, Sent):
-            if entry.n in self.sends:
-                self.answers[self.key_of(self.send(entry.n))].append(place)
         elif isinstance(entry, Mark):
             self.marks[entry.n] = place
-        elif isinstance(entry, View):
-            self.views.append(place)
-        elif isinstance(entry, Connected):
-            self.connections.append(place)
-        else:
-            self._introduce(entry)
+        elif entry.n in self.sends:
+            self.answers[self.key_of(self.send(entry.n))].append(place)
 
-    def _introduce(self, entry: AnyEntry) -> None:
+    def _connect(self, place: int, entry: Connected | Listening | Ended | Skipped) -> None:
+        if isinstance(entry, Skipped):
+            self.skips[entry.device].append(place)
+        elif not isinstance(entry, Ended):
+            self._open[entry.device, entry.connection] = place, entry.node
+            if isinstance(entry, Connected):
+                self.connections.append(place)
+        elif begun := self._open.pop((entry.device, entry.connection), None):
+            self.spans[entry.device].append(Span(begun[0], place, begun[1]))
+
+    def _introduce(self, place: int, entry: AnyEntry) -> None:
         if isinstance(entry, Person):
             self.people[entry.user] = entry
         elif isinstance(entry, Device):
             self.devices[entry.device] = entry
             self.sessions_of[entry.user].add(entry.session)
+            self.devices_of[entry.user].append(entry.device)
+        elif isinstance(entry, Accepted):
+            self.accepted[entry.chat].append((entry.since, place))
         elif isinstance(entry, Whole):
             self.whole.add((entry.user, entry.chat))
         elif isinstance(entry, Chat):
@@ -149,6 +206,34 @@ class Book:
         assert isinstance(entry, Event | Logged)
         return entry
 
+    def log(self, user: str) -> list[int]:
+        """Return a user's log in its order, as far as it is known.
+
+        What was read back at the end, and before that what devices had been given of the part that was trimmed.
+        """
+        if user not in self._logs:
+            kept = self.logged[user]
+            self._logs[user] = self._trimmed_part(user, self.event(kept[0]).seq if kept else 0) + kept
+        return self._logs[user]
+
+    def _trimmed_part(self, user: str, floor: int) -> list[int]:
+        if not self.trims:
+            return []
+        known: dict[int, int] = {}
+        for device in self.devices_of[user]:
+            for place in self.events[device]:
+                seq = self.event(place).seq
+                if not floor or seq < floor:
+                    known.setdefault(seq, place)
+        return [known[seq] for seq in sorted(known)]
+
+    def trimmed_before(self, place: int | None = None) -> str:
+        """Return the time before which events may have been dropped up to a place of the history; empty: none."""
+        trims = self.trims if place is None else self.trims[: bisect_right(self.trims, place)]
+        return max(
+            (entry.before for trim in trims if isinstance(entry := self.entries[trim], Trimmed)), default=""
+        )
+
     def was_read(self, chat: str) -> bool:
         """Whether its first user could read it back to its end."""
         return (self.chats[chat].one, chat) in self.whole
@@ -161,7 +246,11 @@ class Book:
         """Return the highest seq up to `upto` of a message of this sender, as it was read back; 0: there is none."""
         if (chat, sender) not in self._seqs:
             messages = [self.message(place) for place in self.kept(chat)]
-            self._seqs[chat, sender] = sorted(each.seq for each in messages if each.sender == sender)
+            self._seqs[chat, sender] = sorted(
+                each.seq
+                for each in messages
+                if each.sender == sender and (chat, each.seq) not in self.withheld
+            )
         seqs = self._seqs[chat, sender]
         place = bisect_right(seqs, upto)
         return seqs[place - 1] if place else 0

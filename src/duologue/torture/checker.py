@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
-from duologue.torture import rules_logs, rules_marks, rules_messages
+from duologue.torture import rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
 from duologue.torture.book import Book, Violation
 from duologue.torture.history import AnyEntry, Odd, Over
 
@@ -17,7 +17,14 @@ _EACH: Final = 20
 def check(entries: Sequence[AnyEntry]) -> list[Violation]:
     """What in a history breaks a promise, with the evidence; empty if all is well."""
     book = Book(entries)
-    rules = (run_is_complete, *rules_messages.RULES, *rules_logs.RULES, *rules_marks.RULES)
+    rules = (
+        run_is_complete,
+        *rules_messages.RULES,
+        *rules_logs.RULES,
+        *rules_marks.RULES,
+        *rules_hidden.RULES,
+        *rules_time.RULES,
+    )
     return [violation for rule in rules for violation in islice(rule(book), _EACH)]
 
 

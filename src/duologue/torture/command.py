@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 import random
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,18 +16,24 @@ from rich.console import Console
 
 from duologue.torture.arrive import MOST_USERS
 from duologue.torture.checker import check
+from duologue.torture.harm import Menu
 from duologue.torture.history import BadHistory, History, load
 from duologue.torture.load import Pace
-from duologue.torture.run import Plan, run
-from duologue.torture.screen import Screen, summary, verdict
+from duologue.torture.pieces import Piece, pieces
+from duologue.torture.run import Ground, Plan, run
+from duologue.torture.screen import Screen, Verdict, summary
 from duologue.torture.selftest import plant_each
-from duologue.torture.system import System, running
+from duologue.torture.system import System, Wanted, running
 from duologue.torture.world import CannotStart
 from duologue.verify import VerifyError, verify
 
-KINDS: Final = ("node", "postgres", "nats")
-"""What can be killed."""
-_SHORT: Final = Plan(users=12, seconds=5, pace=Pace(messages=100, cuts=4), kill_every=3, seed=1)
+KINDS: Final = ("node", "postgres", "nats", "worker", "bus", "lock", "restore", "rollback")
+"""What can be harmed: see docs/torture.md."""
+USUAL: Final = KINDS[:-2]
+"""What is harmed unless something is named."""
+_LONG: Final = 100_000
+"""Messages from which on a history is in its file alone, and judged in pieces."""
+_SHORT: Final = Plan(users=12, seconds=7, pace=Pace(messages=100, cuts=4), kill_every=3, seed=1, retention=2)
 
 
 class TortureError(Exception):
@@ -35,13 +41,14 @@ class TortureError(Exception):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What was asked for. `urls`: a running system, instead of one started for it; `kill`: which kinds to kill."""
+    """What was asked for. `urls`: a running system, instead of one started for it; `kill`: which kinds to harm."""
 
     plan: Plan
     engine: str = "postgresql"
     nodes: int = 3
+    workers: int = 1
     urls: Sequence[str] = ()
-    kill: Sequence[str] = KINDS
+    kill: Sequence[str] = USUAL
     history: Path | None = None
 
 
@@ -53,6 +60,7 @@ def plan(
     kill_every: float,
     seed: int | None,
     tokens: Path | None,
+    retention: float,
 ) -> Plan:
     """What the flags of the command say. Raises `TortureError`."""
     try:
@@ -60,7 +68,7 @@ def plan(
     except OSError as fault:
         raise TortureError(str(fault)) from fault
     chosen = random.randrange(10**6) if seed is None else seed  # noqa: S311 - to be repeatable
-    return Plan(users, seconds, Pace(rate, cuts), kill_every, chosen, known)
+    return Plan(users, seconds, Pace(rate, cuts), kill_every, chosen, known, retention=retention)
 
 
 def torture(options: Options) -> bool:
@@ -70,12 +78,18 @@ def torture(options: Options) -> bool:
     console.print(f"seed {options.plan.seed}")
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(options.history.open("wb")) if options.history else None
+            path = options.history or Path(f"torture-{options.plan.seed}.jsonl")
+            is_long = options.plan.seconds * options.plan.pace.messages > _LONG
+            file = stack.enter_context(path.open("wb")) if options.history or is_long else None
             system = stack.enter_context(_system(options))
-            history = _run(console, options, system, History(file))
-            sound = _judge(console, history)
-            if not sound and not options.history:
-                _keep(console, history, Path(f"torture-{options.plan.seed}.jsonl"))
+            history = _run(console, options, system, History(file, keep=not is_long))
+            if file:
+                file.flush()
+            sound = _judge(console, pieces(path) if is_long else _whole(history))
+            if not sound and not file:
+                _keep(console, history, path)
+            elif sound and not options.history:
+                path.unlink(missing_ok=True)
             return (not system.database_url or verify(system.database_url)) and sound
         except (CannotStart, VerifyError, OSError) as fault:
             raise TortureError(str(fault)) from fault
@@ -83,8 +97,11 @@ def torture(options: Options) -> bool:
 
 def _run(console: Console, options: Options, system: System, history: History) -> History:
     victims = [victim for victim in system.victims if victim.kind in options.kill]
+    nodes = [victim for victim in system.victims if victim.kind == "node"]
+    menu = Menu(victims, system.store, frozenset(options.kill), nodes)
+    ground = Ground(system.urls, menu, system.database_url)
     with Screen(console) as screen:
-        world = asyncio.run(run(options.plan, system.urls, victims, history, screen.show))
+        world = asyncio.run(run(options.plan, ground, history, screen.show))
     console.print("; ".join(summary(world)), soft_wrap=True)
     return history
 
@@ -93,7 +110,9 @@ def _refuse_nonsense(options: Options) -> None:
     if options.engine not in {"sqlite", "postgresql"}:
         raise TortureError("the engine is sqlite or postgresql")
     if unknown := set(options.kill) - {*KINDS, "none"}:
-        raise TortureError(f"{min(unknown)} can't be killed: {', '.join(KINDS)} can")
+        raise TortureError(f"{min(unknown)} can't be harmed: {', '.join(KINDS)} can")
+    if options.engine == "sqlite" and options.workers > 1:
+        raise TortureError("several workers need PostgreSQL")
     if not 2 <= options.plan.users <= MOST_USERS:
         raise TortureError(f"there can be 2 to {MOST_USERS} users")
 
@@ -105,16 +124,27 @@ def _system(options: Options) -> Iterator[System]:
         return
     with (
         tempfile.TemporaryDirectory(prefix="duologue-torture-") as folder,
-        running(options.engine, options.nodes, Path(folder)) as system,
+        running(_wanted(options), Path(folder)) as system,
     ):
         yield system
 
 
-def _judge(console: Console, history: History) -> bool:
-    began = time.monotonic()
-    violations = check(history.entries)
-    verdict(console, history, violations, time.monotonic() - began)
-    return not violations
+def _wanted(options: Options) -> Wanted:
+    noise = options.plan.seed + 1 if "bus" in options.kill else 0
+    return Wanted(options.engine, options.nodes, options.workers, noise)
+
+
+def _judge(console: Console, parts: Iterable[Piece]) -> bool:
+    verdict = Verdict(console)
+    for piece in parts:
+        verdict.add(piece, check(piece.history.entries))
+    verdict.end()
+    return not verdict.found
+
+
+def _whole(history: History) -> list[Piece]:
+    """A history that is short enough to be judged in one piece."""
+    return [Piece(history, array("q", range(len(history))))]
 
 
 def _keep(console: Console, history: History, path: Path) -> None:
@@ -128,7 +158,10 @@ def _keep(console: Console, history: History, path: Path) -> None:
 
 def check_file(path: Path) -> bool:
     """Whether a saved history keeps every promise. Raises `TortureError`."""
-    return _judge(Console(), _load(path))
+    try:
+        return _judge(Console(), pieces(path))
+    except (OSError, BadHistory) as fault:
+        raise TortureError(str(fault)) from fault
 
 
 def _load(path: Path) -> History:
@@ -142,7 +175,7 @@ def self_test(path: Path | None) -> bool:
     """Plant every fault into a good history, saved or made for it; whether each was found. Raises `TortureError`."""
     console = Console()
     history = _load(path) if path else _short_run(console)
-    if not _judge(console, history):
+    if not _judge(console, _whole(history)):
         raise TortureError("the history isn't a good one to begin with")
     missed = 0
     for fault, found in plant_each(history.entries):

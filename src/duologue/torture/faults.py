@@ -226,8 +226,9 @@ def in_log(
     """Something befalls an event of this kind in a log itself; the first that can be changed so."""
 
     def plant(book: Book) -> Entries | None:
-        for places in book.logged.values():
-            for place in places:
+        for user, places in book.logged.items():
+            whole = len(book.log(user)) == book.event(places[-1]).seq
+            for place in places if whole else ():
                 entry = book.entries[place]
                 if isinstance(entry, Logged) and entry.type == kind:
                     new = change(book, entry)

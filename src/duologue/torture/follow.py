@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -16,27 +16,30 @@ from picows import WSError
 
 from duologue.client.link import Link, connect
 from duologue.torture import actions, wire
-from duologue.torture.history import Connected, Ended
+from duologue.torture.history import Connected, Ended, Listening, Skipped
 from duologue.torture.world import TRANSIENT, Device, Hello, World
 
 _PAUSE: Final = 0.3
 _PATIENCE: Final = 15.0
 _WAIT: Final = 10
-_HARMLESS: Final = frozenset({None, 1000, 1001, 1005, 1006, 4008, 4010})
+_HARMLESS: Final = frozenset({None, 1000, 1001, 1005, 1006, 4008, 4010, 4011, 4012})
 """How a connection may end without a client having done wrong."""
+_SKIPS: Final = frozenset({"events_expired", "log_changed"})
+"""The codes by which a device hears that its log can't be followed from where it was."""
 
 
 async def live(world: World, device: Device) -> None:
     """Follow the log, on any node, until cancelled."""
     follow = {"socket": _over_socket, "poll": _over_poll, "stream": _over_stream}[device.way]
     while True:
+        await device.awake.wait()
         try:
             await follow(world, device)
         except (OSError, WSError, TimeoutError, httpx.HTTPError):
             pass
         except Exception:  # noqa: BLE001 - a mistake of ours, which the verdict must tell
             world.odd("the torture itself", traceback.format_exc())
-        await asyncio.sleep(_PAUSE * world.dice.random())
+        await asyncio.sleep(world.dice.random() * (world.poll_pause if device.way == "poll" else _PAUSE))
 
 
 def _apply(world: World, device: Device, event: wire.WireEvent | wire.Frame) -> None:
@@ -48,6 +51,13 @@ def _apply(world: World, device: Device, event: wire.WireEvent | wire.Frame) -> 
     if event.type == "message.created" and data:
         newest = device.person.newest
         newest[data.chat_id] = max(data.seq, newest.get(data.chat_id, 0))
+
+
+def _skip(world: World, device: Device, code: str, latest: int) -> None:
+    """The log can't be followed from where the device is: what it missed stands in the chats."""
+    world.history.add(Skipped(device.number, code, device.applied, latest))
+    world.counts.skips[code] += 1
+    device.applied = latest
 
 
 async def _over_socket(world: World, device: Device) -> None:
@@ -92,6 +102,8 @@ def _heard(world: World, device: Device, ready: asyncio.Future[int | None], payl
     elif frame.op == "error":
         if frame.ref:
             world.refused(int(frame.ref), frame.code)
+        elif frame.code in _SKIPS:
+            _skip(world, device, frame.code, frame.latest)
         elif frame.code not in TRANSIENT:
             world.odd(f"device {device.number}", f"was told {frame.code} after {device.applied}")
     elif frame.op == "ready":
@@ -107,33 +119,46 @@ def _read(world: World, device: Device) -> None:
         actions.ack(world, device)
 
 
+@contextmanager
+def _listening(world: World, device: Device) -> Iterator[str]:
+    """Note that a device waits for news from a node, whose URL this gives, until it does no longer."""
+    node, connection = world.dice.randrange(len(world.nodes)), world.number()
+    world.history.add(Listening(device.number, connection, node))
+    try:
+        yield world.nodes[node]
+    finally:
+        world.history.add(Ended(device.number, connection))
+
+
 async def _over_poll(world: World, device: Device) -> None:
     """One long poll."""
-    path = f"{world.node()}/v1/events?after={device.applied}&limit=100&wait={_WAIT}"
-    answer = await world.http.get(path, headers=device.headers, timeout=_WAIT + 10)
-    if answer.status_code != HTTPStatus.OK:
-        _refused(world, device, answer.content)
-        return
-    for event in msgspec.json.decode(answer.content, type=wire.EventPage).items:
-        _apply(world, device, event)
+    with _listening(world, device) as node:
+        path = f"{node}/v1/events?after={device.applied}&limit=100&wait={_WAIT}"
+        answer = await world.http.get(path, headers=device.headers, timeout=_WAIT + 10)
+        if answer.status_code != HTTPStatus.OK:
+            _refused(world, device, answer.content)
+            return
+        for event in msgspec.json.decode(answer.content, type=wire.EventPage).items:
+            _apply(world, device, event)
     if device.applied and world.dice.random() < 0.5:
         await actions.ack_over_http(world, device)
 
 
 async def _over_stream(world: World, device: Device) -> None:
     """One event stream, until it breaks or its device has enough of it."""
-    path = f"{world.node()}/v1/events/stream?after={device.applied}"
     timeout = httpx.Timeout(5, read=40)
-    async with world.http.stream("GET", path, headers=device.headers, timeout=timeout) as answer:
-        if answer.status_code != HTTPStatus.OK:
-            _refused(world, device, await answer.aread())
-            return
-        world.counts.connections += 1
-        async for event in _server_sent(answer):
-            _apply(world, device, event)
-            if world.dice.random() < 0.02:
-                world.counts.cuts += 1
+    with _listening(world, device) as node:
+        path = f"{node}/v1/events/stream?after={device.applied}"
+        async with world.http.stream("GET", path, headers=device.headers, timeout=timeout) as answer:
+            if answer.status_code != HTTPStatus.OK:
+                _refused(world, device, await answer.aread())
                 return
+            world.counts.connections += 1
+            async for event in _server_sent(answer):
+                _apply(world, device, event)
+                if world.dice.random() < 0.02 or not device.awake.is_set():
+                    world.counts.cuts += 1
+                    return
 
 
 async def _server_sent(answer: httpx.Response) -> AsyncIterator[wire.WireEvent]:
@@ -147,6 +172,8 @@ async def _server_sent(answer: httpx.Response) -> AsyncIterator[wire.WireEvent]:
 
 
 def _refused(world: World, device: Device, body: bytes) -> None:
-    code = actions.code_of(body)
-    if code not in TRANSIENT:
-        world.odd(f"device {device.number}", f"was told {code} after {device.applied}")
+    fault = actions.fault_in(body)
+    if fault.code in _SKIPS:
+        _skip(world, device, fault.code, fault.latest)
+    elif fault.code not in TRANSIENT:
+        world.odd(f"device {device.number}", f"was told {fault.code} after {device.applied}")

@@ -20,11 +20,15 @@ class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag=str.low
 
 
 class Person(Entry, frozen=True):
-    """A user of the run, new to the server; `shows_read`: whether peers may see what they have read."""
+    """A user of the run, new to the server; `shows_read`: whether peers may see what they have read.
+
+    `village`: people have chats with those of their own alone.
+    """
 
     user: str
     phone: str
     shows_read: bool = True
+    village: int = 0
 
 
 class Device(Entry, frozen=True):
@@ -37,11 +41,23 @@ class Device(Entry, frozen=True):
 
 
 class Chat(Entry, frozen=True):
-    """Two users may see this chat, and nobody else."""
+    """Two users may see this chat, and nobody else.
+
+    `closed`: `other` takes messages of nobody whom it hasn't accepted, and has not accepted `one`.
+    """
 
     chat: str
     one: str
     other: str
+    closed: bool = False
+
+
+class Accepted(Entry, frozen=True):
+    """A user has accepted a chat; it was asked for when the history had `since` entries."""
+
+    user: str
+    chat: str
+    since: int
 
 
 class Connected(Entry, frozen=True):
@@ -54,6 +70,23 @@ class Connected(Entry, frozen=True):
     connection: int
     node: int
     since: int
+    after: int
+    latest: int
+
+
+class Listening(Entry, frozen=True):
+    """A device waits for news over a long poll or an event stream, until its connection ends."""
+
+    device: int
+    connection: int
+    node: int
+
+
+class Skipped(Entry, frozen=True):
+    """A device was told (`code`) that its log can't be followed from `after`: it goes on after `latest`."""
+
+    device: int
+    code: str
     after: int
     latest: int
 
@@ -183,10 +216,30 @@ class Whole(Entry, frozen=True):
 
 
 class Harm(Entry, frozen=True):
-    """Something was done to the system: `cut`, `kill`, `stop`, `start`, and to what."""
+    """Something was done to the system, and to what.
+
+    `kill`, `stop`, `freeze` and `lock` last until `start`, `thaw` or `unlock` of the same thing. `copy`: from now on
+    a copy of the store is made. `restore`: the newest copy stands in the store's place. `cut` is of a connection.
+    """
 
     deed: str
     to: str
+
+
+class Trimmed(Entry, frozen=True):
+    """From now on, events older than this time may be dropped from the logs."""
+
+    before: str
+
+
+class Tick(Entry, frozen=True):
+    """The run's own clock, in seconds: ten times a second, unless the run itself is held up."""
+
+    at: float
+
+
+class Undone(Entry, frozen=True):
+    """In place of an entry that says nothing any more, since the store was restored. Never written down."""
 
 
 class Odd(Entry, frozen=True):
@@ -206,7 +259,10 @@ AnyEntry = (
     Person
     | Device
     | Chat
+    | Accepted
     | Connected
+    | Listening
+    | Skipped
     | Ended
     | Send
     | Sent
@@ -220,34 +276,49 @@ AnyEntry = (
     | Stored
     | Whole
     | Harm
+    | Trimmed
+    | Tick
+    | Undone
     | Odd
     | Over
 )
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(tuple[float, AnyEntry]).decode
+decode = msgspec.json.Decoder(tuple[float, AnyEntry]).decode
 
 
 class History:
-    """Append-only. With a file, each entry is also written there at once, as a line of JSON: its second, and it."""
+    """Append-only. With a file, each entry is also written there at once, as a line of JSON: its second, and it.
 
-    def __init__(self, file: IO[bytes] | None = None) -> None:
+    If it does not `keep` its entries, they are in the file alone: a long run has more of them than fit into memory.
+    """
+
+    def __init__(self, file: IO[bytes] | None = None, *, keep: bool = True) -> None:
         self.entries: list[AnyEntry] = []
         self.times = array("d")
+        self.keeps = keep
+        self._count = 0
         self._file = file
         self._began = time.monotonic()
 
     def __len__(self) -> int:
-        return len(self.entries)
+        return self._count
 
     def add(self, entry: AnyEntry) -> None:
         """Note what happens now."""
         self.note(time.monotonic() - self._began, entry)
 
+    def tick(self) -> None:
+        """Note the time."""
+        now = time.monotonic() - self._began
+        self.note(now, Tick(round(now, 3)))
+
     def note(self, at: float, entry: AnyEntry) -> None:
         """Note what happened at a second of the run."""
-        self.entries.append(entry)
-        self.times.append(at)
+        self._count += 1
+        if self.keeps:
+            self.entries.append(entry)
+            self.times.append(at)
         if self._file:
             self._file.write(line(at, entry) + b"\n")
 
@@ -264,12 +335,18 @@ class BadHistory(Exception):
 def load(path: Path) -> History:
     """A history from its file. Raises `OSError`, `BadHistory`."""
     history = History()
+    for at, entry in read(path):
+        history.note(at, entry)
+    return history
+
+
+def read(path: Path) -> Iterator[tuple[float, AnyEntry]]:
+    """Go through a history's file: the second and the entry of each line. Raises `OSError`, `BadHistory`."""
     for number, text in enumerate(_lines(path), 1):
         try:
-            history.note(*_decode(text))
+            yield decode(text)
         except msgspec.MsgspecError as fault:
             raise BadHistory(f"line {number} of {path}: {fault}") from fault
-    return history
 
 
 def _lines(path: Path) -> Iterator[bytes]:

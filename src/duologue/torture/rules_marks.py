@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from typing import Final, NamedTuple
 
 from duologue.torture.book import MESSAGE, RECEIPT, Book, Violation
 from duologue.torture.history import Event, Mark, Marked, Sent, View
+from duologue.torture.rules_logs import Told
 
 Side = tuple[str, str]
 """A chat, and one of its users."""
@@ -27,12 +29,27 @@ class Level(NamedTuple):
         return self if levels == self[:2] else Level(*levels, place)
 
 
-class Claims:
-    """What devices have said of each chat so far, as far as the caller counts it."""
+class Covered(NamedTuple):
+    """What an ack of one event says: that this message of this chat has arrived, if `seq` isn't 0."""
 
-    def __init__(self, book: Book, given: dict[str, list[tuple[str, int]]]) -> None:
+    chat: str = ""
+    seq: int = 0
+
+
+_UNKNOWN: Final = Covered(seq=-1)
+"""An event that nobody knows: it was dropped before any device was given it."""
+_ALL: Final = 2**62
+
+
+class Claims:
+    """What devices have said of each chat so far, as far as the caller counts it.
+
+    `covered` tells for each event of a user's log what an ack of it says.
+    """
+
+    def __init__(self, book: Book, covered: Callable[[str], Sequence[Covered]]) -> None:
         self._book = book
-        self._given = given
+        self._covered = covered
         self._acked: dict[str, int] = defaultdict(int)
         self.levels: dict[Side, Level] = defaultdict(Level)
 
@@ -40,9 +57,12 @@ class Claims:
         """One more mark."""
         user = self._book.user(mark.device)
         if mark.kind == "ack":
-            for chat, seq in self._given[user][self._acked[user] : mark.seq]:
-                if seq:
+            for chat, seq in self._covered(user)[self._acked[user] : mark.seq]:
+                if seq > 0:
                     self._raise((chat, user), seq, 0, place)
+                elif seq < 0:
+                    for each in self._book.chats_of[user]:
+                        self._raise((each, user), _ALL, 0, place)
             self._acked[user] = max(self._acked[user], mark.seq)
         elif mark.kind == "delivered":
             self._raise((mark.chat, user), mark.seq, 0, place)
@@ -58,22 +78,16 @@ class Witness:
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        # What a user is given first, on any of their devices, is what an ack is about.
-        self._given: dict[str, list[tuple[str, int]]] = defaultdict(list)
-        self._said, self._held = Claims(book, self._given), Claims(book, self._given)
+        self._all = cache(partial(_covered, book, sure=False))
+        self._sure = cache(partial(_covered, book, sure=True))
+        self._said, self._held = Claims(book, self._all), Claims(book, self._sure)
         self.said, self.held = self._said.levels, self._held.levels
         self._moments = _moments(book)
         self._held_at: dict[int, dict[Side, Level]] = {}
 
     def take(self, place: int, entry: object) -> None:
         """The next entry."""
-        if isinstance(entry, Event):
-            user = self.book.user(entry.device)
-            given = self._given[user]
-            if entry.seq == len(given) + 1:
-                new = entry.type == MESSAGE and entry.who != user
-                given.append((entry.about, entry.a if new else 0))
-        elif isinstance(entry, Mark):
+        if isinstance(entry, Mark):
             self._said.take(place, entry)
         elif isinstance(entry, Marked) and (mark := self.book.mark(entry)):
             self._held.take(place, mark)
@@ -84,6 +98,20 @@ class Witness:
     def held_then(self, view: View, side: Side) -> Level:
         """What was acknowledged when a view was asked for."""
         return self._held_at.get(view.since, {}).get(side, Level())
+
+
+def _covered(book: Book, user: str, *, sure: bool) -> list[Covered]:
+    """What an ack of each event of a user's log says; if `sure`, only of those that are in the log to the end.
+
+    An event that was dropped may have been dropped before its ack was looked at.
+    """
+    covered: list[Covered] = []
+    for place in book.logged[user] if sure else book.log(user):
+        event = book.event(place)
+        covered += [Covered() if sure else _UNKNOWN] * (event.seq - 1 - len(covered))
+        is_new = event.type == MESSAGE and event.who != user
+        covered.append(Covered(event.about, event.a) if is_new else Covered())
+    return covered
 
 
 def marks_follow_what_was_said(book: Book) -> Iterator[Violation]:
@@ -143,34 +171,37 @@ def _with(earlier: int, place: int) -> tuple[int, ...]:
 
 def marks_only_rise(book: Book) -> Iterator[Violation]:
     """In each log the marks of a side rise with every receipt, and never beyond the messages told before it."""
-    for user, places in book.logged.items():
-        told: dict[str, int] = defaultdict(int)
+    for user in book.people:
+        told = Told(book, user)
         levels: dict[Side, Level] = defaultdict(Level)
-        for place in places:
+        for place in book.log(user):
+            told.pass_by(place)
             event = book.event(place)
-            if event.type == MESSAGE:
-                told[event.about] = max(told[event.about], event.a)
-            if event.type != RECEIPT or event.about not in book.chats:
-                continue
-            before, now = levels[event.about, event.who], Level(event.a, event.b, place)
-            levels[event.about, event.who] = now
-            evidence = _with(before.place, place)
-            says = f"{user} sees marks of {event.who} in {event.about}: {now.delivered}/{now.read}"
-            if now.delivered < before.delivered or now.read < before.read:
-                yield Violation("mark went back", says, evidence)
-            elif now[:2] == before[:2]:
-                yield Violation("mark repeated", says, evidence)
-            if now.read > now.delivered:
-                yield Violation("read but not delivered", says, (place,))
-            if now.delivered > told[event.about]:
-                yield Violation("mark beyond the chat", f"{says} of {told[event.about]}", (place,))
-            if (
-                event.who != user
-                and event.who in book.people
-                and now.read
-                and not book.people[event.who].shows_read
-            ):
-                yield Violation("private mark shown", says, (place,))
+            if event.type == MESSAGE and event.about in book.chats:
+                told.newest[event.about] = max(told.newest[event.about], event.a)
+                told.unsure.discard(event.about)
+            elif event.type == RECEIPT and event.about in book.chats:
+                before, now = levels[event.about, event.who], Level(event.a, event.b, place)
+                levels[event.about, event.who] = now
+                yield from _rises(book, user, place, before, now)
+                if now.delivered > (known := told.newest[event.about]) and event.about not in told.unsure:
+                    says = f"{user} sees marks of {event.who} in {event.about}: {now.delivered} of {known}"
+                    yield Violation("mark beyond the chat", says, (place,))
+
+
+def _rises(book: Book, user: str, place: int, before: Level, now: Level) -> Iterator[Violation]:
+    event = book.event(place)
+    evidence = _with(before.place, place)
+    says = f"{user} sees marks of {event.who} in {event.about}: {now.delivered}/{now.read}"
+    if now.delivered < before.delivered or now.read < before.read:
+        yield Violation("mark went back", says, evidence)
+    elif now[:2] == before[:2]:
+        yield Violation("mark repeated", says, evidence)
+    if now.read > now.delivered:
+        yield Violation("read but not delivered", says, (place,))
+    shown = event.who == user or event.who not in book.people or book.people[event.who].shows_read
+    if now.read and not shown:
+        yield Violation("private mark shown", says, (place,))
 
 
 def views_are_exact(book: Book) -> Iterator[Violation]:
@@ -179,7 +210,8 @@ def views_are_exact(book: Book) -> Iterator[Violation]:
     for chat in book.chats:
         for place in book.kept(chat):
             message = book.message(place)
-            seqs[chat, message.sender].append(message.seq)
+            if (chat, message.seq) not in book.withheld:
+                seqs[chat, message.sender].append(message.seq)
     for place in book.views:
         view = book.entries[place]
         assert isinstance(view, View)
@@ -238,8 +270,8 @@ def _at(lasts: list[tuple[int, int]], place: int) -> tuple[int, int]:
 def logs_agree_with_views(book: Book) -> Iterator[Violation]:
     """The last receipts of a log are the marks that its user sees at the end."""
     last: dict[tuple[str, str, str], tuple[int, int, int]] = {}
-    for user, places in book.logged.items():
-        for place in places:
+    for user in book.people:
+        for place in book.log(user):
             event = book.event(place)
             if event.type == RECEIPT:
                 last[user, event.about, event.who] = event.a, event.b, place
@@ -250,7 +282,7 @@ def logs_agree_with_views(book: Book) -> Iterator[Violation]:
         view = book.entries[place]
         assert isinstance(view, View)
         log = book.logged[user]
-        if not log or chat not in book.chats or view.since < log[-1]:
+        if not log or chat not in book.chats or view.since < log[-1] or len(book.log(user)) < _end(book, log):
             continue
         own = last.get((user, chat, user), (0, 0, 0))
         peers = last.get((user, chat, book.peer(chat, user)), (0, 0, 0))
@@ -261,6 +293,11 @@ def logs_agree_with_views(book: Book) -> Iterator[Violation]:
             if told[:2] != (delivered, read):
                 says = f"{user} was told {told[0]}/{told[1]} of {chat} and sees {delivered}/{read}"
                 yield Violation("marks differ", says, _with(told[2], place))
+
+
+def _end(book: Book, log: Sequence[int]) -> int:
+    """How many events a log has had."""
+    return book.event(log[-1]).seq
 
 
 RULES = (

@@ -9,22 +9,27 @@ from typing import Final
 
 import msgspec
 
-from duologue.torture import arrive, settle, system
+from duologue.torture import arrive, harm, settle
 from duologue.torture.follow import live
+from duologue.torture.harm import Menu
 from duologue.torture.history import History
-from duologue.torture.load import Pace, go_on, sweep
-from duologue.torture.system import Victim
+from duologue.torture.load import Pace, go_on, keep_time, sweep
+from duologue.torture.trim import trim_for_ever
 from duologue.torture.world import World
 
 Show = Callable[[str, World], None]
 """Called with what is going on, a few times a second."""
 _SHOWN_EVERY: Final = 0.5
+"""Seconds."""
+_LONGEST_NAP: Final = 1.5
+"""Times the retention."""
 
 
 class Plan(msgspec.Struct, frozen=True):
     """What to do: so many users, for so long, a kill every so many seconds, and what chance is seeded with.
 
     `tokens`: the users, if they aren't to be signed in. `patience`: seconds to catch up within, at the end.
+    `retention`: seconds for which events are kept, if the database can be reached. Some devices sleep for longer.
     """
 
     users: int
@@ -34,24 +39,34 @@ class Plan(msgspec.Struct, frozen=True):
     seed: int
     tokens: Sequence[str] = ()
     patience: float = 120
+    retention: float = 8
 
 
-async def run(plan: Plan, urls: list[str], victims: Sequence[Victim], history: History, show: Show) -> World:
+class Ground(msgspec.Struct):
+    """Where to do it: the nodes' URLs, what may be harmed, and the database's URL if it can be reached."""
+
+    urls: list[str]
+    menu: Menu
+    database_url: str = ""
+
+
+async def run(plan: Plan, ground: Ground, history: History, show: Show) -> World:
     """The whole run; the history is complete afterwards. Raises `CannotStart`."""
-    world = World(urls, history, plan.seed)
+    world = World(ground.urls, history, plan.seed)
     showing = asyncio.create_task(_show(world, show))
     try:
         world.doing = "signing in"
         await (arrive.admit(world, plan.tokens) if plan.tokens else arrive.sign_in(world, plan.users))
         await arrive.make_chats(world)
+        await arrive.make_strangers(world)
         lives = [asyncio.create_task(live(world, device)) for device in world.devices]
-        lives.append(asyncio.create_task(sweep(world)))
-        await _go_through(world, plan, victims)
+        lives += [asyncio.create_task(work(world)) for work in (sweep, keep_time)]
+        await _go_through(world, plan, ground)
         world.doing = "catching up"
         await settle.calm_down(world, plan.patience)
         world.doing = "reading back"
         await _end(world, lives)
-        system.listen_to(world, victims)
+        harm.listen_to(world, ground.menu.nodes)
         await settle.read_back(world)
     finally:
         showing.cancel()
@@ -60,17 +75,20 @@ async def run(plan: Plan, urls: list[str], victims: Sequence[Victim], history: H
     return world
 
 
-async def _go_through(world: World, plan: Plan, victims: Sequence[Victim]) -> None:
+async def _go_through(world: World, plan: Plan, ground: Ground) -> None:
     world.doing = "torturing"
     over = asyncio.Event()
-    load = asyncio.create_task(go_on(world, plan.pace))
-    torment = asyncio.create_task(system.torment(world, victims, plan.kill_every, over))
-    await asyncio.wait({load, torment}, timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION)
+    beside = [asyncio.create_task(go_on(world, plan.pace, plan.retention * _LONGEST_NAP))]
+    if ground.database_url:
+        beside.append(asyncio.create_task(trim_for_ever(world, ground.database_url, plan.retention)))
+    torment = asyncio.create_task(harm.torment(world, ground.menu, plan.kill_every, over))
+    await asyncio.wait({*beside, torment}, timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION)
     over.set()
     await torment
-    load.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await load
+    for task in beside:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _end(world: World, lives: Sequence[asyncio.Task[None]]) -> None:

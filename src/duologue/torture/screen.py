@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from duologue.torture.book import Violation
-from duologue.torture.history import History, line
+from duologue.torture.history import line
+from duologue.torture.pieces import Piece
 from duologue.torture.world import World
 
 _A_LINE_EVERY: Final = 10.0
@@ -66,27 +67,48 @@ def _table(doing: str, world: World, seconds: float) -> Table:
 def summary(world: World) -> list[str]:
     """What has been done, in a few phrases."""
     counts = world.counts
+    skips = ", ".join(f"{code} {count}" for code, count in sorted(counts.skips.items()))
     harm = ", ".join(f"{deed} {count}" for deed, count in sorted(counts.harm.items()))
     return [
         f"{len(world.people):,} users, {len(world.devices):,} devices",
         f"{counts.sent:,} messages in {counts.attempts:,} attempts, {counts.acknowledged:,} acknowledged",
         f"{counts.refused:,} refused, {counts.marks:,} marks, {counts.events:,} events",
-        f"{counts.connections:,} connections, {counts.cuts:,} cuts",
+        f"{counts.connections:,} connections, {counts.cuts:,} cuts; sent on: {skips or 'nobody'}",
         f"harm: {harm or 'none'}",
     ]
 
 
-def verdict(console: Console, history: History, violations: Sequence[Violation], seconds: float) -> None:
-    """What was found, each with its evidence from the history."""
-    checked = f"{len(history):,} entries checked in {seconds:.1f} s"
-    if not violations:
-        console.print(f"[bold green]No promise was broken.[/] {checked}.")
-        return
-    for violation in violations[:_SHOWN]:
-        console.print(f"[bold red]{violation.rule}[/]: {escape(violation.says)}", soft_wrap=True)
+class Verdict:
+    """What was found, each with its evidence from the history, told piece by piece and then in one line."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+        self._entries = 0
+        self.found = 0
+
+    def add(self, piece: Piece, violations: Sequence[Violation]) -> None:
+        """Tell of one piece of the history; of the first few violations with what proves them."""
+        self._entries += len(piece.history)
+        for violation in violations:
+            self.found += 1
+            if self.found <= _SHOWN:
+                self._tell(piece, violation)
+
+    def _tell(self, piece: Piece, violation: Violation) -> None:
+        self._console.print(f"[bold red]{violation.rule}[/]: {escape(violation.says)}", soft_wrap=True)
         for place in violation.evidence[:_EVIDENCE]:
-            text = line(history.times[place], history.entries[place]).decode()
-            console.print(f"  {place + 1}: {escape(text)}", highlight=False, soft_wrap=True)
-    if len(violations) > _SHOWN:
-        console.print(f"… and {len(violations) - _SHOWN} more")
-    console.print(f"[bold red]{len(violations)} promises were broken.[/] {checked}.")
+            text = line(piece.history.times[place], piece.history.entries[place]).decode()
+            self._console.print(
+                f"  {piece.places[place] + 1}: {escape(text)}", highlight=False, soft_wrap=True
+            )
+
+    def end(self) -> None:
+        """Say whether a promise was broken."""
+        checked = f"{self._entries:,} entries checked in {time.monotonic() - self._began:.1f} s"
+        if not self.found:
+            self._console.print(f"[bold green]No promise was broken.[/] {checked}.")
+            return
+        if self.found > _SHOWN:
+            self._console.print(f"… and {self.found - _SHOWN} more")
+        self._console.print(f"[bold red]{self.found} promises were broken.[/] {checked}.")

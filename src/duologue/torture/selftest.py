@@ -40,6 +40,13 @@ from duologue.torture.faults import (
     told_again,
     untold,
 )
+from duologue.torture.faults_later import (
+    change_for_nothing,
+    delay,
+    show_withheld,
+    trim_too_much,
+    withhold_for_ever,
+)
 from duologue.torture.history import AnyEntry, Event, Odd, Over
 
 
@@ -134,6 +141,11 @@ FAULTS: Final = (
         "marks differ",
         seen(lambda view: replace(view, peer_delivered=0, peer_read=0), lambda view: view.peer_delivered > 0),
     ),
+    Fault("a connected device hears late", "late", delay),
+    Fault("an event too many is trimmed", "trimmed too early", trim_too_much),
+    Fault("a device is sent on for nothing", "log changed for nothing", change_for_nothing),
+    Fault("a withheld message is shown", "withheld shown", show_withheld),
+    Fault("an accepted stranger stays withheld", "withheld for ever", withhold_for_ever),
     Fault("a message is never answered", "never answered", lambda book: [*book.entries, Over(("1-1",))]),
     Fault(
         "a node tells of an internal failure",

@@ -98,7 +98,7 @@ async def read_back(world: World) -> None:
 
 
 async def _read_log(world: World, person: Person) -> None:
-    after, more = 0, True
+    after, more = await _first_kept(world, person), True
     while more:
         body = await _insist(
             partial(_get, world, person, f"/v1/events?after={after}&limit={_EVENTS}"), _TRIES
@@ -113,10 +113,36 @@ async def _read_log(world: World, person: Person) -> None:
     world.history.add(Whole(person.user))
 
 
+async def _first_kept(world: World, person: Person) -> int:
+    """Return the lowest seq after which a log can be read; nothing is trimmed any more."""
+    low, high = -1, person.devices[0].applied
+    while high - low > 1:
+        # All of it, as long as nothing was dropped.
+        middle = (low + high) // 2 if low >= 0 else 0
+        status = await _insist(partial(_status, world, person, f"/v1/events?after={middle}&limit=1"), _TRIES)
+        if status == HTTPStatus.GONE:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+async def _status(world: World, person: Person, path: str) -> int | None:
+    """The status of an answer that tells whether a log can be read; nothing if it tells something else."""
+    try:
+        answer = await world.http.get(world.node() + path, headers=person.devices[0].headers)
+    except httpx.HTTPError:
+        return None
+    return answer.status_code if answer.status_code in {HTTPStatus.OK, HTTPStatus.GONE} else None
+
+
 async def _read_chats(world: World, person: Person) -> None:
     for chat in person.peers:
         await _read_chat(world, person, chat)
         await _insist(partial(actions.look, world, person.devices[-1], chat), _TRIES)
+    for chat, peer in person.strange.items():
+        await _read_chat(world, person, chat)
+        await _read_chat(world, peer, chat)
 
 
 async def _read_chat(world: World, person: Person, chat: str) -> None:

@@ -110,9 +110,10 @@ class SignedIn(msgspec.Struct, gc=False):
 
 
 class Fault(msgspec.Struct, gc=False):
-    """An answer that says no."""
+    """An answer that says no; `latest`: where a log that can't be followed any longer ends now."""
 
     code: str = ""
+    latest: int = 0
 
 
 read_frame: Final = msgspec.json.Decoder(Frame).decode

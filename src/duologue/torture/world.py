@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections import Counter, deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 import httpx
@@ -17,7 +18,15 @@ from duologue.torture.history import History, Marked, Odd, Refused, Sent
 
 TRANSIENT: Final = frozenset({"overloaded", "rate_limited"})
 """What a server may say at any time: try again."""
+_AFTER_RESTORE: Final = frozenset({"seq_out_of_range", "log_changed", "client_id_reused"})
+"""What it may also say to those who speak of what a restored store doesn't have."""
+_LENIENT: Final = 15.0
+"""Seconds after a restore in which people may speak of what is gone."""
 _REMEMBERED: Final = 50
+_AT_ONCE: Final = 60
+"""Requests at the same time, beside those that follow logs."""
+_LOOKED_AT_EVERY: Final = 0.1
+"""Seconds."""
 _TIMEOUT: Final = httpx.Timeout(10, connect=5)
 
 
@@ -48,10 +57,13 @@ class Person:
         self.shows_read = shows_read
         self.devices: list[Device] = []
         self.peers: dict[str, Person] = {}
+        self.strange: dict[str, Person] = {}
+        """Chats with people who take no messages of strangers, and who haven't accepted this one."""
         self.newest: dict[str, int] = {}
         self.drafts: dict[str, Draft] = {}
         self.acknowledged: deque[Draft] = deque(maxlen=_REMEMBERED)
         self.written = 0
+        self.village = 0
 
 
 class Hello(msgspec.Struct, frozen=True, gc=False):
@@ -75,6 +87,8 @@ class Device:
         self.session = signed_in.session.id
         self.way = way
         self.applied = 0
+        self.awake = asyncio.Event()
+        self.awake.set()
         self.connection = 0
         self.link: Link | None = None
         person.devices.append(self)
@@ -103,7 +117,16 @@ class Counts(msgspec.Struct):
     marks: int = 0
     connections: int = 0
     cuts: int = 0
+    accepted: int = 0
+    skips: Counter[str] = msgspec.field(default_factory=Counter)
     harm: Counter[str] = msgspec.field(default_factory=Counter)
+
+
+class _Forgetful(dict[str, str]):
+    """Holds no text, where nothing else does either."""
+
+    def setdefault(self, key: str, default: str = "") -> str:  # noqa: ARG002 - a dictionary's signature
+        return default
 
 
 class World:
@@ -117,7 +140,15 @@ class World:
         self.devices: list[Device] = []
         self.counts = Counts()
         self.doing = ""
-        self.texts: dict[str, str] = {}
+        self.texts: dict[str, str] = {} if history.keeps else _Forgetful()
+        self.http_share = 0.2
+        """How often something is said over HTTP where a socket would do."""
+        self.poll_pause = 0.3
+        """Seconds between two long polls, at most."""
+        self.store = asyncio.Lock()
+        """Held while something is done with the store itself, beside the nodes."""
+        self._lenient_until = 0.0
+        self._opened: list[tuple[Person, str]] = []
         self.http = httpx.AsyncClient(
             timeout=_TIMEOUT, trust_env=False, limits=httpx.Limits(max_connections=None)
         )
@@ -139,6 +170,46 @@ class World:
     def node(self) -> str:
         """Any node."""
         return self.dice.choice(self.nodes)
+
+    def restored(self) -> None:
+        """An older state of the store is back: nobody knows any more what it has, until they have heard of it."""
+        self._lenient_until = time.monotonic() + _LENIENT
+        for person in self.people:
+            person.newest.clear()
+            person.acknowledged.clear()
+            for draft in tuple(person.drafts.values()):
+                if "reply_to" in draft.body:
+                    del person.drafts[draft.client_id]
+        for stranger, chat in self._opened:
+            self._close(stranger, chat)
+
+    def copied(self) -> None:
+        """A copy of the store is being made, which a restore may put back."""
+        self._opened.clear()
+
+    def accepted(self, stranger: Person, chat: str) -> None:
+        """Somebody lets a stranger write."""
+        peer = stranger.strange.pop(chat)
+        stranger.peers[chat], peer.peers[chat] = peer, stranger
+        self._opened.append((stranger, chat))
+        self.counts.accepted += 1
+
+    def _close(self, stranger: Person, chat: str) -> None:
+        """Perhaps that was undone."""
+        peer = stranger.strange[chat] = stranger.peers.pop(chat)
+        del peer.peers[chat]
+        for draft in tuple(peer.drafts.values()):
+            if draft.chat == chat:
+                del peer.drafts[draft.client_id]
+
+    def is_strict(self) -> bool:
+        """Whether everybody must know what the store has: no restore was just now."""
+        return time.monotonic() > self._lenient_until
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether so much waits for an answer over HTTP that more would only hold up the run itself."""
+        return len(self._tasks) >= _AT_ONCE
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run beside everything else; a bug in it ends up in the history."""
@@ -170,7 +241,7 @@ class World:
         """Attempt `n` was acknowledged."""
         attempt = self._attempts.pop(n, None) or Attempt()
         self.history.add(Sent(n, seq, self.texts.setdefault(text, text), fresh))
-        if attempt.expected:
+        if attempt.expected and self.is_strict():
             self.odd("a send", f"attempt {n} should have been refused with {attempt.expected}")
         if attempt.person and attempt.draft:
             person, draft = attempt.person, attempt.draft
@@ -191,7 +262,8 @@ class World:
         attempt = self._attempts.pop(n, None) or Attempt()
         self.history.add(Refused(n, code))
         self.counts.refused += 1
-        if code not in TRANSIENT and code != attempt.expected:
+        after_restore = not self.is_strict() and code in _AFTER_RESTORE
+        if code not in TRANSIENT and code != attempt.expected and not after_restore:
             self.odd("an answer", f"attempt {n} was refused with {code or 'no code'}")
         if attempt.draft:
             attempt.draft.tried_at = 0.0
@@ -199,3 +271,11 @@ class World:
     def odd(self, where: str, says: str) -> None:
         """Something that should never happen."""
         self.history.add(Odd(where, says))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds that nothing tells of when it comes to hold."""
+    holds = condition()
+    while not holds:
+        await asyncio.sleep(_LOOKED_AT_EVERY)
+        holds = condition()

@@ -1,0 +1,113 @@
+"""More faults to plant into a good history: of time, of what is trimmed, of restores and of withheld messages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from msgspec.structs import replace
+
+from duologue.torture.book import MESSAGE, Book
+from duologue.torture.faults import Entries
+from duologue.torture.history import AnyEntry, Chat, Event, Skipped, Stored, Tick
+from duologue.torture.rules_time import Watch
+
+_DELAY = 40
+"""Ticks."""
+
+
+def delay(book: Book) -> Entries | None:
+    """A connected device hears of a message only after some seconds, in which nothing else happens."""
+    if not book.ticks:
+        return None
+    watch = Watch(book)
+    for device, places in book.events.items():
+        for place in places:
+            event = book.event(place)
+            span = next((span for span in book.spans[device] if span.begin < place < span.end), None)
+            before = [tick for tick in book.ticks if tick < place][-3:]
+            after = list(islice((tick for tick in book.ticks if tick > place), 1))
+            if (
+                span
+                and event.type == MESSAGE
+                and before
+                and after
+                and span.begin < _answered(book, event.about, event.a) < place
+                and watch.seconds(span.node, before[0], after[0]) > 0
+            ):
+                return _delayed(book, place)
+    return None
+
+
+def _answered(book: Book, chat: str, seq: int) -> int:
+    """Where a message was acknowledged first; 0 if it was not."""
+    for key, answers in book.answers.items():
+        if key.chat == chat and book.answer(answers[0]).seq == seq:
+            return answers[0]
+    return 0
+
+
+def _delayed(book: Book, place: int) -> Entries:
+    ticks = [entry.at for entry in book.entries[:place] if isinstance(entry, Tick)]
+    now = ticks[-1] if ticks else 0.0
+    pause = [Tick(round(now + number / 10, 3)) for number in range(1, _DELAY + 1)]
+    later = [_later(entry) for entry in book.entries[place:]]
+    return [*book.entries[:place], *pause, *later]
+
+
+def _later(entry: AnyEntry) -> AnyEntry:
+    return replace(entry, at=entry.at + _DELAY / 10) if isinstance(entry, Tick) else entry
+
+
+def trim_too_much(book: Book) -> Entries | None:
+    """One event more than the old ones is dropped from a log, after a device was given it."""
+    cutoff = book.trimmed_before()
+    if not cutoff:
+        return None
+    for user, places in book.logged.items():
+        given = {book.event(place).seq for device in book.devices_of[user] for place in book.events[device]}
+        first = book.event(places[0])
+        if len(places) > 1 and first.seq in given and first.at >= cutoff:
+            return [entry for place, entry in enumerate(book.entries) if place != places[0]]
+    return None
+
+
+def change_for_nothing(book: Book) -> Entries | None:
+    """A device is told that its log has changed, and there was no restore."""
+    restores = [place for place in book.harms if getattr(book.entries[place], "deed", "") == "restore"]
+    for places in book.events.values():
+        event = book.entries[places[0]]
+        if isinstance(event, Event) and (not restores or places[0] < restores[0]):
+            skipped = Skipped(event.device, "log_changed", event.seq, event.seq)
+            return [*book.entries[: places[0] + 1], skipped, *book.entries[places[0] + 1 :]]
+    return None
+
+
+def _closed(book: Book) -> Iterator[tuple[Chat, int, Stored]]:
+    """What can be read back of closed chats by those who have closed them."""
+    for chat in book.chats.values():
+        if chat.closed:
+            for place in book.stored[chat.chat, chat.other]:
+                yield chat, place, book.message(place)
+
+
+def show_withheld(book: Book) -> Entries | None:
+    """A text that was sent to somebody who takes none of strangers can be read."""
+    for _, place, message in _closed(book):
+        if not message.client_id:
+            return _changed(book, place, replace(message, text="something"))
+    return None
+
+
+def withhold_for_ever(book: Book) -> Entries | None:
+    """A text that was sent after its chat was accepted can't be read."""
+    for chat, place, message in _closed(book):
+        opened = max((place for _, place in book.accepted[chat.chat]), default=len(book.entries))
+        sent = [places[0] for key, places in book.attempts.items() if key.client_id == message.client_id]
+        if message.client_id and sent and sent[0] > opened and message.sender == chat.one:
+            return _changed(book, place, replace(message, client_id="", text=""))
+    return None
+
+
+def _changed(book: Book, place: int, entry: AnyEntry) -> Entries:
+    return [*book.entries[:place], entry, *book.entries[place + 1 :]]

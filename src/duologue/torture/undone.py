@@ -1,0 +1,68 @@
+"""Restores: a history without what the store forgot when an older copy of it was put back.
+
+From the moment at which a copy was begun to the moment at which it stood in the store's place, nothing that was
+acknowledged or shown is certain to be in the copy. What was acknowledged before that must be there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from duologue.torture.history import (
+    AnyEntry,
+    Connected,
+    Event,
+    Harm,
+    Marked,
+    Sent,
+    Skipped,
+    Undone,
+    View,
+)
+
+Window = tuple[int, int]
+"""The places at which a copy was begun, and at which it was put back."""
+
+
+def windows(entries: Sequence[AnyEntry]) -> list[Window]:
+    """What was undone: each restore puts the newest copy back."""
+    found: list[Window] = []
+    copied = 0
+    for place, entry in enumerate(entries):
+        if isinstance(entry, Harm) and entry.deed == "copy":
+            copied = place
+        elif isinstance(entry, Harm) and entry.deed == "restore":
+            found.append((copied, place))
+    return found
+
+
+def without_undone(entries: Sequence[AnyEntry]) -> Sequence[AnyEntry]:
+    """The same entries at the same places; in place of those that a restore has undone stands `Undone`.
+
+    Answers and views are undone. Events are undone for the devices that were told so: any other device goes on from
+    where it was, so what it was given must be in the log for good.
+    """
+    undone = windows(entries)
+    if not undone:
+        return entries
+    kept = list(entries)
+    for first, last in undone:
+        told = _told(entries, last)
+        for place in range(first, last):
+            entry = entries[place]
+            if isinstance(entry, Sent | Marked | View) or (isinstance(entry, Event) and entry.device in told):
+                kept[place] = Undone()
+    return kept
+
+
+def _told(entries: Sequence[AnyEntry], restored: int) -> set[int]:
+    """The devices whose first news after a restore was that they can't go on from where they were."""
+    told: set[int] = set()
+    others: set[int] = set()
+    for place in range(restored, len(entries)):
+        entry = entries[place]
+        if isinstance(entry, Connected) and entry.device not in told:
+            others.add(entry.device)
+        elif isinstance(entry, Skipped) and entry.device not in others:
+            told.add(entry.device)
+    return told

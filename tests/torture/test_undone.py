@@ -1,0 +1,64 @@
+"""After a restore what was acknowledged since the copy may be gone, and nothing else; and devices must hear of it."""
+
+from __future__ import annotations
+
+from duologue.torture.checker import check
+from duologue.torture.history import AnyEntry, Event, Harm, Sent, Skipped, Stored
+from tests.torture.ideal import Ideal
+
+
+def restored(*, told: bool, lost: str = "lost") -> list[AnyEntry]:
+    """Two people write; an older copy of the store is put back, which lacks one message; they go on."""
+    system = Ideal()
+    for user in ("ana", "ben"):
+        system.person(user, devices=1)
+    system.chat("chat", "ana", "ben")
+    system.write(0, "chat", "kept")
+    system.give(0)
+    system.give(1)
+    if lost == "kept":
+        forget(system)
+    system.add(Harm("copy", "store"))
+    if lost == "lost":
+        system.write(0, "chat", "lost")
+        system.give(0)
+        forget(system)
+    system.add(Harm("restore", "store"))
+    if told:
+        for device in (0, 1):
+            log = len(system.logs[system.owners[device]])
+            system.add(Skipped(device, "log_changed", system.given[device], log))
+            system.given[device] = log
+    else:
+        system.given[0] = len(system.logs["ana"]) + 1
+        system.write(1, "chat", "in its place")
+    system.write(0, "chat", "after")
+    return list(system.end().entries)
+
+
+def forget(system: Ideal) -> None:
+    """The store has no longer what came last."""
+    system.messages["chat"].pop()
+    for log in system.logs.values():
+        log.pop()
+
+
+def rules(entries: list[AnyEntry]) -> set[str]:
+    return {violation.rule for violation in check(entries)}
+
+
+def test_what_was_acknowledged_after_the_copy_may_be_gone() -> None:
+    entries = restored(told=True)
+    assert any(isinstance(entry, Sent) and entry.text == "text of lost" for entry in entries)
+    assert not any(isinstance(entry, Stored) and entry.client_id == "lost" for entry in entries)
+    assert rules(entries) == set()
+
+
+def test_what_was_acknowledged_before_the_copy_must_be_there() -> None:
+    assert "lost" in rules(restored(told=True, lost="kept"))
+
+
+def test_a_device_that_is_not_told_of_a_restore_has_another_log_than_the_others() -> None:
+    entries = restored(told=False)
+    assert any(isinstance(entry, Event) and entry.client_id == "lost" for entry in entries)
+    assert "two logs" in rules(entries)
