@@ -27,7 +27,8 @@ def main() -> int:
         for mutant, catcher, seconds in run(root, mutants):
             lives += not catcher
             if wanted.markdown:
-                _say(f"| {mutant.name} | `{mutant.file}` | {f'`{catcher}`' if catcher else '**it lives**'} |")
+                told = f"`{catcher.rpartition('/')[2]}`" if catcher else "**it lives**"
+                _say(f"| {mutant.name} | `{mutant.file}` | {told} |")
             else:
                 _say(f"{mutant.name}: {f'caught by {catcher}' if catcher else 'IT LIVES'} ({seconds:.0f} s)")
     except CannotTry as fault:
