@@ -202,8 +202,7 @@ def torture(  # noqa: PLR0913 - one for each flag
         list[str] | None, typer.Option(help="Running nodes, instead of starting some: nothing is killed.")
     ] = None,
     tokens: Annotated[
-        Path | None,
-        typer.Option(help="Tokens of accounts without chats, one a line, where sign-in isn't open."),
+        Path | None, typer.Option(help="Tokens of accounts without chats, where sign-in isn't open.")
     ] = None,
     users: Annotated[int, typer.Option(min=2, help="How many people.")] = 300,
     workers: Annotated[int, typer.Option(min=1, help="Processes of each node.")] = 1,
@@ -220,9 +219,7 @@ def torture(  # noqa: PLR0913 - one for each flag
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="For the same choices as in another run.")] = None,
-    history: Annotated[
-        Path | None, typer.Option(help="Write everything that was said and seen here.")
-    ] = None,
+    history: Annotated[Path | None, typer.Option(help="Write all that was said and seen here.")] = None,
     check: Annotated[Path | None, typer.Option(help="Run nothing: check a history that was saved.")] = None,
     self_test: Annotated[
         bool, typer.Option("--self-test", help="Plant every kind of fault into a good history; find each.")
