@@ -7,15 +7,17 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from duologue.config import Settings
-from duologue.core.addresses import parse_networks
+from duologue.core.addresses import Remotes, parse_networks
+from duologue.core.rates import Rates
 from duologue.web.connection_caps import ConnectionCaps
+from duologue.web.connection_rate import ConnectionRate
 from duologue.web.edge import Edge
 from duologue.web.hosts import Hosts
 
 DESCRIPTORS: Final = 65_536
 """What a process asks of the system: it gets it where the system's hard limit allows."""
 RESERVE: Final = 160
-"""Descriptors kept for the store, the bus, SMS providers, and connections beyond the caps."""
+"""Descriptors kept for the store, the bus, SMS providers, and connections beyond the caps or over the rate."""
 _ANY_ADDRESS: Final = {"", "0.0.0.0", "::"}  # noqa: S104 - compared with, not listened on
 
 
@@ -32,9 +34,9 @@ def room_for_connections(descriptors: int) -> int:
     return descriptors - min(RESERVE, descriptors // 2)
 
 
-def edge_of(settings: Settings) -> Edge:
+def edge_of(settings: Settings, rates: Rates, remotes: Remotes) -> Edge:
     """Make the bounds on this process's connections. Raises `ValueError` for networks that are none."""
-    return Edge(_caps(settings), _hosts(settings))
+    return Edge(_caps(settings), _hosts(settings), rate=ConnectionRate(rates, remotes))
 
 
 def address_cap(settings: Settings) -> int:

@@ -8,6 +8,8 @@ from http import HTTPStatus
 import pytest
 
 from duologue.config import Settings
+from duologue.core.addresses import Remotes
+from duologue.core.rates import Rates
 from duologue.edge_parts import edge_of
 from duologue.lab.server import DuologueServer
 from duologue.web.hosts import Hosts
@@ -97,7 +99,7 @@ def test_http_1_0_may_go_without(server: DuologueServer) -> None:
 
 
 def verdicts(settings: Settings, *hosts: str) -> list[bool]:
-    judge: Hosts = edge_of(settings).hosts
+    judge: Hosts = edge_of(settings, Rates(limited=True), Remotes(())).hosts
     return [judge.fault([host.encode()], required=True) is None for host in hosts]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from duologue.core import chats, events, feed
 from duologue.core.limits import FRAME_BURST, WATCHED_PER_FRAME
-from duologue.core.rates import NEW_CHATS, PROFILE_CHANGES
+from duologue.core.rates import NEW_CHATS, PROFILE_CHANGES, REPLAYED, Buckets
 from duologue.core.receipts import MARKS_AT_ONCE
 from duologue.core.sessions import new_token
 from duologue.errors import RatePolicy
@@ -304,6 +304,35 @@ async def test_replays_of_one_user_take_turns(
 
     assert len(set(await asyncio.gather(*(replay() for _ in range(5))))) == 1
     assert most == 1
+
+
+async def test_replays_of_one_user_share_a_rate_and_others_do_not_wait(own: Api, running: Running) -> None:
+    policy = RatePolicy(REPLAYED.name, 100 * 60, 60, burst=150)
+    running.node.rates._buckets[REPLAYED.name] = Buckets(policy)
+    ana, ben, chat_id = await own.friends()
+    async with ben.online() as socket:
+        await socket.talk(map(str, range(250)), chat_id=chat_id)
+    started = monotonic()
+
+    async def replay(device: Device) -> float:
+        async with device.online(after=0) as socket:
+            assert len(socket.applied) > 250
+        return monotonic() - started
+
+    async def stream() -> float:
+        path = "/v1/events/stream?after=0"
+        async with own.http.stream("GET", path, headers=ana.authorization) as answer:
+            seen = 0
+            async for line in answer.aiter_lines():
+                seen += line.startswith("id: ")
+                if seen > 250:
+                    break
+        return monotonic() - started
+
+    *anas, bens = await asyncio.gather(replay(ana), replay(ana), stream(), replay(ben))
+    most = 3 * 250 - policy.burst - 100  # what is read last may be counted after it was seen
+    assert max(anas) >= most / 100
+    assert bens < max(anas)
 
 
 async def test_a_stream_does_not_read_a_page_for_each_event(

@@ -13,13 +13,17 @@ import pytest
 
 from duologue.core.addresses import address_block
 from duologue.core.limits import LASTING_PER_USER
-from duologue.core.rates import COSTLY, READ, REQUESTS
+from duologue.core.rates import CONNECTIONS, COSTLY, READ, REQUESTS
 from duologue.lab.server import DuologueServer
 from tests.support.client import Api, api_of
 from tests.support.node import node_running
 
 pytestmark = pytest.mark.anyio
 
+HANDSHAKE = (
+    b"GET /v1/socket HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 MANY = REQUESTS.burst * 3
 AT_ONCE = 8
 """Requests that wait for their answers on one connection."""
@@ -106,6 +110,25 @@ async def test_an_address_over_its_limit_is_refused_on_every_path_and_others_are
         assert await served_at_once(server, path, "192.0.2.8") < REQUESTS.burst, "one limit for all paths"
         assert (await http.get(path, headers=there | ana.authorization)).status_code != 429
         assert (await http.get(path, headers=ana.authorization)).status_code != 429
+
+
+async def test_sockets_behind_a_proxy_count_as_connections_of_their_own_address(
+    server: DuologueServer,
+) -> None:
+    async def opens(address: str) -> bool:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(HANDSHAKE + f"X-Forwarded-For: {address}\r\n\r\n".encode())
+        status = int((await reader.readline())[9:12])
+        writer.close()
+        assert status in {101, 429}
+        return status == 101
+
+    count = 0
+    async with asyncio.timeout(30):
+        while await opens("192.0.4.7"):
+            count += 1
+    assert count >= CONNECTIONS.burst
+    assert await opens("192.0.5.7")
 
 
 async def test_an_address_over_its_limit_is_answered_after_a_pause(tmp_path: Path) -> None:

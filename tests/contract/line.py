@@ -11,6 +11,7 @@ from typing import Any, cast
 from duologue.clock import now_ms
 from duologue.core.events import Publisher
 from duologue.core.feed import Feed
+from duologue.core.rates import Rates
 from duologue.errors import ApiError
 from duologue.model import Pair
 from duologue.realtime.bus import Bus, Handler, LocalBus, Notice, Signal
@@ -87,7 +88,7 @@ class Diary:
     def __init__(self, db: Database, hub: Hub, user_id: int) -> None:
         self._db = db
         self.user_id = user_id
-        self.feed = Feed(db, hub, user_id, self)
+        self.feed = Feed(db, hub, user_id, self, Rates(limited=False))
         self.seqs: list[int] = []
         self.foreseen: list[int] = []
         self.errors: list[ApiError] = []

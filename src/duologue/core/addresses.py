@@ -113,6 +113,10 @@ class Remotes:
         self._trusted = trusted
         self._known: OrderedDict[tuple[str, str], Remote] = OrderedDict()
 
+    def is_proxy(self, peer: str) -> bool:
+        """Tell whether `peer` is one of the trusted proxies."""
+        return is_among(peer, self._trusted)
+
     def find(self, peer: str, forwarded: Iterable[str]) -> Remote:
         """Where a request comes from that `peer` made, with these values of `X-Forwarded-For`."""
         said = ", ".join(forwarded) if self._trusted else ""

@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from duologue.core.limits import MAX_PAGE_BYTES
 from duologue.core.pages import fill
+from duologue.core.rates import REPLAYED, Rates
 from duologue.core.sessions import Caller, Sessions
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
@@ -68,8 +69,9 @@ class EventPage(msgspec.Struct, frozen=True, gc=False):
 class Events:
     """The rules for reading one's own log."""
 
-    def __init__(self, db: Database, hub: Hub, sessions: Sessions, traces: Traces) -> None:
+    def __init__(self, db: Database, hub: Hub, sessions: Sessions, traces: Traces, rates: Rates) -> None:
         self._db = db
+        self._rates = rates
         self._hub = hub
         self._sessions = sessions
         self._traces = traces
@@ -119,7 +121,9 @@ class Events:
                 self._traces.pushed(page.items)
                 yield page
                 after = page.next
-                if not page.has_more:
+                if page.has_more:
+                    await self._rates.pace(REPLAYED, caller.user_id, len(page.items))
+                else:
                     # What comes soon after is told together: a page for each event would cost more than all do.
                     await asyncio.sleep(_GATHER)
         finally:

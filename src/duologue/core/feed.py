@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeVar
 
 from duologue.core.events import check_position, log_page
 from duologue.core.limits import MAX_REPLAY_BYTES
+from duologue.core.rates import REPLAYED, Rates
 from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
@@ -64,15 +65,17 @@ class Feed:
         "_is_current",
         "_limit",
         "_live",
+        "_rates",
         "_reader",
         "_task",
         "_user_id",
         "next",
     )
 
-    def __init__(self, db: Database, hub: Hub, user_id: int, reader: Reader) -> None:
+    def __init__(self, db: Database, hub: Hub, user_id: int, reader: Reader, rates: Rates) -> None:
         self._db = db
         self._hub = hub
+        self._rates = rates
         self._user_id = user_id
         self._reader = reader
         self.next = 0
@@ -187,6 +190,7 @@ class Feed:
             await self._reader.drained()
             self._pass_on(notice)
         # Long events are not read together with many that wouldn't fit.
+        await self._rates.pace(REPLAYED, self._user_id, len(notices))
         cut = not ended and len(notices) < self._limit
         self._limit = len(notices) if cut else min(_PAGE, 2 * self._limit)
         return ended and await self._joins_live()

@@ -6,6 +6,7 @@ which route has which. What must hold across nodes and restarts is counted in th
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from array import array
@@ -24,6 +25,8 @@ _CROWD: Final = 1_024
 _ROUNDING: Final = 1e-6
 """Seconds; sums of seconds since the machine started are not exact."""
 
+CONNECTIONS: Final = RatePolicy("connections", 6_000, 60, burst=400, per="address")
+"""New connections. 200 devices behind one address that reconnect twice each get in at once."""
 REQUESTS: Final = RatePolicy("requests", 12_000, 60, burst=2_000, per="address")
 SIGN_IN: Final = RatePolicy("sign-in", 1_200, 60, burst=600, per="address")
 READ: Final = RatePolicy("read", 1_200, 60, burst=300)
@@ -32,6 +35,8 @@ SEND: Final = RatePolicy("send", 1_200, 60, burst=600)
 COSTLY: Final = RatePolicy("costly", 120, 60, burst=60)
 EXPORT: Final = RatePolicy("export", 10, 3_600, burst=5)
 FRAMES: Final = RatePolicy("frames", 24_000, 60, burst=2_000)
+REPLAYED: Final = RatePolicy("replayed-events", 120_000, 60, burst=50_000)
+"""Events of one's own log that are read again, over sockets and streams: over it, replays go on more slowly."""
 ADDRESS_FRAMES: Final = RatePolicy("address-frames", 120_000, 60, burst=10_000, per="address")
 
 CODES: Final = RatePolicy("codes", len(WAITS), 3_600, per="phone")
@@ -41,7 +46,19 @@ NEW_CHATS: Final = RatePolicy("new-chats", 1_000, 3_600)
 PROFILE_CHANGES: Final = RatePolicy("profile-changes", 5, 3_600)
 """New names of one user, each of which is told to all peers. Counted in the store."""
 
-POLICIES: Final = (REQUESTS, SIGN_IN, READ, WRITE, SEND, COSTLY, EXPORT, FRAMES, ADDRESS_FRAMES)
+POLICIES: Final = (
+    CONNECTIONS,
+    REQUESTS,
+    SIGN_IN,
+    READ,
+    WRITE,
+    SEND,
+    COSTLY,
+    EXPORT,
+    FRAMES,
+    REPLAYED,
+    ADDRESS_FRAMES,
+)
 """Every policy that a node counts in memory."""
 
 Clock = Callable[[], float]
@@ -176,6 +193,15 @@ class Rates:
         """Count up to `wanted` uses; returns how many of them are within the limit."""
         buckets = self._buckets.get(policy.name)
         return wanted if buckets is None else buckets.grant(key, self._clock(), wanted)
+
+    async def pace(self, policy: RatePolicy, key: int | str, cost: int) -> None:
+        """Count so many uses, at most the policy's burst; returns once there is room for them."""
+        buckets = self._buckets.get(policy.name)
+        while buckets is not None:
+            wait = buckets.take(key, self._clock(), cost).wait
+            if not wait:
+                return
+            await asyncio.sleep(wait)
 
 
 class InFlight:

@@ -10,6 +10,10 @@ from duologue.core.addresses import Network, address_block, is_among
 
 GUESTS: Final = 32
 """Connections beyond the caps that are kept open for a moment, since they may ask for the server's health."""
+FOR_GUESTS: Final = {b"/healthz", b"/readyz"}
+"""Targets that are answered on them."""
+GUEST_WITHIN: Final = 2.0
+"""Seconds that each of them has for the head of its request."""
 
 
 class Guest(Protocol):

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from duologue.core.addresses import Remotes
+from duologue.core.rates import Rates
 from duologue.web.connection_caps import ConnectionCaps
+from duologue.web.connection_rate import ConnectionRate
 from duologue.web.hosts import Hosts
 from duologue.web.http_watch import Patience, Watch
 
@@ -16,3 +19,4 @@ class Edge:
     caps: ConnectionCaps = field(default_factory=ConnectionCaps)
     hosts: Hosts = field(default_factory=Hosts)
     watch: Watch = field(default_factory=lambda: Watch(Patience()))
+    rate: ConnectionRate = field(default_factory=lambda: ConnectionRate(Rates(limited=False), Remotes(())))

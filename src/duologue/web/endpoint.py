@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duologue.core.rates import REQUESTS
+from duologue.core.rates import CONNECTIONS, REQUESTS
 from duologue.errors import ApiError
 from duologue.web.codec import codec_of
 from duologue.web.desk import Desk
@@ -26,6 +26,8 @@ class SocketEndpoint:
         remote = self._desk.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
         try:
             self._desk.rates.take(REQUESTS, remote.block)
+            if self._desk.remotes.is_proxy(handshake.peer):  # others were counted when they connected
+                self._desk.rates.take(CONNECTIONS, remote.block)
         except ApiError as error:
             return refusal(error)
         scheme, _, token = handshake.headers.get("authorization", "").partition(" ")

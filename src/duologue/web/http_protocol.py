@@ -16,7 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from duologue.core.limits import MAX_BODY, MAX_HEAD, MAX_PIPELINED
 from duologue.errors import ApiError, overloaded
-from duologue.web.connection_caps import Place
+from duologue.web.connection_caps import FOR_GUESTS, GUEST_WITHIN, Place
 from duologue.web.edge import Edge
 from duologue.web.handshake import Refusal, refusing
 from duologue.web.http_cycle import Answering, Cycle, head_as_get
@@ -32,10 +32,6 @@ from duologue.web.http_head import (
 from duologue.web.kernel import bound_buffers
 from duologue.web.problems import refusal
 
-_HEALTH: Final = {b"/healthz", b"/readyz"}
-"""Targets that are answered although the caps on connections are reached."""
-_GUEST_WITHIN: Final = 2.0
-"""Seconds that a connection beyond the caps has for the head of its request."""
 _MAX_THROWN_AWAY: Final = 1024 * 1024
 """Bytes that a refused client may still send while it reads why."""
 _NEVER: Final = math.inf
@@ -78,6 +74,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     # From the event loop.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if not self.edge.rate.take(transport):
+            self.parser = None  # type: ignore[assignment]  # refers back: that much less for the collector
+            return
         super().connection_made(transport)
         bound_buffers(transport)
         self.url, self.headers = b"", []
@@ -85,7 +84,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._place: Place = self.edge.caps.enter(self, self.client[0] if self.client else "")
         self.block = self._place.block
         patience = self.edge.watch.patience
-        self.deadline = self.loop.time() + (patience.head if self._place.admitted else _GUEST_WITHIN)
+        self.deadline = self.loop.time() + (patience.head if self._place.admitted else GUEST_WITHIN)
         self.edge.watch.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -229,7 +228,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if fault is None:
             version = self.parser.get_http_version()
             fault = fault_of_host(self.edge.hosts, self.url, self.headers, version)
-        if fault is None and not self._place.admitted and self.url not in _HEALTH:
+        if fault is None and not self._place.admitted and self.url not in FOR_GUESTS:
             fault = overloaded("There are too many connections.")
         if fault is not None:
             self._fault = fault
