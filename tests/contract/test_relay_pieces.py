@@ -9,7 +9,9 @@ import pytest
 
 from duologue.clock import DAY, MINUTE
 from duologue.sms.provider import InboundSms, Part
-from tests.contract.store import rows
+from duologue.storage import pieces
+from duologue.storage.pieces import OPEN_PER_SENDER
+from tests.contract.store import new_phone, rows
 from tests.support.relays import SERVICES, World, another, answers_to, world
 
 pytestmark = pytest.mark.anyio
@@ -102,6 +104,53 @@ async def test_pieces_at_two_nodes_at_once_are_put_together_once(people: World) 
             )
         )
     assert await answers_to(people) == ["abcdefgh"]
+
+
+async def test_a_piece_offered_again_after_its_text_was_taken_is_no_message(people: World) -> None:
+    await people.writes()
+    await people.later()
+    _, *others = in_pieces("one ", "two ", "three")
+    for number, (text, part) in enumerate(others):
+        await people.phone_says(text, id=f"piece-{number}", part=part)
+    people.clock.pass_by(11 * MINUTE)
+    await people.replies.sweep()
+    for number, (text, part) in enumerate(others):
+        await people.phone_says(text, id=f"piece-{number}", part=part)
+    people.clock.pass_by(11 * MINUTE)
+    await people.replies.sweep()
+    assert await answers_to(people) == [" […] two three"]
+
+
+async def test_the_oldest_text_of_a_sender_with_too_many_open_is_taken_as_it_is(people: World) -> None:
+    await people.writes()
+    await people.later()
+    count = OPEN_PER_SENDER + 3
+    for reference in range(count):
+        people.clock.pass_by(1)
+        await people.phone_says(f"{reference}", id=f"in-{reference}", part=Part(reference, 1, 255))
+    assert await answers_to(people) == [f"{reference} […] " for reference in range(3)]
+    kept, waiting = rows(
+        people.store.url, "SELECT count(*) FROM sms_pieces", "SELECT count(*) FROM sms_open_texts"
+    )
+    assert (kept, waiting) == ([(count,)], [(OPEN_PER_SENDER,)]), "a row for each piece, none for the missing"
+
+
+async def test_all_senders_together_have_a_bounded_number_of_texts_open(
+    people: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pieces, "OPEN_IN_ALL", 3)
+    await people.writes()
+    await people.later()
+    senders = [people.ben.phone, *(new_phone() for _ in range(3))]
+    for number, sender in enumerate(senders):
+        people.clock.pass_by(1)
+        await people.phone_says("one", id=f"in-{number}", sender=sender, part=Part(1, 1, 2))
+    assert await answers_to(people) == ["one […] "]
+    await people.phone_says("two", id="late", sender=people.ben.phone, part=Part(1, 2, 2))
+    people.clock.pass_by(11 * MINUTE)
+    await people.replies.sweep()
+    assert await answers_to(people) == ["one […] ", " […] two"], "what comes later is a message too"
+    assert rows(people.store.url, "SELECT count(*) FROM sms_open_texts") == [[(0,)]]
 
 
 async def test_old_pieces_and_ids_are_forgotten(people: World) -> None:

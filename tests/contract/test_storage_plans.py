@@ -24,10 +24,12 @@ from duologue.storage import (
     erasure,
     events,
     messages,
+    pieces,
     profile_news,
     receipts,
     replay,
     strangers,
+    suspensions,
 )
 from duologue.storage.append import append
 from duologue.storage.batch import Batch
@@ -77,6 +79,10 @@ INSERT INTO events (user_id, seq, kind, ref, a, b, at) SELECT peer - 1, seq, 1, 
 INSERT INTO moved_chats (chat_id, low_user, high_user) SELECT 100000 + i, 100000 + i, 200000 + i FROM numbers;
 INSERT INTO profile_news (user_id, due_at) SELECT i, i FROM numbers;
 INSERT INTO erasures (user_id, due_at) SELECT i, i FROM numbers;
+UPDATE users SET suspended_at = id WHERE id > 4900;
+INSERT INTO sms_pieces (sender, service, reference, number, total, provider, provider_id, data, at)
+    SELECT '+33' || i % 100, '', i, 1, 1 + i % 6, 'a', i, bytes(i), i FROM many;
+INSERT INTO sms_open_texts (sender, service, reference, at) SELECT '+33' || i % 100, '', i, i FROM numbers;
 """
 """5,000 users; the first has a chat with each other, one of them with 30,000 messages, and a log of 30,000 events.
 
@@ -112,6 +118,8 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "next_news": (profile_news.next_news, 1),
     "fresh_news": (lambda tx: profile_news.fresh_news(tx, 1), 1),
     "next_erasure": (erasure.next_erasure, 1),
+    "suspended_since": (lambda tx: suspensions.suspended_since(tx, 4995), 2 * 5),
+    "overdue texts": (lambda tx: pieces.overdue(tx, 4000), 50),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
     "standings": (lambda tx: accounts.standings(tx, [1, 2, 3]), 3),
     "sessions_by_token": (lambda tx: accounts.sessions_by_token(tx, [b"x", b"y"]), 2),

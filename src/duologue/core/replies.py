@@ -29,7 +29,7 @@ from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
 from duologue.storage.database import Database, Post, Tx
-from duologue.storage.pieces import Piece, Stretch, Whole
+from duologue.storage.pieces import Added, Piece, Stretch, Whole
 from duologue.storage.quotas import Quota
 
 _log = logging.getLogger(__name__)
@@ -110,12 +110,14 @@ class Replies:
             data=encoded.data,
             alphabet=encoded.alphabet,
         )
-        found, whole = await self._db.write(self._add_piece, piece, self._clock())
+        found, added = await self._db.write(self._add_piece, piece, self._clock())
         self._answer_as(found, piece.sender, piece.service)
-        if whole:
-            await self._take_whole(whole)
+        if added.whole:
+            await self._take_whole(added.whole)
+        if added.crowded:
+            await self._give_up_overdue()
 
-    def _add_piece(self, tx: Tx, piece: Piece, now: int) -> tuple[Place, Whole | None]:
+    def _add_piece(self, tx: Tx, piece: Piece, now: int) -> tuple[Place, Added]:
         """Keep a piece. A code in it is void at once: the other pieces may take their time."""
         found = self._given_away(tx, piece.sender, decode(piece.data, piece.alphabet), now)
         return found or Place(), pieces.add_piece(tx, piece, now)
@@ -139,6 +141,8 @@ class Replies:
         wish = wish_of(text)
         if wish and (heeded := _heed(tx, wish, whole.sender, user, now)):
             return msgspec.structs.replace(heeded, known=_is_known(tx, user))
+        if user and user.suspended_at is not None:
+            return Place()
         service = None if not whole.service and self._policy.services else whole.service
         chat_id = (
             pairs.chat_on_line(tx, user.id, service, guess=self._policy.may_guess(service)) if user else None
@@ -216,12 +220,20 @@ class Replies:
 
     async def sweep(self) -> None:
         """Take what has waited too long for its missing pieces. Raises `ApiError` `overloaded`."""
-        for whole, gaps in await self._db.read(pieces.overdue, self._clock() - _PATIENCE):
-            await self._take_whole(whole)
-            await self._db.write(pieces.fill, gaps, self._clock())
-        await self._db.write(pieces.forget_pieces, self._clock() - _REPEATED)
-        while await self._db.write(pairs.forget_placed, self._clock() - _REPEATED):
+        while await self._give_up_overdue():
             pass
+        for forget in (pieces.forget_pieces, pairs.forget_placed):
+            while await self._db.write(forget, self._clock() - _REPEATED):
+                pass
+
+    async def _give_up_overdue(self) -> int:
+        """Take the next few texts as they are that waited too long, or were too many; how many."""
+        overdue = await self._db.read(pieces.overdue, self._clock() - _PATIENCE)
+        for text, whole in overdue:
+            if whole:
+                await self._take_whole(whole)
+            await self._db.write(pieces.give_up, text)
+        return len(overdue)
 
     async def close(self) -> None:
         """Let answers under way come to their end."""

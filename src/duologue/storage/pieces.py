@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from operator import itemgetter
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import msgspec
 
-from duologue.storage.database import Row, Tx
+from duologue.storage.database import Tx
 
-_GAP = " […] ".encode()
-UTF8 = "utf-8"
+UTF8: Final = "utf-8"
 """The alphabet of pieces that came as text."""
-_STEP = 200
+OPEN_PER_SENDER: Final = 10
+"""Texts of one sender's of which pieces are still to come. One more, and the oldest is taken as it is."""
+OPEN_IN_ALL: Final = 2_000
+"""The same for all senders together."""
+_STEP: Final = 50
+"""Texts that are given up in one go."""
+_THIS_TEXT: Final = "sender = :sender AND service = :service AND reference = :reference"
+_GIVE_UP_OLDEST: Final = (
+    "UPDATE sms_open_texts SET at = 0 WHERE (sender, service, reference) IN"
+    " (SELECT sender, service, reference FROM sms_open_texts {} ORDER BY at DESC LIMIT 1000 OFFSET :most)"
+)
 
 
 class Piece(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +40,33 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     provider: str
     provider_id: str
     data: bytes
+    alphabet: str = UTF8
+
+
+class Text(NamedTuple):
+    """What tells one text in pieces from another."""
+
+    sender: str
+    service: str
+    reference: int
+
+
+class _Kept(NamedTuple):
+    """A piece as it was stored."""
+
+    number: int
+    total: int
+    provider: str
+    provider_id: str
+    data: bytes
+    alphabet: str
+    given_up: int
+
+
+class _Gap(NamedTuple):
+    """What stands for pieces that never came."""
+
+    data: bytes = " […] ".encode()
     alphabet: str = UTF8
 
 
@@ -54,110 +90,153 @@ class Whole(msgspec.Struct, frozen=True, gc=False):
     stretches: Sequence[Stretch]
 
 
-def add_piece(tx: Tx, piece: Piece, now: int) -> Whole | None:
-    """Keep a piece; the whole text if that was the last one missing, or a repeat of one.
+class Added(msgspec.Struct, frozen=True, gc=False):
+    """What a piece made of its text.
+
+    `whole` is there if that was the last piece missing, or a repeat of one. `crowded`: too many texts are open, so
+    that some of them are to be given up now.
+    """
+
+    whole: Whole | None = None
+    crowded: bool = False
+
+
+def add_piece(tx: Tx, piece: Piece, now: int) -> Added:
+    """Keep a piece.
 
     Phones use a reference again after some hundred texts: a piece that contradicts those kept begins anew.
     """
     # Two pieces at once would each miss the other.
     tx.lock_logs()
     rows = _kept(tx, piece)
-    if any(_contradicts(row, piece) for row in rows):
-        _forget(tx, piece.sender, piece.service, piece.reference)
-    _keep(tx, piece, now)
+    if rows and rows[0].given_up:
+        if any(_is_repeat(row, piece) for row in rows):
+            return Added()
+        _forget(tx, _text_of(piece))
+    elif any(_contradicts(row, piece) for row in rows):
+        _forget(tx, _text_of(piece))
+    is_news = _keep(tx, piece, now)
     rows = _kept(tx, piece)
-    if len(rows) < piece.total:
-        return None
-    return Whole(piece.sender, piece.service, rows[0][2], rows[0][3], _joined(row[4:] for row in rows))
+    if len(rows) >= piece.total:
+        _close(tx, _text_of(piece))
+        first = rows[0]
+        return Added(Whole(piece.sender, piece.service, first.provider, first.provider_id, _joined(rows)))
+    if is_news:
+        _open(tx, _text_of(piece), now)
+    return Added(crowded=_make_room(tx, piece.sender))
 
 
-def _joined(parts: Iterable[Sequence[Any]]) -> list[Stretch]:
+def _joined(pieces: Iterable[_Kept | _Gap]) -> list[Stretch]:
     return [
-        Stretch(b"".join(bytes(data) for data, _ in stretch), alphabet)
-        for alphabet, stretch in groupby(parts, key=itemgetter(1))
+        Stretch(b"".join(piece.data for piece in stretch), alphabet)
+        for alphabet, stretch in groupby(pieces, key=attrgetter("alphabet"))
     ]
 
 
-def _keep(tx: Tx, piece: Piece, now: int) -> None:
-    tx.run(
-        "INSERT INTO sms_pieces (sender, service, reference, number, total, provider, provider_id, data, alphabet,"
-        " at)"
-        " VALUES (:sender, :service, :reference, :number, :total, :provider, :provider_id, :data,"
-        " :alphabet, :now)"
-        " ON CONFLICT (sender, service, reference, number) DO NOTHING",
-        now=now,
-        **msgspec.structs.asdict(piece),
+def _keep(tx: Tx, piece: Piece, now: int) -> bool:
+    """Store a piece; False if it was there."""
+    return (
+        tx.run(
+            "INSERT INTO sms_pieces (sender, service, reference, number, total, provider, provider_id, data,"
+            " alphabet, at)"
+            " VALUES (:sender, :service, :reference, :number, :total, :provider, :provider_id, :data,"
+            " :alphabet, :now)"
+            " ON CONFLICT (sender, service, reference, number) DO NOTHING",
+            now=now,
+            **msgspec.structs.asdict(piece),
+        )
+        > 0
     )
 
 
-def _kept(tx: Tx, piece: Piece) -> list[Row]:
-    return tx.all(
-        "SELECT number, total, provider, provider_id, data, alphabet FROM sms_pieces WHERE sender = :sender"
-        " AND service = :service AND reference = :reference ORDER BY number",
-        sender=piece.sender,
-        service=piece.service,
-        reference=piece.reference,
-    )
-
-
-def _contradicts(row: Row, piece: Piece) -> bool:
-    number, total, provider, provider_id, *_ = row
-    repeated = (provider, provider_id) == (piece.provider, piece.provider_id)
-    return bool(total != piece.total or (number == piece.number) != repeated)
-
-
-def _forget(tx: Tx, sender: str, service: str, reference: int) -> None:
-    tx.run(
-        "DELETE FROM sms_pieces WHERE sender = :sender AND service = :service AND reference = :reference",
-        sender=sender,
-        service=service,
-        reference=reference,
-    )
-
-
-def overdue(tx: Tx, before: int) -> list[tuple[Whole, list[Piece]]]:
-    """Texts whose last piece came before then while others never did; with pieces that would fill their gaps."""
+def _kept(tx: Tx, text: Piece | Text) -> list[_Kept]:
     rows = tx.all(
-        "SELECT sender, service, reference, number, total, provider, provider_id, data, alphabet FROM sms_pieces"
-        " WHERE (sender, service, reference) IN (SELECT sender, service, reference FROM sms_pieces"
-        " GROUP BY sender, service, reference HAVING count(*) < max(total) AND max(at) < :before LIMIT :step)"
-        " ORDER BY sender, service, reference, number",
+        "SELECT number, total, provider, provider_id, data, alphabet, given_up FROM sms_pieces"
+        f" WHERE {_THIS_TEXT} ORDER BY number",
+        sender=text.sender,
+        service=text.service,
+        reference=text.reference,
+    )
+    return [
+        _Kept(number, total, provider, provider_id, bytes(data), *rest)
+        for number, total, provider, provider_id, data, *rest in rows
+    ]
+
+
+def _is_repeat(row: _Kept, piece: Piece) -> bool:
+    return (row.number, row.provider, row.provider_id) == (piece.number, piece.provider, piece.provider_id)
+
+
+def _contradicts(row: _Kept, piece: Piece) -> bool:
+    repeated = (row.provider, row.provider_id) == (piece.provider, piece.provider_id)
+    return row.total != piece.total or (row.number == piece.number) != repeated
+
+
+def _text_of(piece: Piece) -> Text:
+    return Text(piece.sender, piece.service, piece.reference)
+
+
+def _forget(tx: Tx, text: Text) -> None:
+    tx.run(f"DELETE FROM sms_pieces WHERE {_THIS_TEXT}", **text._asdict())
+    _close(tx, text)
+
+
+def _open(tx: Tx, text: Text, now: int) -> None:
+    tx.run(
+        "INSERT INTO sms_open_texts (sender, service, reference, at) VALUES (:sender, :service, :reference, :now)"
+        " ON CONFLICT (sender, service, reference) DO UPDATE SET at = excluded.at",
+        now=now,
+        **text._asdict(),
+    )
+
+
+def _close(tx: Tx, text: Text) -> None:
+    tx.run(f"DELETE FROM sms_open_texts WHERE {_THIS_TEXT}", **text._asdict())
+
+
+def _make_room(tx: Tx, sender: str) -> bool:
+    """Have the oldest texts given up beyond what a sender, and all together, may have open; True if there are any."""
+    of_sender = tx.run(_GIVE_UP_OLDEST.format("WHERE sender = :sender"), sender=sender, most=OPEN_PER_SENDER)
+    return of_sender + tx.run(_GIVE_UP_OLDEST.format(""), most=OPEN_IN_ALL) > 0
+
+
+def overdue(tx: Tx, before: int) -> list[tuple[Text, Whole | None]]:
+    """The next few texts that are waited for no more: their last piece came before then, and some never did.
+
+    Each with what there is of it, and a mark in each gap; None if nothing is left.
+    """
+    rows = tx.all(
+        "SELECT sender, service, reference FROM sms_open_texts WHERE at < :before ORDER BY at LIMIT :step",
         before=before,
         step=_STEP,
     )
-    found = []
-    for _, group in groupby(
-        map(_load, rows), key=lambda piece: (piece.sender, piece.service, piece.reference)
-    ):
-        pieces = {piece.number: piece for piece in group}
-        first = pieces[min(pieces)]
-        missing = [number for number in range(1, first.total + 1) if number not in pieces]
-        gaps = [
-            msgspec.structs.replace(first, number=number, provider_id="", data=_GAP, alphabet=UTF8)
-            for number in missing
-        ]
-        every = sorted([*pieces.values(), *gaps], key=lambda piece: piece.number)
-        whole = Whole(
-            first.sender,
-            first.service,
-            first.provider,
-            first.provider_id,
-            _joined((piece.data, piece.alphabet) for piece in every),
-        )
-        found.append((whole, gaps))
-    return found
+    texts = [Text(*row) for row in rows]
+    return [(text, _as_it_is(text, _kept(tx, text))) for text in texts]
 
 
-def _load(row: Row) -> Piece:
-    return Piece(*row)
+def _as_it_is(text: Text, rows: Sequence[_Kept]) -> Whole | None:
+    if not rows:
+        return None
+    pieces: list[_Kept | _Gap] = []
+    expected = 1
+    for row in rows:
+        pieces += [*([_Gap()] if row.number > expected else []), row]
+        expected = row.number + 1
+    if expected <= rows[-1].total:
+        pieces.append(_Gap())
+    return Whole(text.sender, text.service, rows[0].provider, rows[0].provider_id, _joined(pieces))
 
 
-def fill(tx: Tx, gaps: Sequence[Piece], now: int) -> None:
-    """These pieces are waited for no more."""
-    for piece in gaps:
-        _keep(tx, piece, now)
+def give_up(tx: Tx, text: Text) -> None:
+    """Wait for no more pieces of this text: it was taken as it is."""
+    tx.run(f"UPDATE sms_pieces SET given_up = 1 WHERE {_THIS_TEXT}", **text._asdict())
+    _close(tx, text)
 
 
 def forget_pieces(tx: Tx, before: int) -> int:
-    """Forget pieces that came before then; how many."""
-    return tx.run("DELETE FROM sms_pieces WHERE at < :before", before=before)
+    """Forget the next few pieces that came before then; how many."""
+    return tx.run(
+        "DELETE FROM sms_pieces WHERE (sender, service, reference, number) IN"
+        " (SELECT sender, service, reference, number FROM sms_pieces WHERE at < :before ORDER BY at LIMIT 1000)",
+        before=before,
+    )
