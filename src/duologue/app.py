@@ -34,6 +34,7 @@ from duologue.core.secret import bus_key, load_secret, secret_of
 from duologue.core.sessions import Sessions
 from duologue.core.sms_policy import SmsPolicy
 from duologue.core.strangers import Strangers
+from duologue.core.suspensions import SuspensionWatch
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
 from duologue.edge_parts import address_cap, edge_of
@@ -120,7 +121,7 @@ class Node:
             receipts=self.receipts,
             strangers=self.strangers,
             traces=self.traces,
-            events=Events(self.db, self.hub, self.sessions, self.traces),
+            events=Events(self.db, self.hub, self.sessions, self.traces, self.rates),
             exports=Exports(self.db, chats),
             info=self._info(),
             check_ready=self.check_ready,
@@ -247,6 +248,7 @@ class Node:
             asyncio.create_task(self.desk.keep_alive()),
             asyncio.create_task(self.presence.call_rolls()),
             asyncio.create_task(self.lookout.run()),
+            asyncio.create_task(SuspensionWatch(self.db, self.hub, now_ms).run()),
         ]
         if self.sms:
             self.sms.start()
@@ -266,9 +268,8 @@ class Node:
 
     def protocol(self) -> type[asyncio.Protocol]:
         """The class that uvicorn makes of each connection: HTTP, and sockets on the same port."""
-        return http_with_websocket(
-            SocketEndpoint(self.desk), max_message=MAX_FRAME, edge=edge_of(self.settings)
-        )
+        edge = edge_of(self.settings, self.rates, self.remotes)
+        return http_with_websocket(SocketEndpoint(self.desk), max_message=MAX_FRAME, edge=edge)
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])

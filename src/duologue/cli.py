@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
@@ -14,6 +15,10 @@ from duologue import __version__
 from duologue.config import ENV_PREFIX, ConfigError, Settings, load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Private 1:1 text messaging, self-hosted.")
+
+_users = typer.Typer(no_args_is_help=True, help="Suspend users, and let them in again.")
+app.add_typer(_users, name="users")
+_User = Annotated[str, typer.Argument(help="The phone number or the user id.", metavar="PHONE|USER_ID")]
 
 _BAD_CONFIGURATION = 2
 
@@ -47,18 +52,25 @@ def _flag(name: str, kind: Any, meta: Meta, default: Any) -> inspect.Parameter:
 
 
 def _with_settings(command: Any) -> Any:
-    """A command that takes `Settings`, as one that takes a flag for each."""
+    """Make of a command that takes `Settings` one that takes a flag for each, besides its own parameters."""
+    kinds = get_type_hints(command, include_extras=True)
+    own = [
+        each.replace(annotation=kinds[name])
+        for name, each in inspect.signature(command).parameters.items()
+        if name != "settings"
+    ]
 
     def wrapped(**flags: Any) -> None:
+        given = {each.name: flags.pop(each.name) for each in own}
         try:
-            command(load(flags, os.environ))
+            command(load(flags, os.environ), **given)
         except ConfigError as fault:
             typer.echo(f"duologue: {fault}", err=True)
             raise typer.Exit(_BAD_CONFIGURATION) from fault
 
     wrapped.__name__ = command.__name__
     wrapped.__doc__ = command.__doc__
-    wrapped.__signature__ = inspect.Signature(_flags())  # type: ignore[attr-defined]
+    wrapped.__signature__ = inspect.Signature([*own, *_flags()])  # type: ignore[attr-defined]
     return wrapped
 
 
@@ -257,6 +269,34 @@ def outbox(settings: Settings) -> None:
     except OutboxError as fault:
         typer.echo(f"duologue: {fault}", err=True)
         raise typer.Exit(_BAD_CONFIGURATION) from fault
+
+
+@_users.command()
+@_with_settings
+def suspend(settings: Settings, user: _User) -> None:
+    """Refuse a user everything, on every node within a second. Nothing of the user's is lost."""
+    from duologue.users import suspend as run
+
+    _change_user(run, settings, user)
+
+
+@_users.command()
+@_with_settings
+def lift(settings: Settings, user: _User) -> None:
+    """Let a suspended user in again, with the same devices."""
+    from duologue.users import lift as run
+
+    _change_user(run, settings, user)
+
+
+def _change_user(run: Callable[[str, str], str], settings: Settings, user: str) -> None:
+    from duologue.users import UsersError
+
+    try:
+        typer.echo(run(settings.store_url, user))
+    except UsersError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(fault.exit_code) from fault
 
 
 @app.command()

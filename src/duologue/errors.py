@@ -69,6 +69,11 @@ CODES: Final[dict[str, ErrorCode]] = {
         "This server asks for a code sent by SMS",
         "Call `POST /v1/verifications` first, then `POST /v1/sessions` with its id and the code.",
     ),
+    "suspended": ErrorCode(
+        HTTPStatus.FORBIDDEN,
+        "The account is suspended",
+        "Don't retry: nothing is lost, and the operator can lift the suspension. The token stays good.",
+    ),
     "origin_not_allowed": ErrorCode(
         HTTPStatus.FORBIDDEN,
         "Pages of that origin may not open a socket here",

@@ -100,6 +100,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 class User(Record, frozen=True):
     """Somebody known by a phone number; `registered_at` is None until its owner has signed in.
 
+    `suspended_at` is None unless the operator has suspended the user, who may do nothing then.
     `sms_relay`, `who_can_write`, `presence` and `discoverable` are None for a user who chose nothing: then the
     server's `Presets` hold.
     """
@@ -114,6 +115,7 @@ class User(Record, frozen=True):
     who_can_write: WhoCanWrite | None = None
     presence: ShowPresence | None = None
     discoverable: bool | None = None
+    suspended_at: int | None = None
 
 
 class Privacy(Record, frozen=True):

@@ -16,17 +16,19 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import anyio
 import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
+from duologue import users
 from duologue.app import Node
 from duologue.clock import DAY, now_ms
 from duologue.config import Settings
 from duologue.core.sessions import hash_token
 from duologue.lab.server import DuologueServer
 from tests.docs.pages import DOCS
-from tests.support.client import Api, Device, Frame, api_of
+from tests.support.client import Api, Device, Frame, api_of, opened
 
 pytestmark = pytest.mark.anyio
 
@@ -134,6 +136,37 @@ async def useless(api: Api, folder: Path) -> dict[str, str]:
     }
 
 
+class Suspended(NamedTuple):
+    """A suspended user: a token that was good, and ids of what is the user's own."""
+
+    token: str
+    ids: dict[str, str]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+
+@pytest.fixture(scope="module")
+def kept() -> list[Suspended]:
+    """The one suspended user of this module, once there is one."""
+    return []
+
+
+@pytest.fixture
+async def suspended(api: Api, folder: Path, kept: list[Suspended]) -> Suspended:
+    if not kept:
+        ana, _, chat_id = await api.friends()
+        await ana.post(chat_id, "Between us")
+        await anyio.to_thread.run_sync(users.suspend, f"sqlite:///{folder}/duologue.db", ana.phone)
+        while (await ana.ask("GET", "/v1/me")).status_code == 200:
+            await asyncio.sleep(0.05)
+        kept.append(
+            Suspended(ana.token, {"chat_id": chat_id, "session_id": ana.session_id, "user_id": ana.user_id})
+        )
+    return kept[0]
+
+
 def answer_of(response: httpx.Response) -> tuple[int, bytes, dict[str, str]]:
     """All of an answer that could tell somebody something."""
     headers = {name: value for name, value in response.headers.items() if name != "date"}
@@ -180,6 +213,24 @@ async def test_no_useless_token_opens_a_route_and_none_looks_different(
         assert answer == answers["never given out"], reason
 
 
+@pytest.mark.parametrize("operation", GUARDED, ids=name_of)
+async def test_a_suspended_user_is_refused_by_every_route_whatever_it_is_about(
+    operation: Operation, api: Api, suspended: Suspended
+) -> None:
+    async def ask(ids: Mapping[str, str]) -> tuple[int, bytes, dict[str, str]]:
+        path = operation.at({name: ids[name] for name in operation.ids})
+        answer = await api.http.request(
+            operation.method, path, json=operation.body, headers=suspended.headers
+        )
+        return answer_of(answer)
+
+    own = await ask(suspended.ids)
+    assert own[0] == 403
+    assert json.loads(own[1])["code"] == "suspended"
+    assert await ask({name: make() for name, make in IDS.items()}) == own
+    assert await ask(dict.fromkeys(IDS, "x")) == own
+
+
 @pytest.mark.parametrize("operation", OWNED, ids=name_of)
 async def test_what_is_anothers_looks_as_if_it_never_was(operation: Operation, api: Api) -> None:
     owner, peer, chat_id = await api.friends()
@@ -215,11 +266,25 @@ async def test_the_time_of_an_answer_does_not_tell_anothers_id_from_one_that_nev
     owner, _, chat_id = await api.friends()
     stranger = await api.device()
     ids = {"chat_id": chat_id, "session_id": owner.session_id, "user_id": owner.user_id}
+    await expect_no_difference(api, operation, ids, stranger.authorization)
+
+
+@pytest.mark.parametrize("operation", OWNED, ids=name_of)
+async def test_the_time_of_an_answer_tells_a_suspended_user_nothing(
+    operation: Operation, api: Api, suspended: Suspended
+) -> None:
+    await expect_no_difference(api, operation, suspended.ids, suspended.headers)
+
+
+async def expect_no_difference(
+    api: Api, operation: Operation, ids: Mapping[str, str], headers: Mapping[str, str]
+) -> None:
+    """Compare the times of answers about these ids with those about ids that never were."""
 
     async def seconds(given: Mapping[str, str]) -> float:
         path = operation.at({name: given[name] for name in operation.ids})
         begun = time.perf_counter()
-        await stranger.ask(operation.method, path, operation.body)
+        await api.http.request(operation.method, path, json=operation.body, headers=headers)
         return time.perf_counter() - begun
 
     shares = []
@@ -231,7 +296,7 @@ async def test_the_time_of_an_answer_does_not_tell_anothers_id_from_one_that_nev
         shares.append(statistics.fmean(slower))
         if SLOWER[0] < shares[-1] < SLOWER[1]:
             return
-    pytest.fail(f"the answer for another's id was the slower one in {shares} of the pairs")
+    pytest.fail(f"the answer for an id that is there was the slower one in {shares} of the pairs")
 
 
 def test_every_frame_of_the_document_has_a_sample() -> None:
@@ -258,6 +323,15 @@ async def test_no_frame_is_heard_before_hello(name: str, api: Api) -> None:
         await socket.say_raw(sample(name, {key: make() for key, make in IDS.items()}))
         assert (await socket.closing())[0] == 4000
         assert socket.ops() == []
+
+
+@pytest.mark.parametrize("name", FRAMES)
+async def test_no_frame_of_a_suspended_user_is_heard(name: str, api: Api, suspended: Suspended) -> None:
+    async with opened(api.url, **suspended.headers) as socket:
+        await socket.say("hello", after=0)
+        await socket.say_raw(sample(name, suspended.ids))
+        assert await socket.closing() == (4013, "suspended")
+        assert [frame.get("code") for frame in socket.heard] == ["suspended"]
 
 
 async def test_no_useless_token_opens_a_socket_and_none_looks_different(

@@ -51,12 +51,18 @@ class Accounts:
         self._limited = limited
 
     async def sign_in(self, phone: str, device_name: str, ip: str) -> SignedIn:
-        """A session for whoever names this number: open mode. Raises `ApiError` `invalid_phone`."""
+        """Make a session for anybody who names this number: open mode.
+
+        Raises `ApiError` `invalid_phone`, `suspended`.
+        """
         number = parse_phone(phone)
         token, token_hash = new_token()
-        user, session, new_user = await self._db.write(
-            store.sign_in, number, token_hash, device_name, ip, self._clock()
-        )
+        try:
+            user, session, new_user = await self._db.write(
+                store.sign_in, number, token_hash, device_name, ip, self._clock()
+            )
+        except store.Suspended:
+            raise ApiError("suspended") from None
         if new_user:
             self._chores.wake()
         return SignedIn(token, user, session, new_user)

@@ -163,7 +163,9 @@ class RelayLoop:
         user, sender = user_by_id(tx, row.user_id), user_by_id(tx, pair.peer_of(row.user_id))
         assert user is not None
         assert sender is not None
-        if reason := self._objection(tx, row, pair, user):
+        # Its sender was suspended after it was accepted: most likely for what it says.
+        is_unwanted = sender.suspended_at is not None
+        if reason := "sender_suspended" if is_unwanted else self._objection(tx, row, pair, user):
             outbox.end(tx, row, State.CANCELLED, reason, now)
             return None
         if now >= row.expires_at:

@@ -63,7 +63,7 @@ class Sessions:
         self._seen: dict[int, int] = {}
 
     async def authenticate(self, token: str) -> Caller:
-        """Raises `ApiError` `not_signed_in`."""
+        """Find whose token this is. Raises `ApiError` `not_signed_in`, `suspended`."""
         if not _is_token(token):
             # Neither hashed nor looked up.
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
@@ -82,18 +82,22 @@ class Sessions:
         self._seen[caller.session_id] = now - now % MINUTE
 
     async def check(self, caller: Caller) -> None:
-        """Raises `ApiError` `not_signed_in` when the caller's session has ended."""
+        """Make sure that the caller's session is live. Raises as `standing`."""
         await self.standing(caller)
         self.saw(caller)
 
     async def standing(self, caller: Caller) -> tuple[User, LogHead]:
-        """The same, and tells whose session it is, and the state of the user's log."""
+        """Look up whose session it is, and the state of the user's log.
+
+        Raises `ApiError` `not_signed_in` when the session has ended, `suspended`.
+        """
         found = await self._db.find(store.standings, caller.session_id)
-        if found:
-            session, user, head = found
-            if self._is_live(session):
-                return user, head
-        raise ApiError("not_signed_in", "The session has ended.")
+        if found is None or not self._is_live(found[0]):
+            raise ApiError("not_signed_in", "The session has ended.")
+        _, user, head = found
+        if user.suspended_at is not None:
+            raise ApiError("suspended")
+        return user, head
 
     def _is_live(self, session: Session) -> bool:
         return session.ended_at is None and session.last_seen_at >= self._used_since()
@@ -102,10 +106,14 @@ class Sessions:
         return self._clock() - self._idle_after
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
-        session = await self._db.find(store.sessions_by_token, token_hash)
-        if session is None or not self._is_live(session):
+        found = await self._db.find(store.sessions_by_token, token_hash)
+        if found is None or not self._is_live(found[0]):
             self._drop(token_hash)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
+        session, is_suspended = found
+        if is_suspended:
+            self._drop(token_hash)
+            raise ApiError("suspended")
         if session.last_seen_at < now - _LONG_AGO:
             # At once: it must not expire while its sign of life waits to be written down.
             await self._db.write(store.touch_sessions, {session.id: now - now % MINUTE})

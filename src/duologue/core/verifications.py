@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -32,6 +33,7 @@ from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Una
 from duologue.sms.templates import code_text
 from duologue.storage import quotas as quota_store
 from duologue.storage import verifications as store
+from duologue.storage.accounts import Suspended, user_by_phone
 from duologue.storage.database import Database, Tx
 from duologue.storage.quotas import Quota, QuotaExceeded
 from duologue.storage.verifications import Redeemed, TooSoon, Verification
@@ -63,11 +65,15 @@ class Wording(msgspec.Struct, frozen=True):
 
 
 class _Begun(msgspec.Struct, frozen=True, gc=False):
-    """A send that is counted, what it was taken from, and what counts it should it fail."""
+    """A send that is counted, what it was taken from, and what counts it should it fail.
+
+    `is_due` is False for the number of a suspended user, who gets no code.
+    """
 
     verification: Verification
     taken: list[Quota]
     failed: list[Quota]
+    is_due: bool
 
 
 class _Try(msgspec.Struct, frozen=True, gc=False):
@@ -104,10 +110,11 @@ class Verifications:
         self._wording = wording
         self._text(_ANY_NUMBER, _ANY_CODE)
         self._spent_until = 0
+        self._took = 0.0
         _BUDGET_SPENT.set_function(lambda: float(self._clock() < self._spent_until))
 
     async def start(self, phone: str, address: str) -> Verification:
-        """Send a code. Whether the number has an account is never looked at, so no answer can tell.
+        """Send a code. The answer, and its time, don't tell whether the number has an account, or is suspended.
 
         Raises `ApiError` `invalid_phone`, `country_not_allowed`, `rate_limited`, `sms_budget_spent`,
         `sms_unavailable`.
@@ -121,7 +128,10 @@ class Verifications:
             raise self._refused("too_soon", _NOT_NOW, fault.next_send_at) from None
         except QuotaExceeded as fault:
             raise self._over(fault) from None
-        await self._send(begun)
+        if begun.is_due:
+            await self._send(begun)
+        else:
+            await asyncio.sleep(self._took)
         return begun.verification
 
     def _begin(self, tx: Tx, phone: str, address: str, cost: int, now: int) -> _Begun:
@@ -133,7 +143,10 @@ class Verifications:
             taken += self._policy.quotas(phone, address, cost, acquainted=acquainted)
             if not acquainted:
                 taken += conversion_quotas(tx, phone, now)
-        return _Begun(store.begin(tx, phone, asker(address), taken, now), taken, failed)
+        verification = store.begin(tx, phone, asker(address), taken, now)
+        user = user_by_phone(tx, phone)
+        is_due = user is None or user.suspended_at is None
+        return _Begun(verification, taken, failed, is_due)
 
     def _acquaintance(self, phone: str, address: str) -> str:
         return f"known:{acquaintance(self._secret, phone, address_block(address))}"
@@ -168,6 +181,7 @@ class Verifications:
             valid_for=(verification.expires_at - verification.sent_at) / SECOND,
             duplicate_ok=True,
         )
+        started = time.monotonic()
         try:
             await self._hand_over(sms)
         except SmsError as fault:
@@ -176,6 +190,7 @@ class Verifications:
             surely_not_sent = not (isinstance(fault, Unavailable) and fault.outcome_unknown)
             await self._db.write(_take_back, begun, self._clock(), surely_not_sent=surely_not_sent)
             raise ApiError("sms_unavailable", retry_after=5) from fault
+        self._took = time.monotonic() - started
         _CODES.labels("sent").inc()
 
     async def _hand_over(self, sms: OutgoingSms) -> None:
@@ -195,14 +210,17 @@ class Verifications:
         """A session for the number that a verification was about.
 
         Raises `ApiError` `code_wrong` with `attempts_left`; `code_expired` when the code is of no use any more,
-        or never was.
+        or never was; `suspended` for the right code of a suspended user, which stays as it is.
         """
         if verification_id is None:
             raise ApiError("code_expired")
         right = same_code(code, code_for(self._secret, verification_id))
         token, token_hash = new_token()
         given = _Try(verification_id, right, token_hash, device_name, address, self._clock())
-        redeemed = await self._db.write(self._redeem, given)
+        try:
+            redeemed = await self._db.write(self._redeem, given)
+        except Suspended:
+            raise ApiError("suspended") from None
         if redeemed.signed_in:
             _CODES.labels("redeemed").inc()
             return SignedIn(token, *redeemed.signed_in)

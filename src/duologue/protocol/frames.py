@@ -178,4 +178,5 @@ CLOSE_CODES: Final[dict[int, CloseCode]] = {
     4009: CloseCode("too_many_connections", "The user has as many sockets as the limits allow.", "no"),
     4010: CloseCode("hello_too_late", "No `hello` came within 10 seconds.", "with jitter"),
     4011: CloseCode("events_expired", "Events after that seq are no longer kept: refetch the chats.", "yes"),
+    4013: CloseCode("suspended", "The operator has suspended the account.", "no"),
 }

@@ -14,7 +14,7 @@ from duologue.storage.quotas import Quota, take
 
 USER_COLUMNS = (
     "id, phone, display_name, registered_at, read_receipts, created_at, sms_relay, who_can_write, presence,"
-    " discoverable"
+    " discoverable, suspended_at"
 )
 _SESSION_COLUMNS = "id, user_id, device_name, ip, created_at, last_seen_at, ended_at"
 _SESSION_WIDTH: Final = len(_SESSION_COLUMNS.split(", "))
@@ -29,7 +29,8 @@ _STANDING: Final = (
     " JOIN logs l ON l.user_id = s.user_id WHERE s.id IN"
 )
 _BY_TOKEN: Final = (
-    f"SELECT s.token_hash, {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
+    "SELECT s.token_hash, u.suspended_at,"
+    f" {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
     " WHERE u.deleted_at IS NULL AND s.token_hash IN"
 )
 NEWS_REST: Final = SECOND // 2
@@ -41,11 +42,14 @@ _UNCHANGED: Final = Privacy()
 _ALWAYS: Final = 2**62
 
 
+class Suspended(Exception):
+    """The user is suspended, and may not sign in."""
+
+
 def load_user(row: Sequence[Any]) -> User:
     """A user from its `USER_COLUMNS`."""
-    user_id, phone, display_name, registered_at, read_receipts, created_at, relay, write, presence, found = (
-        row
-    )
+    user_id, phone, display_name, registered_at, read_receipts, created_at, *chosen, suspended_at = row
+    relay, write, presence, found = chosen
     return User(
         user_id,
         phone,
@@ -57,6 +61,7 @@ def load_user(row: Sequence[Any]) -> User:
         None if write is None else WhoCanWrite(write),
         None if presence is None else ShowPresence(presence),
         None if found is None else bool(found),
+        suspended_at,
     )
 
 
@@ -96,7 +101,7 @@ def ensure_user(tx: Tx, phone: str, now: int) -> User:
 def sign_in(
     tx: Tx, phone: str, token_hash: bytes, device_name: str, ip: str, now: int
 ) -> tuple[User, Session, bool]:
-    """A new session for a number, and whether this was its first sign-in ever."""
+    """A new session for a number, and whether this was its first sign-in ever. Raises `Suspended`."""
     tx.lock_logs()
     known = session_by_token(tx, token_hash)
     if known:
@@ -104,6 +109,8 @@ def sign_in(
         session, user = known
         return user, session, user.registered_at == session.created_at
     user = ensure_user(tx, phone, now)
+    if user.suspended_at is not None:
+        raise Suspended
     session = Session(new_id(), user.id, device_name, ip, now, now, None)
     tx.run(
         "INSERT INTO sessions (id, user_id, token_hash, device_name, ip, created_at, last_seen_at)"
@@ -247,11 +254,14 @@ def _load_with_user(row: Sequence[Any] | None) -> tuple[Session, User] | None:
     return (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:])) if row else None
 
 
-def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, Session]:
-    """The sessions that these tokens open, however long ago they were used; none of deleted users."""
+def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, tuple[Session, bool]]:
+    """The sessions that these tokens open, however long ago they were used; none of deleted users.
+
+    Each with True if its user is suspended.
+    """
     listed, values = id_list(token_hashes)
     rows = tx.all(f"{_BY_TOKEN} {listed}", **values)
-    return {bytes(row[0]): Session(*row[1:]) for row in rows}
+    return {bytes(row[0]): (Session(*row[2:]), row[1] is not None) for row in rows}
 
 
 def standings(tx: Tx, session_ids: Sequence[int]) -> dict[int, tuple[Session, User, LogHead]]:

@@ -9,18 +9,21 @@ from duologue.storage.lists import id_list
 
 
 def look(tx: Tx, session_ids: Sequence[int], user_ids: Sequence[int]) -> tuple[set[int], dict[int, int]]:
-    """Those of the sessions that have not ended, and the newest seq of each user's log, if it has one still."""
-    return _not_ended(tx, session_ids), _log_ends(tx, user_ids)
+    """Those of the sessions that are of use, and the newest seq of each user's log, if it has one still."""
+    return _usable(tx, session_ids), _log_ends(tx, user_ids)
 
 
-def _not_ended(tx: Tx, session_ids: Sequence[int]) -> set[int]:
+def _usable(tx: Tx, session_ids: Sequence[int]) -> set[int]:
+    """Those that have not ended, and whose users aren't suspended."""
     if not session_ids:
         return set()
     listed, values = id_list(session_ids)
-    return {
-        row[0]
-        for row in tx.all(f"SELECT id FROM sessions WHERE ended_at IS NULL AND id IN {listed}", **values)
-    }
+    rows = tx.all(
+        "SELECT s.id FROM sessions s JOIN users u ON u.id = s.user_id"
+        f" WHERE s.ended_at IS NULL AND u.suspended_at IS NULL AND s.id IN {listed}",
+        **values,
+    )
+    return {row[0] for row in rows}
 
 
 def _log_ends(tx: Tx, user_ids: Sequence[int]) -> dict[int, int]:

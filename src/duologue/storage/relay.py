@@ -52,8 +52,8 @@ def raise_alarms(tx: Tx, batch: Batch, before: Sequence[tuple[int, int, int]], r
 
 
 def policy_of(user: User, rule: RelayRule) -> Relay:
-    """What the rule makes of a user's choice."""
-    if user.phone is None:
+    """What the rule makes of a user's choice. A suspended user gets no SMS."""
+    if user.phone is None or user.suspended_at is not None:
         return Relay.OFF
     if user.registered_at is None:
         return rule.unregistered

@@ -137,6 +137,7 @@ def redeem(
     """Count a try and, if the code was `right`, consume it and sign its number in.
 
     One statement counts and consumes, so that of many tries at once at most five count and one succeeds.
+    Raises `Suspended`.
     """
     row = tx.one(
         "UPDATE verifications SET attempts = attempts + 1,"

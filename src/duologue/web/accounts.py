@@ -89,6 +89,7 @@ def _verifications(state: State) -> Verifications | None:
         "verification_required",
         "code_wrong",
         "code_expired",
+        "suspended",
         "rate_limited",
         signed_in=False,
         body=True,

@@ -7,6 +7,7 @@ from typing import Final
 WHEN_REFUSED: Final = {
     "not_signed_in": 4001,
     "events_expired": 4011,
+    "suspended": 4013,
     "seq_out_of_range": 4000,
     "internal": 1011,
 }
@@ -14,6 +15,9 @@ WHEN_REFUSED: Final = {
 WHEN_LOST: Final = {
     "events_expired": (4011, "events expired"),
     "not_signed_in": (4003, "session ended"),
+    "suspended": (4013, "suspended"),
     "internal": (1011, "internal"),
 }
 """The close code and reason when the log can't be followed any longer."""
+EXPLAINED: Final = {"events_expired", "suspended"}
+"""Of these, an `error` frame says more first."""

@@ -14,7 +14,7 @@ from duologue.protocol.problem import Problem
 from duologue.web.problems import MEDIA_TYPE, problem
 
 _EVERYWHERE: Final = ("rate_limited", "internal", "overloaded")
-_SIGNED_IN: Final = ("not_signed_in",)
+_SIGNED_IN: Final = ("not_signed_in", "suspended")
 _WITH_BODY: Final = ("bad_json", "too_large", "not_json", "invalid")
 
 REPLAYED: Final = ResponseHeader(

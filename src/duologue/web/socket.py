@@ -22,7 +22,7 @@ from duologue.model import Kind
 from duologue.protocol import frames, render
 from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
-from duologue.web.close_codes import WHEN_LOST, WHEN_REFUSED
+from duologue.web.close_codes import EXPLAINED, WHEN_LOST, WHEN_REFUSED
 from duologue.web.codec import BadFrame, Codec, NotAMap
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
@@ -181,7 +181,7 @@ class Connection:
             self.failed(error)
 
     def failed(self, error: ApiError) -> None:
-        if error.code == "events_expired":
+        if error.code in EXPLAINED:
             self.fail(error)
         code, reason = WHEN_LOST.get(error.code, (1001, error.code))
         self._end(code, reason)
@@ -266,7 +266,7 @@ class Connection:
         try:
             await self.desk.sessions.check(caller)
         except ApiError as error:
-            self.failed(error) if error.code == "not_signed_in" else self.fail(error, frame)
+            self.failed(error) if error.code in WHEN_LOST else self.fail(error, frame)
         else:
             self._trusted_until = asked_at + TRUSTED_FOR
             HANDLERS[type(frame)](self, frame)
@@ -333,7 +333,7 @@ class Connection:
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
         desk = self.desk
-        feed = self.feed = Feed(desk.db, desk.hub, caller.user_id, self)
+        feed = self.feed = Feed(desk.db, desk.hub, caller.user_id, self, desk.rates)
         # Session and account are looked at again now that the log is followed: an end in between would be missed.
         look = partial(desk.accounts.greet, caller)
         head, user = await feed.open(None if hello.after is UNSET else hello.after, look)
