@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import time
+from dataclasses import replace
 
 from tests.hostile.target import Target
+from tests.hostile.wire import UPGRADE, frame, greeted, opened, request, unknown_token
 
 _PING = b"\x89\x80\0\0\0\0"
 _FRAGMENT = b"\x00\x81\0\0\0\0x"
@@ -16,24 +17,6 @@ _AT_ONCE = 1_200
 """Frames: a little more than a socket may send at once."""
 _STREAMS = 30
 _PAGES = 12
-_UPGRADE = (
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-)
-
-
-def _opened(target: Target, *, hello: bool) -> socket.socket:
-    """A socket on which `hello` has been said, or nothing yet."""
-    tcp = target.connect()
-    tcp.sendall(target.head("GET", "/v1/socket", *_UPGRADE))
-    tcp.recv(4096)
-    if hello:
-        said = b'{"op":"hello"}'
-        tcp.sendall(bytes((0x81, 0x80 | len(said), 0, 0, 0, 0)) + said)
-        tcp.recv(4096)
-    return tcp
 
 
 def _flood(tcp: socket.socket, data: bytes, until: float) -> None:
@@ -47,17 +30,17 @@ def _flood(tcp: socket.socket, data: bytes, until: float) -> None:
 
 def pings_before_hello(target: Target, until: float) -> None:
     """Pings on a socket of nobody."""
-    _flood(_opened(target, hello=False), _PING * _AT_ONCE, until)
+    _flood(opened(target), _PING * _AT_ONCE, until)
 
 
 def pings_after_hello(target: Target, until: float) -> None:
     """Pings of somebody who is signed in."""
-    _flood(_opened(target, hello=True), _PING * _AT_ONCE, until)
+    _flood(greeted(target), _PING * _AT_ONCE, until)
 
 
 def fragments_without_end(target: Target, until: float) -> None:
     """One message in fragments of one byte each."""
-    tcp = _opened(target, hello=True)
+    tcp = greeted(target)
     tcp.sendall(_BEGIN)
     _flood(tcp, _FRAGMENT * _AT_ONCE, until)
 
@@ -69,6 +52,54 @@ def requests_by_a_user(target: Target, until: float) -> None:
         while time.monotonic() < until:
             tcp.sendall(request)
             tcp.recv(65_536)
+
+
+def frames_by_a_user(target: Target, until: float) -> None:
+    """Valid frames as fast as the server takes them."""
+    typing = frame(op="typing", chat_id=target.chat_id, active=True)
+    read = frame(op="read", chat_id=target.chat_id, seq=1)
+    with contextlib.suppress(OSError), contextlib.closing(greeted(target)) as tcp:
+        tcp.settimeout(0.1)
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                tcp.sendall((typing + read) * 100)
+            with contextlib.suppress(TimeoutError):
+                tcp.recv(65_536)
+
+
+def unknown_tokens(target: Target, until: float) -> None:
+    """Tokens that the server never gave out, each another one: it has to look each of them up."""
+    with contextlib.suppress(OSError), contextlib.closing(target.connect()) as tcp:
+        while time.monotonic() < until:
+            tcp.sendall(
+                b"".join(replace(target, token=unknown_token()).head("GET", "/v1/me") for _ in range(8))
+            )
+            tcp.recv(65_536)
+
+
+def reconnecting(target: Target, until: float) -> None:
+    """A socket is opened and closed, again and again, with a token that nobody has."""
+    while time.monotonic() < until:
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(greeted(target, token=unknown_token())),
+        ):
+            pass
+
+
+def connect_until_refused(target: Target) -> None:
+    """Open sockets until one is not answered."""
+    with contextlib.suppress(OSError):
+        while True:
+            opened(target).close()
+
+
+def connecting(target: Target, until: float) -> None:
+    """Connections that ask for a socket, and are closed before the answer comes."""
+    asks = request(target, "GET", "/v1/socket", None, *UPGRADE)
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), contextlib.closing(target.connect()) as tcp:
+            tcp.sendall(asks)
 
 
 def streams(target: Target, until: float) -> None:
@@ -97,7 +128,6 @@ def _fill(target: Target, path: str) -> None:
     """Send messages of the greatest length; again under the same names, which stores nothing twice."""
     with contextlib.suppress(OSError), contextlib.closing(target.connect()) as tcp:
         for number in range(60):
-            body = json.dumps({"text": "x" * 4096, "client_id": f"long-{number}"}).encode()
-            length = f"Content-Length: {len(body)}"
-            tcp.sendall(target.head("POST", path, "Content-Type: application/json", length) + body)
+            body = {"text": "x" * 4096, "client_id": f"long-{number}"}
+            tcp.sendall(request(target, "POST", path, body))
             tcp.recv(16_384)

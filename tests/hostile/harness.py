@@ -37,6 +37,7 @@ import psutil
 
 from duologue.lab.server import DuologueServer
 from tests.hostile.bystanders import Bystanders, Latencies, bystanders
+from tests.hostile.crowd import popular
 from tests.hostile.target import Target
 from tests.support.client import api_of
 
@@ -85,6 +86,7 @@ class Siege:
 
     def __init__(self, server: DuologueServer) -> None:
         self.server = server
+        self._popular: Target | None = None
 
     def memory(self) -> int:
         """Bytes of RSS of the server's processes together."""
@@ -95,9 +97,9 @@ class Siege:
                 total += process.memory_info().rss
         return total
 
-    async def withstand(self, attack: Attack, *, phase: float = PHASE) -> None:
+    async def withstand(self, attack: Attack, target: Target | None = None, *, phase: float = PHASE) -> None:
         """Raises `AssertionError` when the attack costs the server or the others too much."""
-        target = await self.target()
+        target = target or await self.target()
         tolls = []
         async with bystanders(self.server.url) as people:
             await people.chat(phase)
@@ -116,6 +118,13 @@ class Siege:
         async with api_of(self.server.url) as api:
             attacker, _, chat_id = await api.friends()
         return Target(self.server.port, attacker.token, chat_id)
+
+    async def popular_target(self) -> Target:
+        """The server, and an attacker whom many know: one for all attacks, because making it takes a while."""
+        if self._popular is None:
+            async with api_of(self.server.url) as api:
+                self._popular = await popular(api, self.server.port)
+        return self._popular
 
     async def _exact(
         self, attack: Attack, target: Target, people: Bystanders, most: list[int], phase: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Self
 
 ATTACKER = "127.9.9.9"
@@ -13,12 +13,21 @@ ATTACKER = "127.9.9.9"
 
 @dataclass(frozen=True)
 class Target:
-    """A server under attack. `token` is a session of the attacker's, `chat_id` a chat with somebody else."""
+    """A server under attack. `token` is a session of the attacker's, `chat_id` a chat with somebody else.
+
+    `peers` are ids of users whom the attacker has written to, `spare` tokens of accounts that the attacker can lose.
+    """
 
     port: int
     token: str
     chat_id: str
     host: str = "127.0.0.1"
+    peers: list[str] = field(default_factory=list)
+    spare: list[str] = field(default_factory=list)
+
+    def accounts(self) -> list[Self]:
+        """The same server, with each of the accounts that can be lost."""
+        return [replace(self, token=token) for token in self.spare]
 
     def connect(self, *, source: str = ATTACKER, receive_buffer: int = 0) -> socket.socket:
         """A TCP connection from the address `source`. Raises `OSError` where the server takes none.

@@ -16,7 +16,16 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize(
     "attack",
-    [attacks.pings_before_hello, attacks.requests_by_a_user, attacks.streams, attacks.unread_pages],
+    [
+        attacks.pings_before_hello,
+        attacks.requests_by_a_user,
+        attacks.frames_by_a_user,
+        attacks.unknown_tokens,
+        attacks.reconnecting,
+        attacks.connecting,
+        attacks.streams,
+        attacks.unread_pages,
+    ],
     ids=lambda attack: attack.__name__,
 )
 async def test_a_flood_harms_nobody(siege: Siege, attack: Attack) -> None:
@@ -34,12 +43,24 @@ async def test_a_flood_harms_nobody(siege: Siege, attack: Attack) -> None:
 )
 async def test_a_flood_of_control_frames_takes_little_of_a_core(siege: Siege, attack: Attack) -> None:
     """Counted in CPU time, which others on this machine hardly change."""
-    target = await siege.target()
     seconds = 0.8
+    assert await cpu_taken(siege, attack, seconds) < seconds / 4
+
+
+async def test_connecting_again_and_again_takes_little_of_a_core(siege: Siege) -> None:
+    """Once what a network may open at once has been used up."""
+    await anyio.to_thread.run_sync(attacks.connect_until_refused, await siege.target())
+    seconds = 1.0
+    assert await cpu_taken(siege, attacks.reconnecting, seconds) < seconds / 4
+
+
+async def cpu_taken(siege: Siege, attack: Attack, seconds: float) -> float:
+    """Seconds of CPU that the server took for an attack of so many seconds."""
+    target = await siege.target()
     before, until = cpu_seconds(siege), time.monotonic() + seconds
     while time.monotonic() < until:
         await anyio.to_thread.run_sync(attack, target, until)
-    assert cpu_seconds(siege) - before < seconds / 4
+    return cpu_seconds(siege) - before
 
 
 def cpu_seconds(siege: Siege) -> float:
