@@ -23,6 +23,7 @@ COMMANDS = {
     for command in cli.app.registered_commands
     if command.callback
 }
+GROUPS = {group.name for group in cli.app.registered_groups}
 OPTIONS = {"help", *(name for command in COMMANDS.values() for name in inspect.signature(command).parameters)}
 
 
@@ -48,7 +49,7 @@ def test_settings_in_configuration_files_shown_exist() -> None:
 def test_commands_named_in_pages_exist() -> None:
     for page in PAGES:
         named = set(re.findall(r"(?:^|`|/)duologue ([a-z]+)", page.read_text(), re.MULTILINE))
-        assert named - set(COMMANDS) == set(), page
+        assert named - {*COMMANDS, *GROUPS} == set(), page
 
 
 def test_the_metrics_told_are_those_there_are() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.docs.pages import DOCS, ROOT, prose
 
-PAGE = DOCS / "security.md"
+PAGE, SMS, STANDARD = (DOCS / name for name in ("security.md", "security-sms.md", "security-standards.md"))
 POLICY = ROOT / "SECURITY.md"
 
 NOT_CLAIMS = {
@@ -87,7 +87,10 @@ def functions(path: Path) -> frozenset[str]:
     return frozenset(node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-@pytest.mark.parametrize("page", [PAGE, POLICY], ids=lambda page: page.name)
+PAGES = (PAGE, SMS, STANDARD, POLICY)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_claim_names_a_test_that_exists(page: Path) -> None:
     text = page.read_text()
     assert unproven(text) == []
@@ -96,7 +99,7 @@ def test_every_claim_names_a_test_that_exists(page: Path) -> None:
 
 
 def test_every_exempt_heading_is_used() -> None:
-    found = {match[1] for page in (PAGE, POLICY) for match in re.finditer(r"(?m)^#+ (.+)$", page.read_text())}
+    found = {match[1] for page in PAGES for match in re.finditer(r"(?m)^#+ (.+)$", page.read_text())}
     assert found >= NOT_CLAIMS | STANDARDS
 
 
@@ -109,19 +112,22 @@ def without_tests(claim: str) -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("path", "change"),
     [
-        without_tests("works once"),
-        without_tests("codes to a country"),
-        lambda page: page.replace("## Input\n", "## Input\n\n- No input is ever wrong.\n"),
-        lambda page: page.replace("## Input\n", "## Input\n\n**No input** is ever wrong.\n"),
-        lambda page: page.replace("| 7.3.1 ", "| 7.3.1 | is claimed | yes | without a link |\n| 7.3.1 "),
-        lambda page: page.replace("| 7.3.1 ", "| 7.3.1 | is claimed | maybe | [test](x) |\n| 7.3.1 "),
+        (SMS, without_tests("works once")),
+        (SMS, without_tests("codes to a country")),
+        (PAGE, lambda page: page.replace("## Input\n", "## Input\n\n- No input is ever wrong.\n")),
+        (PAGE, lambda page: page.replace("## Input\n", "## Input\n\n**No input** is ever wrong.\n")),
+        (STANDARD, lambda page: page.replace("| 7.3.1 ", "| 7.3.1 | is claimed | yes | no link |\n| 7.3.1 ")),
+        (
+            STANDARD,
+            lambda page: page.replace("| 7.3.1 ", "| 7.3.1 | is claimed | maybe | [test](x) |\n| 7.3.1 "),
+        ),
     ],
     ids=["bullet", "row", "new bullet", "new paragraph", "standard", "no answer"],
 )
-def test_a_claim_without_a_test_is_found(change: Callable[[str], str]) -> None:
-    page = PAGE.read_text()
+def test_a_claim_without_a_test_is_found(path: Path, change: Callable[[str], str]) -> None:
+    page = path.read_text()
     changed = change(page)
     assert changed != page
     assert len(unproven(changed)) == 1
