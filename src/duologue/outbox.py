@@ -29,6 +29,7 @@ _REASONS: Final = {
     "name": "a name or a short code, which can't be answered",
     "own_number": "one of our own numbers",
     "no_chat": "that phone has no chat on the number that it wrote to",
+    "suspended": "its user is suspended",
 }
 """Why a text is in no chat."""
 

@@ -142,6 +142,7 @@ class Replies:
         if wish and (heeded := _heed(tx, wish, whole.sender, user, now)):
             return msgspec.structs.replace(heeded, known=_is_known(tx, user))
         if user and user.suspended_at is not None:
+            unplaced.note(tx, whole.provider, masked(whole.sender), "suspended", now)
             return Place()
         service = None if not whole.service and self._policy.services else whole.service
         chat_id = (
