@@ -271,3 +271,30 @@ async def test_a_chat_whose_peer_has_gone_can_still_be_read(api: Api) -> None:
         assert await reader.event("receipt.updated") == receipt(chat_id, ben, 1, 1)
         assert "error" not in reader.ops()
     assert (await ben.chat(chat_id))["unread"] == 0
+
+
+async def test_integers_may_be_written_as_whole_numbers_with_a_point(api: Api, protocol: str) -> None:
+    """JSON Schema, validation 6.1.1: a number without a fraction is an integer. Some libraries write such ones."""
+    ana, ben, chat_id = await api.friends()
+    async with ana.online(protocol=protocol) as sender, ben.online(protocol=protocol) as reader:
+        await sender.talk(["one", "two", "three"], chat_id=chat_id)
+        await reader.say("read", chat_id=chat_id, seq=1.0)
+        assert await sender.event("receipt.updated") == receipt(chat_id, ben, 1, 1)
+        await ben.call("PUT", f"/v1/chats/{chat_id}/read", {"seq": 2.0})
+        assert await sender.event("receipt.updated") == receipt(chat_id, ben, 2, 2)
+        await reader.say("read", chat_id=chat_id, seq=2.5)
+        assert (await reader.error("invalid"))["errors"].keys() == {"seq"}
+        assert (await ben.ask("PUT", f"/v1/chats/{chat_id}/read", {"seq": 2.5})).status_code == 422
+        assert await marks(ana, chat_id) == (2, 2)
+
+
+@pytest.mark.parametrize("written", ["3.0", "3e0", "0.3e1", "30E-1"])
+async def test_integers_may_have_an_exponent(api: Api, written: str) -> None:
+    ana, ben, chat_id = await api.friends()
+    async with ana.online() as sender:
+        await sender.talk(["one", "two", "three"], chat_id=chat_id)
+    body = f'{{"seq": {written}}}'
+    headers = ben.authorization | {"Content-Type": "application/json"}
+    answer = await api.http.put(f"/v1/chats/{chat_id}/read", content=body, headers=headers)
+    assert answer.status_code == 204, answer.text
+    assert await marks(ana, chat_id) == (3, 3)
