@@ -70,12 +70,22 @@ RECEIPTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
         "coding": 8,
         "esm_class": 4,
     },
-    "not swapped": lambda spelled, state: {
-        "data": _text(spelled, state),
-        "sender": (1, OWN),
-        "to": (1, "{phone}"),
-    },
+    "not swapped": lambda spelled, state: {"data": _text(spelled, state), "sender": (1, OWN)},
 }
+NUMBERS = [
+    (1, "{digits}"),
+    (1, "+{digits}"),
+    (1, "00{digits}"),
+    (0, "{digits}"),
+    (0, "+{digits}"),
+    (0, "00{digits}"),
+    (2, "0{national}"),
+    (2, "{national}"),
+    (5, "+{digits}"),
+]
+"""How a receipt writes the phone's number: type of number (SMPP 3.4, 5.2.5) and form."""
+CODINGS = [0, 1, 3, 4, 0x11, 0xF1]
+"""What `data_coding` a receipt has, if its text isn't UCS-2; receipts are ASCII whatever it says."""
 ORDERS: dict[str, tuple[list[int], bool, str]] = {
     "delivered": ([DELIVERED], False, "delivered"),
     "failed": ([FAILED], False, "failed"),
@@ -116,16 +126,21 @@ async def people(store_url: str) -> AsyncIterator[World]:
 
 
 def play(case: Case, habit: str, carrier: Smsc, phone: str, tell: Callable[[str], None]) -> int:
-    """Have the SMSC answer a submission and report about it; how many receipts that takes."""
+    """Have the SMSC answer a submission and report about it; how many receipts that takes.
+
+    Over all habits each case meets each way to write the number, and most codings.
+    """
     answer, report = IDS[habit]
     states, early, _ = ORDERS[case.order]
+    turn = case.number + list(IDS).index(habit)
+    ton, form = NUMBERS[turn % len(NUMBERS)]
+    number = ton, form.format(digits=phone, national=phone[2:])
     if not early:
         tell(answer(case.number))
     for state in states:
-        fields = {"sender": (1, phone)} | RECEIPTS[case.receipt](report(case.number), state)
-        if "to" in fields:
-            fields["to"] = (1, phone)
-        carrier.deliver(**fields)
+        fields = RECEIPTS[case.receipt](report(case.number), state)
+        whose = "to" if "sender" in fields else "sender"
+        carrier.deliver(**{"coding": CODINGS[turn % len(CODINGS)], whose: number} | fields)
     if early:
         tell(answer(case.number))
     return len(states)
