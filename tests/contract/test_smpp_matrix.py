@@ -138,9 +138,10 @@ def play(case: Case, habit: str, carrier: Smsc, phone: str, tell: Callable[[str]
     if not early:
         tell(answer(case.number))
     for state in states:
-        fields = RECEIPTS[case.receipt](report(case.number), state)
-        whose = "to" if "sender" in fields else "sender"
-        carrier.deliver(**{"coding": CODINGS[turn % len(CODINGS)], whose: number} | fields)
+        told = RECEIPTS[case.receipt](report(case.number), state)
+        fields = {"coding": CODINGS[turn % len(CODINGS)]} | told
+        fields["to" if "sender" in told else "sender"] = number
+        carrier.deliver(**fields)
     if early:
         tell(answer(case.number))
     return len(states)
