@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 from litestar import Litestar
 
 from duologue import __version__
-from duologue.clock import DAY, now_ms
+from duologue.clock import DAY, Clock, SteadyClock, steady_ms
 from duologue.config import Settings
 from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remotes, parse_networks
 from duologue.core.chats import Chats
 from duologue.core.chores import Chores
+from duologue.core.clock import ClockWatch
 from duologue.core.events import Events, Publisher
 from duologue.core.exports import Exports
 from duologue.core.flush import flush_forever, flush_once
@@ -65,23 +66,25 @@ class Node:
     def __init__(self, settings: Settings, bus: Bus | None = None) -> None:
         self.settings = settings
         self.draining = False
+        self.clock = SteadyClock()
         self.provider = open_provider(settings.provider_url) if settings.provider_url else None
         rule = relay_rule(settings) if self.provider else None
         presets = _presets(settings, rule)
-        self.db = make_database(settings.store_url, now_ms, rule, presets)
+        self.db = make_database(settings.store_url, self.clock, rule, presets)
         self.hub = Hub()
-        self.bus = bus or (_nats_bus(settings) if settings.bus_url else LocalBus())
-        self.sessions = Sessions(self.db, now_ms, self._idle_after)
+        self.bus = bus or (_nats_bus(settings, self.clock) if settings.bus_url else LocalBus())
+        self.sessions = Sessions(self.db, self.clock, self._idle_after, self.clock.settled)
+        self.watch = ClockWatch(self.db, self.clock, rule.delay if rule else 0)
         limited = settings.rate_limits == "on"
         self.rates = Rates(limited=limited, always=[SIGN_IN] if settings.sign_in == "sms" else [])
         self.remotes = Remotes(parse_networks(settings.trusted_proxies))
-        chats = Chats(self.db, now_ms, limited=limited)
-        self.traces = Traces(self.db, now_ms, kept=settings.trace_days > 0, rule=rule)
-        self.strangers = Strangers(self.db, now_ms, limited=limited, relay=rule)
-        messages = Messages(self.db, now_ms, chats, self.traces, self.strangers)
+        chats = Chats(self.db, self.clock, limited=limited)
+        self.traces = Traces(self.db, self.clock, kept=settings.trace_days > 0, rule=rule)
+        self.strangers = Strangers(self.db, self.clock, limited=limited, relay=rule)
+        messages = Messages(self.db, self.clock, chats, self.traces, self.strangers)
         self.receipts = Receipts(self.db, chats, self.traces)
-        self.chores = Chores(self.db, now_ms)
-        self.presence = Presence(self.db, self.hub, self.bus, now_ms, self.strangers)
+        self.chores = Chores(self.db, self.clock)
+        self.presence = Presence(self.db, self.hub, self.bus, self.clock, self.strangers)
         accounts = self._accounts(presets, limited=limited)
         self.lookout = self._lookout()
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
@@ -145,7 +148,9 @@ class Node:
         return self.settings.session_idle_days * DAY
 
     def _accounts(self, presets: Presets, *, limited: bool) -> Accounts:
-        return Accounts(self.db, now_ms, self.sessions, self.chores, presets, self.presence, limited=limited)
+        return Accounts(
+            self.db, self.clock, self.sessions, self.chores, presets, self.presence, limited=limited
+        )
 
     def _lookout(self) -> Lookout:
         # Nothing tells a node without a bus that others use its PostgreSQL, too.
@@ -173,7 +178,7 @@ class Node:
         """All that this node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
         if self.provider is None or rule is None:
             return None
-        return SmsParts(self.settings, self.db, now_ms, self.provider, rule, secret, self.strangers)
+        return SmsParts(self.settings, self.db, self.clock, self.provider, rule, secret, self.strangers)
 
     def _secret(self) -> bytes | None:
         """The secret that codes follow from, if signing in takes one. Raises `PermissionError`, `ValueError`."""
@@ -194,7 +199,7 @@ class Node:
         domain = urlsplit(settings.public_url).hostname if settings.public_url else None
         sender = parse_sender(settings.sms_code_sender) if settings.sms_code_sender else None
         wording = Wording(settings.sms_app_name, settings.sms_language or None, domain, sender)
-        return Verifications(self.db, now_ms, self.provider, secret, policy, wording)
+        return Verifications(self.db, self.clock, self.provider, secret, policy, wording)
 
     def prepare(self) -> None:
         """Make the store's schema ready. Raises `SchemaTooOld`, `SchemaTooNew`."""
@@ -208,7 +213,8 @@ class Node:
         if self.draining:
             raise overloaded("This node is about to stop")
         await self.db.read(user_by_id, 0)
-        return "" if self.bus.connected() else "The bus can't be reached: the store is asked instead."
+        bus = "" if self.bus.connected() else "The bus can't be reached: the store is asked instead."
+        return " ".join(filter(None, (bus, self.clock.amiss)))
 
     async def _flush_sessions(self, pause: float) -> None:
         """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""
@@ -235,12 +241,15 @@ class Node:
         """Everything started, and stopped in the reverse order."""
         await self.bus.start(self.hub)
         await self.db.open(Publisher(self.bus, self.hub))
+        await self.watch.start()
         if self.provider and self.sms:
             await self.provider.start(self.sms.callbacks)
         loops = [
-            asyncio.create_task(trim_forever(self.db, now_ms, self._retention)),
+            asyncio.create_task(trim_forever(self.db, self.clock.settled, self._retention)),
             asyncio.create_task(
-                tidy_forever(self.db, now_ms, self._idle_after, max(1, self.settings.trace_days) * DAY)
+                tidy_forever(
+                    self.db, self.clock.settled, self._idle_after, max(1, self.settings.trace_days) * DAY
+                )
             ),
             asyncio.create_task(flush_forever(_FLUSH, self._flush_sessions, self.receipts.flush)),
             asyncio.create_task(flush_forever(_FLUSH_TRACES, self.traces.flush)),
@@ -248,7 +257,8 @@ class Node:
             asyncio.create_task(self.desk.keep_alive()),
             asyncio.create_task(self.presence.call_rolls()),
             asyncio.create_task(self.lookout.run()),
-            asyncio.create_task(SuspensionWatch(self.db, self.hub, now_ms).run()),
+            asyncio.create_task(SuspensionWatch(self.db, self.hub, self.clock).run()),
+            asyncio.create_task(self.watch.run()),
         ]
         if self.sms:
             self.sms.start()
@@ -285,17 +295,17 @@ def _presets(settings: Settings, rule: RelayRule | None) -> Presets:
     )
 
 
-def _nats_bus(settings: Settings) -> Bus:
+def _nats_bus(settings: Settings, clock: Clock) -> Bus:
     """Loaded when it is asked for: a single node starts the sooner. Raises `ValueError`."""
     secrets = filter(None, (settings.secret, settings.previous_secret))
     keys = [bus_key(secret_of(secret)) for secret in secrets]
-    bus: Bus = importlib.import_module("duologue.realtime.nats").NatsBus(settings.bus_url, keys, now_ms)
+    bus: Bus = importlib.import_module("duologue.realtime.nats").NatsBus(settings.bus_url, keys, clock)
     return bus
 
 
 def sibling_bus(folder: Path, index: int, count: int, key: bytes) -> Bus:
     """The bus of one worker, loaded when it is asked for; `key` is known to the workers of this host alone."""
     bus: Bus = importlib.import_module("duologue.realtime.siblings").SiblingBus(
-        folder, index, count, key, now_ms
+        folder, index, count, key, steady_ms
     )
     return bus

@@ -21,6 +21,8 @@ app.add_typer(_users, name="users")
 _User = Annotated[str, typer.Argument(help="The phone number or the user id.", metavar="PHONE|USER_ID")]
 
 _BAD_CONFIGURATION = 2
+_NICE = 10
+"""Of a process that nobody waits for (nice(2))."""
 
 
 def _flags() -> list[inspect.Parameter]:
@@ -203,6 +205,29 @@ def verify(settings: Settings) -> None:
         typer.echo(f"duologue: {fault}", err=True)
         raise typer.Exit(_BAD_CONFIGURATION) from fault
     raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+@_with_settings
+def backup(
+    target: Annotated[str, typer.Argument(help="The new file, or - for stdout.")],
+    *,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Let the copy pass `duologue verify`, too.")
+    ] = False,
+    settings: Settings,
+) -> None:
+    """Copy the whole database to a file while the server runs. It overwrites nothing."""
+    from duologue.backup import BackupError
+    from duologue.backup import backup as run
+
+    try:
+        # The server goes first where cores are scarce.
+        os.nice(_NICE)
+        run(settings.store_url, target, thorough=verify)
+    except BackupError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(1) from fault
 
 
 @app.command()

@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import Final
 
-from duologue.clock import HOUR, SECOND, Clock
+from duologue.clock import HOUR, SECOND, SteadyClock
 from duologue.config import Settings
 from duologue.core.given_codes import GivenCodes
 from duologue.core.quiet_hours import parse_quiet_hours
@@ -36,7 +36,7 @@ class SmsParts:
         self,
         settings: Settings,
         db: Database,
-        clock: Clock,
+        clock: SteadyClock,
         provider: Provider,
         rule: RelayRule,
         secret: bytes | None,
@@ -54,9 +54,10 @@ class SmsParts:
             policy,
             valid_for=settings.relay_valid_hours * HOUR,
             callback_base=base,
+            doubtful=lambda: clock.doubtful,
         )
         codes = GivenCodes(secret) if secret else None
-        self.replies = Replies(db, clock, provider, policy, strangers, codes)
+        self.replies = Replies(db, clock, provider, policy, strangers, codes, clock.settled)
         self.callbacks = SmsCallbacks(provider, db, clock, self.replies, self.relay.wake)
 
     def start(self) -> None:

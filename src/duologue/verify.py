@@ -21,9 +21,9 @@ class VerifyError(Exception):
     """The database can't be looked at; the message says why."""
 
 
-def verify(url: str) -> bool:
+def verify(url: str, console: Console | None = None) -> bool:
     """Check it and tell what was found; whether it is sound. Raises `VerifyError`."""
-    console = Console()
+    console = console or Console()
     began = time.monotonic()
     try:
         with snapshot(url) as tx, _progress(console) as show:

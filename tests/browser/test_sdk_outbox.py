@@ -110,6 +110,43 @@ def test_two_users_in_two_windows_each_send_their_own(page: Page) -> None:
     assert found == {"said": [1], "left": [1, 0]}
 
 
+@pytest.mark.parametrize("store", ["memoryStore()", "indexedDbStore('back')"])
+def test_messages_keep_their_order_when_the_clock_goes_back(page: Page, store: str) -> None:
+    """A page that is loaded again knows nothing of its clock but what stands in its store."""
+    page.evaluate(f"window.store = {store}")
+    ana, ben = new_phone(), new_phone()
+    write = """
+        const ana = await person(one, store);
+        const back = Number(sessionStorage.hours ?? 0);
+        sessionStorage.hours = back + 1;
+        const now = Date.now;
+        Date.now = () => now() - back * 3600000;
+        for (const part of ["a", "b"]) await ana.send({ to: two, text: `${back}${part}` });
+        Date.now = now;
+        """
+    for _ in range(3):
+        run(page, write, ana, ben)
+        if store != "memoryStore()":
+            page.reload()
+            ready(page).evaluate(f"window.store = {store}")
+    texts = run(
+        page,
+        """
+        const ana = await person(one, store);
+        const waiting = ana.outbox.map(({ text }) => text);
+        ana.connect();
+        await until(() => ana.outbox.length === 0);
+        const { items } = await ana.chats();
+        const { items: messages } = await ana.messages(items[0].id);
+        return [waiting, messages.map(({ text }) => text).sort(), messages.map(({ seq, text }) => [seq, text])
+          .sort((one, other) => one[0] - other[0]).map(([, text]) => text)];
+        """,
+        ana,
+        ben,
+    )
+    assert texts == [["0a", "0b", "1a", "1b", "2a", "2b"]] * 3
+
+
 def test_messages_of_a_chat_keep_their_order(page: Page) -> None:
     texts = run(
         page,

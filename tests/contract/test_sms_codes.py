@@ -221,7 +221,7 @@ async def test_money_comes_back_only_if_the_sms_surely_did_not_go(store: Store, 
     for fault in (DOWN, REFUSED, LOST, None):
         desk.phones.fault = fault
         await desk.ask(new_phone())
-        spent.append((await store.db.read(used, "sms-budget", clock()))[0])
+        spent.append((await store.db.read(used, "sms-budget", DAY, clock()))[0])
     assert spent == [0, 0, 100_000, 200_000]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
+from itertools import chain, repeat
 
 import psycopg
 import pytest
 
+from duologue.lab.postgres import Postgres
 from duologue.storage import migrate as steps
 from duologue.storage.engines import is_database_url, migrate, sqlite_path
 from duologue.storage.migrate import Migration, SchemaTooNew, migrations
 from tests.contract.store import TABLES, contents, opened, rows
+from tests.support.pooler import kept_backends
 
 pytestmark = pytest.mark.anyio
 
@@ -52,8 +54,22 @@ def test_every_step_is_taken_once(database_url: str) -> None:
 def test_several_nodes_may_migrate_at_once(database_url: str) -> None:
     with ThreadPoolExecutor(6) as nodes:
         taken = list(nodes.map(migrate, repeat(database_url, 6)))
-    assert sorted(map(len, taken)) == [0] * 5 + [len(migrations(engine_of(database_url)))]
+    assert sorted(chain(*taken)) == migrations(engine_of(database_url)), "each step once, whoever took it"
     assert set(contents(database_url)) == set(TABLES)
+
+
+def test_no_lock_of_a_migration_outlives_its_transactions(postgres: Postgres, postgres_url: str) -> None:
+    """Through a pooler that gives each transaction another connection, nothing could release a session's lock."""
+    with kept_backends(postgres) as folder:
+        pooled = postgres_url.replace(str(postgres.folder), str(folder))
+        assert migrate(pooled) == migrations("postgres")
+        (held,) = rows(postgres_url, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
+        (kept,) = rows(
+            postgres_url,
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        assert (held, len(kept)) == ([], 1)
+        assert migrate(pooled) == []
 
 
 def test_a_step_that_fails_leaves_nothing_of_itself(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,7 +197,7 @@ async def test_of_many_wishes_at_once_one_is_granted(store_url: str) -> None:
         granted = [result for result in results if isinstance(result, Verification)]
         assert len(granted) == 1
         assert [type(result) for result in results].count(TooSoon) == 19
-        assert await one.db.read(used, counted.key, NOW) == (1, NOW + DAY)
+        assert await one.db.read(used, counted.key, DAY, NOW) == (1, NOW + DAY)
 
 
 async def test_a_send_that_failed_is_none(store: Store) -> None:
@@ -235,14 +235,14 @@ async def test_a_quota_is_used_up_and_then_begins_anew(store: Store) -> None:
         await store.db.write(quotas.take, [quota], NOW + HOUR - 1)
     assert (caught.value.quota, caught.value.ends_at) == (quota, NOW + HOUR)
     await store.db.write(quotas.take, [quota], NOW + HOUR)
-    assert await store.db.read(used, "q", NOW + HOUR) == (1, NOW + 2 * HOUR)
+    assert await store.db.read(used, "q", HOUR, NOW + HOUR) == (1, NOW + 2 * HOUR)
 
 
 async def test_quotas_are_taken_all_or_none(store: Store) -> None:
     plenty, none = Quota("a", 100, DAY), Quota("z", 0, DAY)
     with pytest.raises(QuotaExceeded):
         await store.db.write(quotas.take, [plenty, none], NOW)
-    assert await store.db.read(used, "a", NOW) == (0, NOW)
+    assert await store.db.read(used, "a", HOUR, NOW) == (0, NOW)
 
 
 async def test_a_quota_is_common_to_all_nodes(store_url: str) -> None:
@@ -261,26 +261,26 @@ async def test_a_refused_wish_counts_against_nothing(store: Store) -> None:
     for _ in range(10):
         with pytest.raises(TooSoon):
             await start(store, phone, NOW + 1, HERE, quota)
-    assert (await store.db.read(used, "q", NOW))[0] == 1
+    assert (await store.db.read(used, "q", DAY, NOW))[0] == 1
 
 
 async def test_what_is_given_back_can_be_used_again_in_the_same_window_only(store: Store) -> None:
     money = Quota("money", 100, DAY, cost=60)
     await store.db.write(quotas.take, [money], NOW)
     await store.db.write(give_back, [money], NOW + DAY - 1)
-    assert (await store.db.read(used, "money", NOW))[0] == 0
+    assert (await store.db.read(used, "money", DAY, NOW))[0] == 0
     await store.db.write(give_back, [money], NOW)
-    assert (await store.db.read(used, "money", NOW))[0] == 0
+    assert (await store.db.read(used, "money", DAY, NOW))[0] == 0
     await store.db.write(quotas.take, [money], NOW)
     await store.db.write(give_back, [money], NOW + DAY)
-    assert (await store.db.read(used, "money", NOW))[0] == 60
+    assert (await store.db.read(used, "money", DAY, NOW))[0] == 60
 
 
 async def test_what_is_remembered_lasts_from_the_last_time(store: Store) -> None:
     await store.db.write(remember, "k", NOW + DAY)
     await store.db.write(remember, "k", NOW + 2 * DAY)
-    assert (await store.db.read(used, "k", NOW + 2 * DAY - 1))[0] == 1
-    assert (await store.db.read(used, "k", NOW + 2 * DAY))[0] == 0
+    assert (await store.db.read(used, "k", 2 * DAY, NOW + 2 * DAY - 1))[0] == 1
+    assert (await store.db.read(used, "k", 2 * DAY, NOW + 2 * DAY))[0] == 0
 
 
 async def test_windows_that_are_over_are_forgotten_step_by_step(store: Store) -> None:
@@ -294,4 +294,4 @@ async def test_windows_that_are_over_are_forgotten_step_by_step(store: Store) ->
     assert await store.db.write(purge_quotas, NOW + HOUR) == 1_000
     assert await store.db.write(purge_quotas, NOW + HOUR) == 200
     assert await store.db.write(purge_quotas, NOW + HOUR) == 0
-    assert (await store.db.read(used, "fresh", NOW + HOUR))[0] == 1
+    assert (await store.db.read(used, "fresh", DAY, NOW + HOUR))[0] == 1

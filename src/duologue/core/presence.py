@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from duologue.clock import MINUTE, SECOND, Clock, rfc3339
+from duologue.clock import MINUTE, SECOND, Clock, rfc3339, steady_ms
 from duologue.core.sessions import Caller
 from duologue.core.strangers import Strangers
 from duologue.model import Pair, new_id
@@ -92,7 +92,7 @@ class Presence:
                 continue
             nodes = self._elsewhere.setdefault(user_id, {})
             if said.node != self._node and said.online:
-                nodes[said.node] = self._clock() + _FORGOTTEN_AFTER
+                nodes[said.node] = steady_ms() + _FORGOTTEN_AFTER
             else:
                 nodes.pop(said.node, None)
             self._settle(user_id, said.at)
@@ -125,11 +125,11 @@ class Presence:
         online = [] if self._bus.alone else self._hub.online()
         for start in range(0, len(online), _ROLL):
             self._say(online[start : start + _ROLL], online=True)
-        now = self._clock()
+        now = steady_ms()
         for user_id, nodes in tuple(self._elsewhere.items()):
             for node in [node for node, until in nodes.items() if until <= now]:
                 del nodes[node]
-            self._settle(user_id, now)
+            self._settle(user_id, self._clock())
 
     def may_type(self, pair: Pair) -> bool:
         """Whether both sides of a chat may see each other type, from memory alone: False says nothing."""

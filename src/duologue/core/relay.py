@@ -44,7 +44,7 @@ _OUTCOMES: Final = Counter("duologue_relay_total", "Relayed messages, by what be
 _PAUSE: Final = 0.5
 """Seconds between looks at the outbox."""
 _TROUBLE: Final = 5.0
-_LEASE: Final = 2 * MINUTE
+LEASE: Final = 2 * MINUTE
 """Longer than any provider takes: an SMS under way mustn't be taken up by another node."""
 _AT_ONCE: Final = 32
 _FIRST_RETRY: Final = 5 * SECOND
@@ -86,7 +86,9 @@ class RelayLoop:
         *,
         valid_for: int = 24 * HOUR,
         callback_base: str | None = None,
+        doubtful: Callable[[], bool] = lambda: False,
     ) -> None:
+        """While the clock is `doubtful`, nothing expires."""
         self._db = db
         self._clock = clock
         self._provider = provider
@@ -94,6 +96,7 @@ class RelayLoop:
         self._policy = policy
         self._valid_for = valid_for
         self._callback_base = callback_base
+        self._doubtful = doubtful
         self._woken = asyncio.Event()
         self._stopped = asyncio.Event()
         self._sending = Tasks()
@@ -149,7 +152,7 @@ class RelayLoop:
 
     def _take(self, tx: Tx, now: int, limit: int) -> Round:
         texts, arrived = [], []
-        leased = outbox.lease(tx, now, now + _LEASE, limit)
+        leased = outbox.lease(tx, now, now + LEASE, limit, spare_expired=self._doubtful())
         for row in leased:
             pair = pair_of(tx, row.user_id, row.chat_id)
             if pair and row.state is State.ARRIVED:
@@ -181,7 +184,7 @@ class RelayLoop:
             return None
         line = pairs.line_of(tx, user.id, row.chat_id, self._policy.lines, now)
         text = self._policy.text(sender, user, message.text, line)
-        spent = quotas.used(tx, purse_of(sender.id), now)[1] - now
+        spent = quotas.lacks(tx, purse_of(sender.id), now)
         taken = self._policy.allowances(sender.id, user.phone, text, spent)
         if short := quotas.try_take(tx, taken, now):
             self._uncount(tx, row)

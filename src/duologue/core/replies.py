@@ -69,8 +69,10 @@ class Replies:
         policy: RelayPolicy,
         strangers: Strangers,
         codes: GivenCodes | None = None,
+        settled: Clock | None = None,
     ) -> None:
-        """`codes` finds sign-in codes in texts; None where there are none."""
+        """`codes` finds sign-in codes in texts; None where there are none. `settled` judges what has grown old."""
+        self._settled = settled or clock
         self._codes = codes
         self._db = db
         self._strangers = strangers
@@ -224,12 +226,12 @@ class Replies:
         while await self._give_up_overdue():
             pass
         for forget in (pieces.forget_pieces, pairs.forget_placed):
-            while await self._db.write(forget, self._clock() - _REPEATED):
+            while await self._db.write(forget, self._settled() - _REPEATED):
                 pass
 
     async def _give_up_overdue(self) -> int:
         """Take the next few texts as they are that waited too long, or were too many; how many."""
-        overdue = await self._db.read(pieces.overdue, self._clock() - _PATIENCE)
+        overdue = await self._db.read(pieces.overdue, self._settled() - _PATIENCE)
         for text, whole in overdue:
             if whole:
                 await self._take_whole(whole)

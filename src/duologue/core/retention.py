@@ -1,4 +1,7 @@
-"""Retention: what is old or over goes, in steps so small that no writer notices."""
+"""Retention: what is old or over goes, in steps so small that no writer notices.
+
+A `clock` here is a node's settled one (`duologue.clock.SteadyClock.settled`): it doesn't jump ahead.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,9 @@ import asyncio
 import logging
 from typing import Final
 
-from duologue.clock import Clock
+from duologue.clock import DAY, Clock
 from duologue.errors import ApiError
-from duologue.storage.accounts import end_sessions, idle_sessions
+from duologue.storage.accounts import end_sessions, idle_sessions, touch_sessions
 from duologue.storage.database import Database
 from duologue.storage.events import trim_logs
 from duologue.storage.outbox import purge as purge_outbox
@@ -50,14 +53,21 @@ async def trim_forever(db: Database, clock: Clock, retention_ms: int) -> None:
 
 
 async def expire_round(db: Database, clock: Clock, idle_after: int) -> int:
-    """End each session that was not used for `idle_after` (ms), with its event; how many ended."""
+    """End each session that was not used for `idle_after` (ms), with its event; how many ended.
+
+    One that seems to have been used in the future counts as used now.
+    """
     after: int | None = 0
     ended = 0
     while after is not None:
-        used_since = clock() - idle_after
-        after, idle = await db.read(idle_sessions, after, used_since)
+        now = clock()
+        used_since = now - idle_after
+        after, idle = await db.read(idle_sessions, after, used_since, now + DAY)
         for each in idle:
-            ended += len(await db.write(end_sessions, each.user_id, [each.id], clock(), used_since))
+            if each.last_seen_at > now:
+                await db.write(touch_sessions, {each.id: now})
+                continue
+            ended += len(await db.write(end_sessions, each.user_id, [each.id], now, used_since))
         await asyncio.sleep(_BETWEEN_STEPS)
     return ended
 

@@ -51,12 +51,14 @@ def hash_token(token: str) -> bytes:
 class Sessions:
     """Checks tokens, remembering each answer for at most a second: so a revocation holds within one, anywhere.
 
-    A session that was not used for `idle_after` (ms) opens nothing any more.
+    A session that was not used for `idle_after` (ms) opens nothing any more, by the `settled` clock: who comes back
+    after a clock has jumped ahead is still signed in.
     """
 
-    def __init__(self, db: Database, clock: Clock, idle_after: int) -> None:
+    def __init__(self, db: Database, clock: Clock, idle_after: int, settled: Clock | None = None) -> None:
         self._db = db
         self._clock = clock
+        self._settled = settled or clock
         self._idle_after = idle_after
         self._known: OrderedDict[bytes, tuple[int, Caller]] = OrderedDict()
         self._tokens: dict[int, bytes] = {}
@@ -103,7 +105,7 @@ class Sessions:
         return session.ended_at is None and session.last_seen_at >= self._used_since()
 
     def _used_since(self) -> int:
-        return self._clock() - self._idle_after
+        return self._settled() - self._idle_after
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
         found = await self._db.find(store.sessions_by_token, token_hash)

@@ -161,7 +161,7 @@ def sent_quota(phone: str) -> Quota:
 
 def count_redeemed(tx: Tx, phone: str, now: int) -> None:
     """One of the codes sent to this block of numbers was redeemed."""
-    sent, ends_at = used(tx, _sent_key(phone), now)
+    sent, ends_at = used(tx, _sent_key(phone), DAY, now)
     if sent:
         # In the window of what was sent: two windows of their own would be compared out of step.
         add(tx, _redeemed_key(phone), 1, ends_at - now, now)
@@ -172,8 +172,8 @@ def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
 
     Raises `QuotaExceeded`.
     """
-    sent, ends_at = used(tx, _sent_key(phone), now)
-    redeemed, _ = used(tx, _redeemed_key(phone), now)
+    sent, ends_at = used(tx, _sent_key(phone), DAY, now)
+    redeemed, _ = used(tx, _redeemed_key(phone), DAY, now)
     if STOP.tripped(sent, redeemed):
         raise QuotaExceeded(Quota(f"breaker:{number_block(phone)}", 0, DAY), ends_at)
     if SLOW.tripped(sent, redeemed):

@@ -56,6 +56,7 @@ class SuspensionWatch:
     def __init__(self, db: Database, hub: Hub, clock: Clock) -> None:
         self._db = db
         self._hub = hub
+        self._clock = clock
         self._newest = clock()
 
     async def run(self) -> None:
@@ -79,4 +80,5 @@ class SuspensionWatch:
                 since = suspension.since
                 self._hub.reached(suspension.user_id, suspension.newest)
             more = len(found) == store.FOUND_AT_ONCE
-        self._newest = max(self._newest, since)
+        # Not beyond now: a command on a machine whose clock is ahead may have dated the newest.
+        self._newest = max(self._newest, min(since, self._clock()))

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from prometheus_client import Counter, Gauge
 
-from duologue.clock import DAY, SECOND, Clock
+from duologue.clock import DAY, SECOND, SLACK, Clock
 from duologue.core.accounts import SignedIn
 from duologue.core.addresses import address_block, asker
 from duologue.core.phones import parse_phone
@@ -111,7 +111,11 @@ class Verifications:
         self._text(_ANY_NUMBER, _ANY_CODE)
         self._spent_until = 0
         self._took = 0.0
-        _BUDGET_SPENT.set_function(lambda: float(self._clock() < self._spent_until))
+        _BUDGET_SPENT.set_function(lambda: float(self._is_spent()))
+
+    def _is_spent(self) -> bool:
+        """Whether the day's money ran out within this day, by a clock that may have been set back since."""
+        return 0 < self._spent_until - self._clock() <= DAY + SLACK
 
     async def start(self, phone: str, address: str) -> Verification:
         """Send a code. The answer, and its time, don't tell whether the number has an account, or is suspended.
@@ -139,7 +143,8 @@ class Verifications:
         if not self._policy.is_exempt(address):
             failed = [failures(address)]
             _refuse_spent(tx, failed, now)
-            acquainted = quota_store.used(tx, self._acquaintance(phone, address), now)[0] > 0
+            known = self._acquaintance(phone, address)
+            acquainted = quota_store.used(tx, known, ACQUAINTED_FOR, now)[0] > 0
             taken += self._policy.quotas(phone, address, cost, acquainted=acquainted)
             if not acquainted:
                 taken += conversion_quotas(tx, phone, now)
@@ -155,7 +160,7 @@ class Verifications:
         if not is_budget(fault.quota):
             return self._refused(fault.quota.key.partition(":")[0].replace("-", "_"), _NOT_NOW, fault.ends_at)
         _CODES.labels("budget_spent").inc()
-        if self._clock() >= self._spent_until:
+        if not self._is_spent():
             _log.error("no codes are sent until the day is over: the SMS budget is spent")
         self._spent_until = fault.ends_at
         return ApiError("sms_budget_spent", retry_after=(fault.ends_at - self._clock()) / SECOND)
@@ -262,6 +267,6 @@ def _take_back(tx: Tx, begun: _Begun, now: int, *, surely_not_sent: bool) -> Non
 def _refuse_spent(tx: Tx, quotas: Sequence[Quota], now: int) -> None:
     """Raise `QuotaExceeded` for a quota that is used up. Takes nothing."""
     for quota in quotas:
-        spent, ends_at = quota_store.used(tx, quota.key, now)
+        spent, ends_at = quota_store.used(tx, quota.key, quota.window, now)
         if spent >= quota.limit:
             raise QuotaExceeded(quota, ends_at)

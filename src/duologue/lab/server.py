@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from duologue.lab.process import Command, Process, environment, hold_port
+from duologue.lab.wrong_clock import WrongClock
 
 ADDRESS = re.compile(r"https?://[^\s/]+:(\d+)")
 
@@ -21,7 +22,7 @@ class DuologueServer:
 
     `data_dir` is its data directory and its working directory. `args` go to `duologue serve`, `env` is added
     to our environment, from which every `DUOLOGUE_*` is taken out first. `program` runs `duologue`: a Python module
-    that does something before. As a context manager it starts on
+    that does something before. With a `clock` it runs by that wall clock. As a context manager it starts on
     entry, and on exit it is killed and what it logged is printed, which pytest shows if the test failed.
     """
 
@@ -31,11 +32,12 @@ class DuologueServer:
         *args: str,
         env: Mapping[str, str] | None = None,
         program: str = "duologue.cli",
+        clock: WrongClock | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._args = args
         self._env = environment("DUOLOGUE_", env)
-        self._program = program
+        self._program = clock.command(program) if clock else ("-m", program)
         self._process: Process | None = None
         self._held: socket.socket | None = None
         self._logs: list[str] = []
@@ -45,7 +47,7 @@ class DuologueServer:
     def start(self) -> Self:
         """Start it and wait for the line with its address. Raises `ServerError` with its log if it fails."""
         self._data_dir.mkdir(parents=True, exist_ok=True)
-        command = (sys.executable, "-m", self._program, "serve")
+        command = (sys.executable, *self._program, "serve")
         options = ("--port", str(self.port), "--data-dir", str(self._data_dir), *self._args)
         self._process = Process(Command(command + options, ADDRESS, "stdout", self._env, self._data_dir))
         self.url = self._process.ready[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from duologue.clock import SECOND
+from duologue.clock import MINUTE, SECOND
 from duologue.model import Kind, Privacy, Relay, Session, ShowPresence, User, WhoCanWrite, new_id
 from duologue.storage.database import Tx, UniqueViolation
 from duologue.storage.events import LogHead, NewEvent, append_events
@@ -40,6 +40,8 @@ SESSIONS_PER_USER: Final = 100
 _STEP: Final = 1_000
 _UNCHANGED: Final = Privacy()
 _ALWAYS: Final = 2**62
+_LATER: Final = 10 * MINUTE
+"""Milliseconds. An earlier use may be written down after a later one, but not one that is earlier by so much."""
 
 
 class Suspended(Exception):
@@ -313,8 +315,12 @@ def end_sessions(
     return ended
 
 
-def idle_sessions(tx: Tx, after_id: int, used_since: int) -> tuple[int | None, list[Session]]:
+def idle_sessions(
+    tx: Tx, after_id: int, used_since: int, used_until: int = _ALWAYS
+) -> tuple[int | None, list[Session]]:
     """Which of the next few sessions after `after_id` live but were last used before `used_since`.
+
+    Those used after `used_until` (epoch ms) are among them: their last use was dated by a wrong clock.
 
     One small step through them all, without an index that each use would have to move. Returns the last session
     looked at, or None at the end.
@@ -325,13 +331,17 @@ def idle_sessions(tx: Tx, after_id: int, used_since: int) -> tuple[int | None, l
         step=_STEP,
     )
     sessions = [Session(*row) for row in rows]
-    idle = [each for each in sessions if each.ended_at is None and each.last_seen_at < used_since]
+    idle = [
+        each
+        for each in sessions
+        if each.ended_at is None and not used_since <= each.last_seen_at <= used_until
+    ]
     return (sessions[-1].id if len(sessions) == _STEP else None), idle
 
 
 def touch_sessions(tx: Tx, seen: dict[int, int]) -> None:
-    """Note when sessions were last used: `{session_id: epoch ms}`."""
+    """Note when sessions were last used: `{session_id: epoch ms}`. A use in the future was dated by a wrong clock."""
     tx.many(
-        "UPDATE sessions SET last_seen_at = ? WHERE id = ? AND last_seen_at < ?",
-        [(at, session_id, at) for session_id, at in sorted(seen.items())],
+        "UPDATE sessions SET last_seen_at = ? WHERE id = ? AND (last_seen_at < ? OR last_seen_at > ?)",
+        [(at, session_id, at, at + _LATER) for session_id, at in sorted(seen.items())],
     )

@@ -173,6 +173,13 @@ class Database(Protocol):
         """Run `fn` in a transaction and return once it is durable. Raises `ApiError` `overloaded`."""
         ...
 
+    async def time(self) -> int | None:
+        """The store's own clock in epoch ms; None if it has no other than this machine's.
+
+        Raises `ApiError` `overloaded`.
+        """
+        ...
+
     def append(self, operation: Operation, done: Done) -> None:
         """Queue an operation for the next group commit; `done` gets its `Outcome` once it is durable.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Final
 
 import msgspec
@@ -110,18 +111,19 @@ def trim_logs(tx: Tx, after_user: int, cutoff: int) -> tuple[int | None, int]:
 
 
 def _trim(tx: Tx, user_id: int, floor: int, cutoff: int) -> int:
-    old = tx.all(
-        "SELECT seq, kind, ref FROM events"
-        " WHERE user_id = :user_id AND seq > :floor AND seq <= :ceiling AND at < :cutoff ORDER BY seq",
+    oldest = tx.all(
+        "SELECT seq, kind, ref, at FROM events WHERE user_id = :user_id AND seq > :floor AND seq <= :ceiling"
+        " ORDER BY seq",
         user_id=user_id,
         floor=floor,
         ceiling=floor + _TRIM_EVENTS,
-        cutoff=cutoff,
     )
+    # Up to the first that is to stay: one behind it that seems older was dated by a clock that was behind.
+    old = list(takewhile(lambda event: event[3] < cutoff, oldest))
     newest = old[-1][0]
     tx.run("UPDATE logs SET floor = :newest WHERE user_id = :user_id", newest=newest, user_id=user_id)
     # No event that names a session comes after the one that tells of its end.
-    _forget_sessions(tx, user_id, [ref for _, kind, ref in old if kind == Kind.SESSION_ENDED])
+    _forget_sessions(tx, user_id, [ref for _, kind, ref, _ in old if kind == Kind.SESSION_ENDED])
     return tx.run(
         "DELETE FROM events WHERE user_id = :user_id AND seq <= :newest", user_id=user_id, newest=newest
     )

@@ -93,23 +93,25 @@ def enqueue(tx: Tx, chat_id: int, seq: int, user_id: int, now: int, expires_at: 
     )
 
 
-def lease(tx: Tx, now: int, until: int, limit: int) -> list[Outgoing]:
+def lease(tx: Tx, now: int, until: int, limit: int, *, spare_expired: bool = False) -> list[Outgoing]:
     """Take the next few rows that somebody must see to, in the order of each chat; nobody else gets them meanwhile.
 
-    What a node had leased when it died comes again after `until`.
+    What a node had leased when it died comes again after `until`. With `spare_expired`, what is too old to be sent is
+    left where it is: the clock may be wrong.
     """
     rows = tx.all(
         # Said twice: on PostgreSQL another node may have leased a row since it was looked up.
         "UPDATE sms_outbox SET state = CASE WHEN state = 2 THEN 2 ELSE 1 END, next_at = :until,"
         " attempts = attempts + 1 WHERE state <= 2 AND next_at <= :now AND id IN ("
-        "SELECT o.id FROM sms_outbox o WHERE o.state <= 2 AND o.next_at <= :now AND (o.state = 2 OR o.seq ="
+        "SELECT o.id FROM sms_outbox o WHERE o.state <= 2 AND o.next_at <= :now AND (o.state = 2 OR (o.seq ="
         # A minimum is one look into the index; "nothing before it" may be planned as a join of all with all.
         " (SELECT min(e.seq) FROM sms_outbox e WHERE e.chat_id = o.chat_id AND e.user_id = o.user_id"
-        " AND e.state <= 1)) ORDER BY o.next_at LIMIT :limit)"
+        " AND e.state <= 1) AND o.expires_at > :expired)) ORDER BY o.next_at LIMIT :limit)"
         f" RETURNING {_COLUMNS}",
         now=now,
         until=until,
         limit=limit,
+        expired=now if spare_expired else 0,
     )
     return sorted(map(_load, rows), key=lambda row: (row.chat_id, row.seq))
 

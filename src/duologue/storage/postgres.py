@@ -87,6 +87,11 @@ def _look(line: Line, units: Sequence[Unit], presets: Presets) -> None:
         answer(PostgresTx(line, presets=presets), units, (psycopg.Error,))
 
 
+def _time(tx: Tx) -> int | None:
+    row = tx.one("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)")
+    return row[0] if row else None
+
+
 async def _told(result: Awaitable[T]) -> T:
     try:
         return await result
@@ -178,6 +183,9 @@ class PostgresDatabase:
             transact = partial(self._transact, work=unit.work)
             unit.result = persist(link, self._writes, transact, self._doubt)
 
+    async def time(self) -> int | None:
+        return await self.read(_time)
+
     def append(self, operation: Operation, done: Done) -> None:
         self._writer.submit(Unit(operation, done))
 
@@ -254,21 +262,37 @@ def _setting(connection: psycopg.Connection[Any], name: str) -> str:
 
 
 def _version(connection: psycopg.Connection[Any]) -> int:
-    row = connection.execute("SELECT to_regclass('schema_version') IS NOT NULL").fetchone()
+    row = connection.execute("SELECT to_regclass('schema_version') IS NOT NULL", prepare=False).fetchone()
     if row is None or not row[0]:
         return 0
-    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM schema_version", prepare=False).fetchone()
     return int(row[0]) if row else 0
 
 
 def migrate(url: str) -> list[Migration]:
-    """Bring the schema up to date; the steps that were taken. Several nodes may call it at once."""
+    """Bring the schema up to date; the steps that were taken. Several nodes may call it at once.
+
+    The lock ends with the transaction of each step. A lock of the session would stay with the connection that a
+    pooler had chosen, where nothing releases it.
+    """
+    taken: list[Migration] = []
     with connect(url) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s::bigint)", [_MIGRATION_LOCK])
-        connection.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
+        while step := _migrate_once(connection):
+            taken.append(step)
+    return taken
+
+
+def _migrate_once(connection: psycopg.Connection[Any]) -> Migration | None:
+    """Take the next step; None if there is none."""
+    with connection.transaction():
+        # Never prepared: the next transaction may be another connection's.
+        connection.execute(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})".encode(), prepare=False)
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)", prepare=False
+        )
         steps = pending("postgres", _version(connection))
-        for step in steps:
-            with connection.transaction():
-                connection.execute(step.sql.encode())
-                connection.execute("INSERT INTO schema_version VALUES (%s)", [step.number])
-        return steps
+        if not steps:
+            return None
+        connection.execute(steps[0].sql.encode(), prepare=False)
+        connection.execute(f"INSERT INTO schema_version VALUES ({steps[0].number})".encode(), prepare=False)
+        return steps[0]

@@ -44,12 +44,15 @@ def connect(url: str) -> psycopg.Connection[Any]:
     That is for a pooler that gives each transaction another connection and doesn't follow prepared statements:
     PgBouncer before 1.21.
     """
+    threshold = None if _NO_PREPARE in url.partition("?")[2].split("&") else _PREPARE_AFTER
+    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | parse_url(url)))
+
+
+def parse_url(url: str) -> dict[str, Any]:
+    """The parameters of a URL as libpq knows them, without those that only we know."""
     address, _, query = url.partition("?")
-    options = query.split("&")
-    threshold = None if _NO_PREPARE in options else _PREPARE_AFTER
-    rest = "&".join(option for option in options if option != _NO_PREPARE)
-    given = conninfo_to_dict(f"{address}?{rest}" if rest else address)
-    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | given))
+    rest = "&".join(option for option in query.split("&") if option != _NO_PREPARE)
+    return dict(conninfo_to_dict(f"{address}?{rest}" if rest else address))
 
 
 class Outage:

@@ -1,4 +1,7 @@
-"""Quotas: how much of an allowance was used within a window, common to all nodes and kept across restarts."""
+"""Quotas: how much of an allowance was used within a window, common to all nodes and kept across restarts.
+
+A window that ends later than one that begins now was begun by a clock that was ahead. It counts as over.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from duologue.clock import SLACK
 from duologue.storage.database import Tx
 
 _PURGE: Final = 1_000
@@ -25,7 +29,7 @@ class Pace(msgspec.Struct, frozen=True, gc=False):
     """A purse under `key` that refills evenly; this use takes what refills in `cost` (ms).
 
     At most what refills in `ahead` (ms) can be taken at once; a use that takes more needs a full purse. All that is
-    kept of a purse is the time at which it will be full again.
+    kept of a purse is the time at which it will be full again, and, as `used`, the time of the last use.
     """
 
     key: str
@@ -85,13 +89,15 @@ def _use(tx: Tx, allowance: Allowance, now: int) -> int | None:
 def _draw(tx: Tx, pace: Pace, now: int) -> int:
     """Take from a purse; return when (epoch ms) it will be full again."""
     row = tx.one(
-        "INSERT INTO quotas (key, ends_at, used) VALUES (:key, :full_at, 0) ON CONFLICT (key) DO UPDATE SET"
-        " ends_at = CASE WHEN quotas.ends_at <= :now THEN :full_at ELSE quotas.ends_at + :cost END"
+        "INSERT INTO quotas (key, ends_at, used) VALUES (:key, :full_at, :now) ON CONFLICT (key) DO UPDATE SET"
+        " ends_at = CASE WHEN quotas.ends_at <= :now OR quotas.used > :latest THEN :full_at"
+        " ELSE quotas.ends_at + :cost END, used = :now"
         " RETURNING ends_at",
         key=pace.key,
         full_at=now + pace.cost,
         cost=pace.cost,
         now=now,
+        latest=now + SLACK,
     )
     assert row is not None
     return int(row[0])
@@ -101,13 +107,16 @@ def add(tx: Tx, key: str, cost: int, window: int, now: int) -> tuple[int, int]:
     """Count a use, in a new window if the last one is over; what is used in it then, and when it ends."""
     row = tx.one(
         "INSERT INTO quotas (key, ends_at, used) VALUES (:key, :ends_at, :cost) ON CONFLICT (key) DO UPDATE SET"
-        " used = CASE WHEN quotas.ends_at <= :now THEN :cost ELSE quotas.used + :cost END,"
-        " ends_at = CASE WHEN quotas.ends_at <= :now THEN :ends_at ELSE quotas.ends_at END"
+        " used = CASE WHEN quotas.ends_at > :now AND quotas.ends_at <= :latest THEN quotas.used + :cost"
+        " ELSE :cost END,"
+        " ends_at = CASE WHEN quotas.ends_at > :now AND quotas.ends_at <= :latest THEN quotas.ends_at"
+        " ELSE :ends_at END"
         " RETURNING used, ends_at",
         key=key,
         ends_at=now + window,
         cost=cost,
         now=now,
+        latest=now + window + SLACK,
     )
     assert row is not None
     return row[0], row[1]
@@ -142,10 +151,26 @@ def remember(tx: Tx, key: str, until: int) -> None:
     )
 
 
-def used(tx: Tx, key: str, now: int) -> tuple[int, int]:
-    """What is used in the present window, and when it ends; nothing if there is none."""
-    row = tx.one("SELECT used, ends_at FROM quotas WHERE key = :key AND ends_at > :now", key=key, now=now)
+def used(tx: Tx, key: str, window: int, now: int) -> tuple[int, int]:
+    """What is used in the present window (ms), and when it ends; nothing if there is none."""
+    row = tx.one(
+        "SELECT used, ends_at FROM quotas WHERE key = :key AND ends_at > :now AND ends_at <= :latest",
+        key=key,
+        now=now,
+        latest=now + window + SLACK,
+    )
     return (row[0], row[1]) if row else (0, now)
+
+
+def lacks(tx: Tx, key: str, now: int) -> int:
+    """In how many ms a purse will be full."""
+    row = tx.one(
+        "SELECT ends_at FROM quotas WHERE key = :key AND ends_at > :now AND used <= :latest",
+        key=key,
+        now=now,
+        latest=now + SLACK,
+    )
+    return row[0] - now if row else 0
 
 
 def purge_quotas(tx: Tx, now: int) -> int:

@@ -7,10 +7,12 @@ on has been looked at. What a device acknowledged in time never gets a row in th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Final
 
 import msgspec
 
+from duologue.clock import SLACK
 from duologue.model import Known, Pair, Relay, User, WhoCanWrite
 from duologue.storage.accounts import USER_COLUMNS, load_user
 from duologue.storage.batch import Batch
@@ -115,12 +117,13 @@ def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) ->
         policy = Relay.OFF
     waiting = [] if policy is Relay.OFF else _unacknowledged(tx, alarm, policy)
     delay = 0 if policy is Relay.ALWAYS else rule.delay
-    due = [each for each in waiting if each[1] + delay <= now]
+    # What a clock that was ahead has dated is due with its alarm, or it would wait for that date.
+    due = list(takewhile(lambda each: each[1] + delay <= now or each[1] > now + SLACK, waiting))
     for seq, sent_at, by_sms in due:
         if not by_sms:
             # A person is there, so no loop is to be feared, and the person isn't to wait for its end.
             wake(tx, alarm.chat_id, alarm.user.id, TOO_MANY_ANSWERS, now)
-        enqueue(tx, alarm.chat_id, seq, alarm.user.id, now, sent_at + valid_for)
+        enqueue(tx, alarm.chat_id, seq, alarm.user.id, now, min(sent_at, now) + valid_for)
     later = waiting[len(due)] if len(due) < len(waiting) else None
     if later is None and len(waiting) == _MESSAGES:
         later = (waiting[-1][0] + 1, now - delay, False)
@@ -134,7 +137,7 @@ def _answer(tx: Tx, alarm: _Alarm, rule: RelayRule, valid_for: int, now: int) ->
         tx.run(
             "UPDATE relay_alarms SET seq = :seq, due_at = :due_at WHERE user_id = :user_id AND chat_id = :chat_id",
             seq=later[0],
-            due_at=later[1] + delay,
+            due_at=min(later[1], now) + delay,
             user_id=alarm.user.id,
             chat_id=alarm.chat_id,
         )

@@ -51,11 +51,15 @@ _UNIQUE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PR
 _PATIENCE: Final = 10.0
 """Seconds that we wait for another process's write."""
 _PAUSE: Final = 0.01
+_READER_CACHE: Final = 8_192
+"""KiB of the file that a connection keeps in memory. The kernel keeps the file, too."""
+_WRITER_CACHE: Final = 16_384
+"""KiB that the writer keeps: it changes pages of all who are active."""
 _NO_PRESETS: Final = Presets()
 _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     f"PRAGMA busy_timeout = {_PATIENCE * 1000:.0f}",
-    "PRAGMA cache_size = -65536",
+    f"PRAGMA cache_size = -{_READER_CACHE}",
     "PRAGMA temp_store = MEMORY",
     # 256 MB, in case that the checkpointer can't keep up.
     "PRAGMA wal_autocheckpoint = 64000",
@@ -167,6 +171,7 @@ class SqliteDatabase:
 
     async def open(self, listener: Listener) -> None:
         self._connection = await asyncio.to_thread(connect, self._path)
+        self._connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE}")
         self._readers.start()
         self._checkpointer.start()
         self._writer.start(asyncio.get_running_loop(), listener)
@@ -189,6 +194,9 @@ class SqliteDatabase:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._writer.submit(Unit(lambda tx: fn(tx, *args, **kwargs), partial(settle, future)))
         return await future
+
+    async def time(self) -> int | None:
+        return None
 
     def append(self, operation: Operation, done: Done) -> None:
         self._writer.submit(Unit(operation, done))

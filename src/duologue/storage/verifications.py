@@ -1,4 +1,7 @@
-"""Verifications: who may be sent a code, and whether one was redeemed."""
+"""Verifications: who may be sent a code, and whether one was redeemed.
+
+One that was begun in the future is void: a clock was ahead then, and its times say nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from duologue.clock import HOUR, MINUTE, SECOND
+from duologue.clock import HOUR, MINUTE, SECOND, SLACK
 from duologue.model import Session, User, new_id
 from duologue.storage import quotas
 from duologue.storage.accounts import session_by_token, sign_in
@@ -44,7 +47,8 @@ class Verification(msgspec.Struct, frozen=True, gc=False):
     def usable(self, now: int) -> bool:
         """Tell whether its code can still be redeemed."""
         unused = self.consumed_at is None and self.voided_at is None
-        return unused and self.attempts < MAX_ATTEMPTS and now < self.expires_at
+        alive = self.created_at - SLACK <= now < self.expires_at
+        return unused and self.attempts < MAX_ATTEMPTS and alive
 
 
 class TooSoon(Exception):
@@ -71,7 +75,7 @@ def begin(tx: Tx, phone: str, address: str, allowances: Sequence[Quota], now: in
     Raises `TooSoon` and `QuotaExceeded`; nothing is counted then.
     """
     quotas.take(tx, allowances, now)
-    last = _last(tx, phone, address)
+    last = _last(tx, phone, address, now)
     if last and last.sent_at <= now - WAITS[-1]:
         last = None
     if last and last.consumed_at is None and now < last.next_send_at:
@@ -93,12 +97,13 @@ def begin(tx: Tx, phone: str, address: str, allowances: Sequence[Quota], now: in
     return Verification(*row)
 
 
-def _last(tx: Tx, phone: str, address: str) -> Verification | None:
+def _last(tx: Tx, phone: str, address: str, now: int) -> Verification | None:
     row = tx.one(
         f"SELECT {_COLUMNS} FROM verifications WHERE phone = :phone AND address = :address"
-        " ORDER BY created_at DESC LIMIT 1",
+        " AND created_at <= :latest AND sent_at <= :latest ORDER BY created_at DESC LIMIT 1",
         phone=phone,
         address=address,
+        latest=now + SLACK,
     )
     return Verification(*row) if row else None
 
@@ -143,11 +148,12 @@ def redeem(
         "UPDATE verifications SET attempts = attempts + 1,"
         " consumed_at = CASE WHEN :is_right = 1 THEN :now ELSE consumed_at END"
         " WHERE id = :id AND attempts < :most AND consumed_at IS NULL AND voided_at IS NULL AND expires_at > :now"
-        " RETURNING phone, attempts",
+        " AND created_at <= :latest RETURNING phone, attempts",
         is_right=int(right),
         now=now,
         id=verification_id,
         most=MAX_ATTEMPTS,
+        latest=now + SLACK,
     )
     if row is None:
         # The same call again, because nobody could tell whether its first commit had come through.

@@ -65,8 +65,8 @@ export function composer({ longest, send, typing, keep }) {
   function tell() {
     clearTimeout(stopping);
     stopping = setTimeout(stop, STOPPED);
-    if (Date.now() - toldAt < TELL_AGAIN) return;
-    toldAt = Date.now();
+    if (toldAt && performance.now() - toldAt < TELL_AGAIN) return;
+    toldAt = performance.now();
     typing(true);
   }
 

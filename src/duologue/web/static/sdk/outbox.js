@@ -10,6 +10,7 @@ import { errorIn } from "./errors.js";
 /** @typedef {{ resolve: (message: Message) => void, reject: (fault: unknown) => void }} Waiter */
 
 const SHORTEST_WAIT = 1; // second
+const LATEST = 2 ** 47; // milliseconds: half of what fits into a UUIDv7
 
 export class Outbox {
   /** In the order in which they were written. @type {Map<string, OutboxEntry>} */
@@ -53,6 +54,8 @@ export class Outbox {
   async #load() {
     this.#reading += 1;
     const stored = /** @type {OutboxEntry[]} */ (await this.#store.list(this.#prefix));
+    stored.sort((one, other) => (one.client_id < other.client_id ? -1 : 1));
+    if (stored.length) startAfter(stored[stored.length - 1].client_id);
     for (const entry of stored)
       if (!this.#entries.has(entry.client_id) && !this.#removed.has(entry.client_id)) this.#put(entry);
     this.#reading -= 1;
@@ -173,6 +176,18 @@ export class Outbox {
 const laneOf = (/** @type {OutboxEntry} */ entry) => entry.chat_id ?? entry.to ?? "";
 
 let [lastTime, counter] = [0, 0];
+
+/**
+ * Make ids from now on greater than this one, whatever the device's clock says: it may have been set back since.
+ *
+ * @param {string} clientId
+ */
+function startAfter(clientId) {
+  const digits = clientId.replaceAll("-", "");
+  const [time, step] = [parseInt(digits.slice(0, 12), 16), parseInt(digits.slice(13, 16), 16)];
+  if (digits[12] !== "7" || !(time < LATEST)) return;
+  if (time > lastTime || (time === lastTime && step > counter)) [lastTime, counter] = [time, step];
+}
 
 /** A UUIDv7 (RFC 9562), each greater than the one before: stored under it, messages stay in order. */
 export function newClientId() {
