@@ -20,6 +20,8 @@ _SAR_REFERENCE, _SAR_TOTAL, _SAR_NUMBER = 0x020C, 0x020E, 0x020F
 _TYPE, _RECEIPT, _NOTIFICATION = 0x3C, 0x04, 0x20
 # 3GPP TS 23.040, 9.2.3.24: elements of a user data header.
 _SINGLE_SHIFT, _LOCKING_SHIFT = 0x24, 0x25
+_PLAIN: Final = (0, 1)
+"""Each `data_coding` under which carriers deliver texts with such elements: their default alphabet, and ASCII."""
 _INTERNATIONAL = re.compile(r"\+?(?:00)?([1-9][0-9]*)", re.ASCII)
 
 
@@ -56,7 +58,10 @@ def inbound(pdu: Pdu, provider_id: str, usual: Alphabet, region: str | None = No
     """The handset's text in a deliver_sm; `usual` is the carrier's default alphabet."""
     header, data = _divided(pdu)
     told = pdu.options.get(RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1")
-    alphabet = in_languages(alphabet_of(pdu.body.data_coding or 0, usual), *_languages(header))
+    coding, languages = pdu.body.data_coding or 0, _languages(header)
+    # Only the GSM alphabet has languages, whatever the carrier's default is and if it calls that ASCII.
+    plain = "gsm" if coding in _PLAIN and any(languages) else alphabet_of(coding, usual)
+    alphabet = in_languages(plain, *languages)
     sender, to = addresses(pdu)
     return InboundSms(
         told or provider_id,
