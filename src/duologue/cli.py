@@ -210,12 +210,12 @@ def verify(settings: Settings) -> None:
 @app.command()
 @_with_settings
 def backup(
+    settings: Settings,
     target: Annotated[str, typer.Argument(help="The new file, or - for stdout.")],
     *,
     verify: Annotated[
         bool, typer.Option("--verify", help="Let the copy pass `duologue verify`, too.")
     ] = False,
-    settings: Settings,
 ) -> None:
     """Copy the whole database to a file while the server runs. It overwrites nothing."""
     from duologue.backup import BackupError

@@ -22,9 +22,9 @@ _TEXT: Final = "x" * 3_000
 """Long, so that few messages make much data: what is kept of the file is full after the first third."""
 _WARM_UP: Final = 8_000
 """Messages: 24 MB of text."""
-_MEASURED: Final = 16_000
-_MOST: Final = 10 * 2**20
-"""Bytes by which memory may grow meanwhile: 48 MB of text are stored, and as much is read."""
+_MEASURED: Final = 8_000
+_MOST: Final = 8 * 2**20
+"""Bytes by which memory may grow meanwhile: 24 MB of text are stored."""
 _PATIENCE: Final = 120.0
 """Seconds."""
 

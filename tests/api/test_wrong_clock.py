@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.clock import DAY, MINUTE, from_rfc3339, now_ms
+from duologue.clock import DAY, MINUTE, SECOND, from_rfc3339, now_ms
 from duologue.lab.server import DuologueServer
 from duologue.lab.wrong_clock import WrongClock
 from tests.support.client import Api, Device, api_of, new_phone
@@ -98,7 +98,9 @@ async def _starts_ahead(here: Home, ana: Device, ben: Device) -> None:
     await here.says('"ok"')
     assert (await numbered(ben))[: len(log)] == log
     await here.sends(ana, ben, "after")
-    assert (await here.sms.sign_in(newcomer))["token"]
+    answer = await here.sms.ask(newcomer)
+    # With PostgreSQL's clock for a witness the code was sent at the right time, a moment ago.
+    assert answer.status_code == HTTPStatus.ACCEPTED or int(answer.headers["Retry-After"]) <= MINUTE / SECOND
 
 
 async def numbered(device: Device) -> list[tuple[int, str]]:
