@@ -240,7 +240,7 @@ class Node:
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Everything started, and stopped in the reverse order."""
         await self.bus.start(self.hub)
-        await self.db.open(Publisher(self.bus, self.hub))
+        await self.db.open(Publisher(self.bus, self.hub, self.receipts.forget))
         await self.watch.start()
         if self.provider and self.sms:
             await self.provider.start(self.sms.callbacks)

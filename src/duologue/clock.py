@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -33,6 +34,10 @@ _CATCHING_UP: Final = 24
 """Milliseconds by which the settled time moves in one millisecond, at most: a day an hour."""
 _BOOT_TIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """The clock that nobody can set, and that goes on while the machine sleeps, where the system has one."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+).fullmatch
 
 
 def now_ms() -> int:
@@ -209,11 +214,10 @@ def rfc3339(ms: int) -> str:
 
 
 def from_rfc3339(text: str) -> int:
-    """The milliseconds since the Unix epoch of an RFC 3339 time with an offset.
+    """The milliseconds since the Unix epoch of an RFC 3339 time with an offset; smaller parts are cut off.
 
     Raises `ValueError` for anything else, and for a time without an offset.
     """
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a time needs an offset, e.g. a final Z")
-    return round(moment.timestamp() * SECOND)
+    if not _RFC3339(text):
+        raise ValueError("is not a time as RFC 3339 writes it, e.g. 2026-11-23T09:30:00.123Z")
+    return (datetime.fromisoformat(text.upper()) - _EPOCH) // timedelta(milliseconds=1)

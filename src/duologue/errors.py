@@ -95,6 +95,11 @@ CODES: Final[dict[str, ErrorCode]] = {
         "The other side of this chat has deleted its account",
         "Its history stays readable. Send to the phone number instead to start a new chat.",
     ),
+    "log_changed": ErrorCode(
+        HTTPStatus.CONFLICT,
+        "The log is no longer the one that you know",
+        "The server went back to an older state. Refetch the chats, send the outbox again, go on from `latest`.",
+    ),
     "events_expired": ErrorCode(
         HTTPStatus.GONE,
         "Events after that seq are no longer kept",

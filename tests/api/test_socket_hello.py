@@ -37,7 +37,10 @@ async def test_a_token_in_the_header_signs_in(api: Api, protocol: str) -> None:
         assert ready["session_id"] == ana.session_id
         assert ready["latest"] == len(await ana.log())
         assert ready["heartbeat"] == 25
-        assert await socket.hear("caught_up") == {"op": "caught_up", "seq": ready["latest"]}
+        newest = (await ana.log())[-1]
+        assert (ready["latest"], ready["latest_at"]) == (newest["seq"], newest["at"])
+        caught_up = await socket.hear("caught_up")
+        assert caught_up == {"op": "caught_up", "seq": newest["seq"], "at": newest["at"]}
 
 
 async def test_a_token_in_the_first_frame_signs_in(api: Api, protocol: str) -> None:

@@ -14,6 +14,7 @@ import httpx
 import msgspec
 import pytest
 
+from duologue.core.positions import Position
 from duologue.lab.server import DuologueServer
 from duologue.web import events as web_events
 from tests.support.client import PATIENCE, Api, Device, Frame, api_of
@@ -51,7 +52,11 @@ class Stream:
         block = await self.block()
         assert block
         event: Frame = msgspec.json.decode(block["data"])
-        assert block == {"id": str(event["seq"]), "event": event["type"], "data": block["data"]}
+        assert block == {
+            "id": f"{event['seq']}@{event['at']}",
+            "event": event["type"],
+            "data": block["data"],
+        }
         return event
 
     async def events(self, count: int) -> list[Frame]:
@@ -73,9 +78,13 @@ async def streaming(device: Device, query: str = "", **headers: str) -> AsyncIte
 async def test_the_stream_begins_with_its_position(api: Api) -> None:
     ana, ben, chat_id = await api.friends()
     await ben.post(chat_id, "before")
-    latest = (await ana.log())[-1]["seq"]
+    latest = (await ana.log())[-1]
     async with streaming(ana) as stream:
-        assert stream.beginning == {"id": str(latest), "event": "ready", "data": f'{{"latest":{latest}}}'}
+        assert stream.beginning
+        assert stream.beginning["id"] == f"{latest['seq']}@{latest['at']}"
+        assert stream.beginning["event"] == "ready"
+        data = msgspec.json.decode(stream.beginning["data"])
+        assert data == {"latest": latest["seq"], "latest_at": latest["at"]}
     message = await ben.post(chat_id, "between two connections")
     async with streaming(ana, **{"Last-Event-ID": stream.beginning["id"]}) as stream:
         assert (await stream.event())["data"] == message
@@ -179,12 +188,12 @@ async def test_followers_get_an_empty_page_after_each_silence(tmp_path: Path) ->
     async with node_running(tmp_path) as running, api_of(running.url) as api:
         ana = await api.device()
         caller = await running.node.sessions.authenticate(ana.token)
-        pages = running.node.services.events.follow(caller, 0, 1, 0.05)
+        pages = running.node.services.events.follow(caller, Position(0), 1, 0.05)
         log = await ana.log()
-        assert [(await anext(pages)).next for _ in log] == [event["seq"] for event in log]
+        assert [(await anext(pages)).next.seq for _ in log] == [event["seq"] for event in log]
         for _ in range(3):
             page = await anext(pages)
-            assert (page.items, page.next, page.has_more) == ([], len(log), False)
+            assert (page.items, page.next.seq, page.has_more) == ([], len(log), False)
         await pages.aclose()
         assert not running.node.hub.wants(caller.user_id)
 
@@ -216,7 +225,7 @@ async def test_a_revoked_reader_of_a_long_log_gets_no_further_page(tmp_path: Pat
         for number in range(10):
             await ana.call("PATCH", "/v1/me", {"read_receipts": number % 2 > 0})
         caller = await running.node.sessions.authenticate(thief.token)
-        pages = running.node.services.events.follow(caller, 0, 3, 5)
+        pages = running.node.services.events.follow(caller, Position(0), 3, 5)
         assert len((await anext(pages)).items) == 3
         await ana.call("DELETE", f"/v1/sessions/{thief.session_id}")
         with pytest.raises(Exception, match="not_signed_in"):

@@ -11,13 +11,14 @@ from typing import Any, cast
 from duologue.clock import now_ms
 from duologue.core.events import Publisher
 from duologue.core.feed import Feed
+from duologue.core.positions import Position, present
 from duologue.core.rates import Rates
 from duologue.errors import ApiError
 from duologue.model import Pair
 from duologue.realtime.bus import Bus, Handler, LocalBus, Notice, Signal
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
-from duologue.storage.events import LogHead, log_head, trim_logs
+from duologue.storage.events import NOWHERE, LogHead, log_head, trim_logs
 from tests.contract.store import PATIENCE, Store
 
 FOR_EVER = 1 << 60
@@ -96,13 +97,14 @@ class Diary:
         self.gate.set()
         self.caught_up_at: list[int] = []
 
-    async def follow(self, after: int | None) -> Diary:
-        await self.feed.open(after, self._look)
+    async def follow(self, after: int | None, at: int = 0) -> Diary:
+        await self.feed.open(None if after is None else Position(after, at), self._look)
         self.feed.start(lambda: self.caught_up_at.append(len(self.seqs)))
         return self
 
-    async def _look(self) -> tuple[LogHead, None]:
-        return await self._db.read(log_head, self.user_id), None
+    async def _look(self, asked: int | None) -> tuple[LogHead, None]:
+        head = await self._db.read(log_head, self.user_id, NOWHERE if asked is None else asked)
+        return present(head), None
 
     def emit(self, notice: Notice) -> None:
         self.seqs.append(notice.seq)

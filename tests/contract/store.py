@@ -201,7 +201,7 @@ class Store:
     async def log_span(self, user_id: int) -> tuple[int, int]:
         """The last seq of a user's log, and the last one that is no longer kept."""
         head = await self.db.read(events.log_head, user_id)
-        return head.last_seq, head.floor
+        return (head.last_seq, head.floor) if head else (0, 0)
 
     async def all_messages(self, pair: Pair) -> list[Message]:
         return await self.db.read(messages.page_after, pair, 0, 1_000_000)

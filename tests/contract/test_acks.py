@@ -13,13 +13,16 @@ from duologue.clock import now_ms
 from duologue.core import acks as module
 from duologue.core.acks import Acks, Waiting
 from duologue.core.chats import Chats
-from duologue.core.events import notice_of
+from duologue.core.events import Publisher, notice_of
+from duologue.core.positions import Position, present
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
 from duologue.core.traces import Traces
 from duologue.errors import ApiError, overloaded
 from duologue.model import Pair, User
-from duologue.storage.database import Database, Operation
+from duologue.realtime.bus import LocalBus
+from duologue.realtime.hub import Hub
+from duologue.storage.database import Database, Operation, Tx
 from duologue.storage.events import log_head
 from duologue.storage.replay import event_page
 from tests.contract.store import PATIENCE, Store
@@ -71,7 +74,7 @@ class Reader:
 
     async def connect(self, *, after: int = 0) -> None:
         """Begin anew; what comes after that position is given to the device."""
-        head = await self.store.db.read(log_head, self.user.id)
+        head = present(await self.store.db.read(log_head, self.user.id))
         unknown = after if head.acked < after else 0
         self.acks = Acks(self.receipts, self.waiting, Caller(self.user.id, 1), self._spawn, unknown=unknown)
         self.position = after
@@ -81,7 +84,8 @@ class Reader:
 
     async def give(self) -> int:
         """What has happened since; the newest seq."""
-        for event in await self.store.db.read(event_page, self.user.id, self.position, 100_000):
+        _, events = await self.store.db.read(event_page, self.user.id, self.position, 100_000)
+        for event in events:
             self.acks.gave(notice_of(event))
             self.position = event.seq
         return self.position
@@ -218,7 +222,7 @@ async def test_an_ack_is_written_down_by_the_flush_and_spares_the_next_connectio
     reader.ack(last)
     await reader.delivered()
     await reader.receipts.flush()
-    assert (await reader.store.db.read(log_head, reader.user.id)).acked == last
+    assert present(await reader.store.db.read(log_head, reader.user.id)).acked == last
     await reader.connect(after=last)
     before = reader.db.reads
     reader.ack(last)
@@ -232,7 +236,7 @@ async def test_a_late_ack_takes_nothing_back(reader: Reader) -> None:
         reader.ack(seq)
     assert await reader.delivered() == [3, 0, 0]
     await reader.receipts.flush()
-    assert (await reader.store.db.read(log_head, reader.user.id)).acked == seqs[2]
+    assert present(await reader.store.db.read(log_head, reader.user.id)).acked == seqs[2]
 
 
 async def test_acks_one_after_the_other_are_raised_together(
@@ -333,3 +337,44 @@ async def test_what_waits_is_raised_though_a_look_at_the_log_ends_meanwhile(
     await asyncio.sleep(0.2)
     reader.db.gate.set()
     assert await reader.delivered() == [3, 0, 0]
+
+
+async def test_acks_kept_in_memory_are_forgotten_when_the_store_may_have_gone_back(reader: Reader) -> None:
+    """They may be of events that are gone: the seqs come again, and must be looked at again."""
+    store, caller = reader.store, Caller(reader.user.id, 1)
+    kept, _ = await store.log_span(reader.user.id)
+    await store.send(
+        reader.pairs[0], reader.pairs[0].side_of(reader.pairs[0].peer_of(reader.user.id)), "lost"
+    )
+    lost, _ = await store.log_span(reader.user.id)
+    await reader.receipts.ack(caller, lost)
+
+    def rewind(tx: Tx) -> None:
+        tx.run("DELETE FROM events WHERE user_id = :user AND seq > :kept", user=reader.user.id, kept=kept)
+        tx.run("UPDATE logs SET last_seq = :kept WHERE user_id = :user", user=reader.user.id, kept=kept)
+
+    await store.db.write(rewind)
+    Publisher(LocalBus(), Hub(), reader.receipts.forget).in_doubt()
+    pair = reader.pairs[1]
+    await store.send(pair, pair.side_of(pair.peer_of(reader.user.id)), "new")
+    assert await store.log_span(reader.user.id) == (lost, 0)
+    await reader.receipts.ack(caller, lost)
+    assert (await store.view(reader.user.id, pair)).delivered == 1
+
+
+async def test_positions_that_are_acked_in_a_burst_are_looked_up_one_at_a_time(reader: Reader) -> None:
+    last, _ = await reader.store.log_span(reader.user.id)
+    checked: list[ApiError | None] = []
+    before = reader.db.reads
+    reader.db.gate.clear()
+    reader.acks.check(Position(last), checked.append)
+    async with asyncio.timeout(PATIENCE):
+        while reader.db.reads == before:
+            await asyncio.sleep(0.005)
+        for _ in range(50):
+            reader.acks.check(Position(last), checked.append)
+        reader.db.gate.set()
+        while reader.acks._claim:
+            await asyncio.sleep(0.005)
+    assert checked == [None, None], "the first, and the last for all that came meanwhile"
+    assert reader.db.reads == before + 2

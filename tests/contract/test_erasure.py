@@ -8,7 +8,9 @@ import pytest
 
 from duologue.model import Kind
 from duologue.storage.accounts import (
+    arrivals,
     delete_user,
+    is_session_lost,
     live_sessions,
     session_by_token,
     sessions_by_token,
@@ -18,7 +20,7 @@ from duologue.storage.accounts import (
 from duologue.storage.audit import audit
 from duologue.storage.chats import open_chat
 from duologue.storage.erasure import ERASED_AT_ONCE, erase_some, next_erasure
-from duologue.storage.events import log_head
+from duologue.storage.events import NOWHERE, log_head
 from duologue.storage.replay import event_page
 from tests.contract.costs import NOW, counted, give_peers, long_ago
 from tests.contract.store import Store, new_phone, opened
@@ -56,14 +58,18 @@ async def test_a_deleted_user_is_gone_at_once_though_not_yet_erased(store: Store
     assert await store.db.read(session_by_token, b"token") is None
     assert await store.db.read(sessions_by_token, [b"token"]) == {}
     assert await store.db.read(standings, [session.id]) == {}
-    assert await store.db.read(event_page, user.id, 0, 100) == []
-    assert (await store.db.read(log_head, user.id)).last_seq == 0
+    assert await store.db.read(event_page, user.id, 0, 100) == (0, [])
+    assert await store.db.read(log_head, user.id) is None
+    assert await store.db.read(arrivals, [(session.id, NOWHERE)]) == {}
+    assert not await store.db.read(is_session_lost, session.id, user.id)
     assert store.heard.of(user.id)[-1].kind is Kind.USER_UPDATED, "what ends the sockets, on every node"
     heir, _, is_new = await store.db.write(sign_in, phone, b"heir", "", "", NOW)
     assert is_new
     assert heir.id != user.id
     await store.finish_chores()
-    assert [event.ref for event in await store.db.read(event_page, heir.id, 0, 100)][1:] == [heir.id]
+    assert not await store.db.read(is_session_lost, session.id, user.id), "erased, but not lost"
+    _, events = await store.db.read(event_page, heir.id, 0, 100)
+    assert [event.ref for event in events][1:] == [heir.id]
     assert len(await store.db.read(live_sessions, heir.id)) == 1
 
 

@@ -136,7 +136,7 @@ async def test_peers_hear_of_the_chat_that_moved_and_keep_their_place_in_the_log
         last, _ = await store.log_span(ben.id)
     migrate_again(store_url)
     async with opened(store_url) as store:
-        events = await store.db.read(replay.event_page, ben.id, 0, 100)
+        _, events = await store.db.read(replay.event_page, ben.id, 0, 100)
         assert [event.seq for event in events] == list(range(1, last + 2))
         assert (events[-1].kind, events[-1].ref) == (Kind.CHAT_UPDATED, pair.chat_id)
         assert (await store.view(ben.id, pair)).peer.id == new.id

@@ -56,7 +56,8 @@ async def test_a_number_written_to_first_is_the_same_user_after_signing_in(store
     assert before.registered_at is None
     assert (user.id, is_new) == (before.id, True)
     await store.finish_chores()
-    kinds = [event.kind for event in await store.db.read(event_page, user.id, 0, 10)]
+    _, events = await store.db.read(event_page, user.id, 0, 10)
+    kinds = [event.kind for event in events]
     assert kinds == [Kind.CHAT_UPDATED, Kind.MESSAGE_CREATED, Kind.SESSION_CREATED, Kind.USER_UPDATED]
     assert (await store.view(user.id, pair)).unread == 1
     told = [event.ref for event in store.heard.of(one.id) if event.kind == Kind.USER_UPDATED]

@@ -26,7 +26,7 @@ FIXED = {Kind.MESSAGE_CREATED, Kind.RECEIPT_MINE, Kind.RECEIPT_PEER}
 async def replay(store: Store, user_id: int, limit: int = 7) -> list[Event]:
     """A user's whole log, page by page."""
     events: list[Event] = []
-    while page := await store.db.read(event_page, user_id, len(events), limit):
+    while page := (await store.db.read(event_page, user_id, len(events), limit))[1]:
         events += page
     return events
 
@@ -86,7 +86,8 @@ async def test_any_page_of_a_log_is_that_part_of_it(store: Store) -> None:
     (user_id, *_) = await busy_hour(store)
     whole = [reference(event) for event in await replay(store, user_id, 1000)]
     for after, limit in [(0, 1), (3, 5), (10, 100), (len(whole) - 1, 5), (len(whole), 5)]:
-        page = await store.db.read(event_page, user_id, after, limit)
+        at, page = await store.db.read(event_page, user_id, after, limit)
+        assert at == (whole[after - 1][-1] if after and page else 0)
         assert [reference(event) for event in page] == whole[after : after + limit]
 
 

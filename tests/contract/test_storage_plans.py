@@ -108,8 +108,8 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "find_pair": (lambda tx: chats.find_pair(tx, HUB, LONG_PEER), 1),
     "pair_of": (lambda tx: chats.pair_of(tx, HUB, LONG_CHAT.chat_id), 2),
     "pair_by_phone": (lambda tx: chats.pair_by_phone(tx, HUB, "+332"), 1),
-    "event_page": (lambda tx: replay.event_page(tx, HUB, LONG // 2, PAGE), 3 * PAGE + 1),
-    "log_head": (lambda tx: events.log_head(tx, HUB), 1),
+    "event_page": (lambda tx: replay.event_page(tx, HUB, LONG // 2, PAGE), 3 * PAGE + 2),
+    "log_head": (lambda tx: events.log_head(tx, HUB, LONG // 2), 3),
     "received": (lambda tx: receipts.received(tx, HUB, 0, 29_500, PAGE), 3 * PAGE),
     "shown_marks": (lambda tx: receipts.shown_marks(tx, LONG_CHAT), 2),
     "peers_last_seen": (lambda tx: chats.peers_last_seen(tx, HUB, range(2, 2 + PAGE)), (3 + SESSIONS) * PAGE),
@@ -121,7 +121,9 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "suspended_since": (lambda tx: suspensions.suspended_since(tx, 4995), 2 * 5),
     "overdue texts": (lambda tx: pieces.overdue(tx, 4000), 50),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
-    "standings": (lambda tx: accounts.standings(tx, [1, 2, 3]), 3),
+    "standings": (lambda tx: accounts.standings(tx, [11, 12, 13]), 6),
+    "arrivals": (lambda tx: accounts.arrivals(tx, [(11, LONG // 2), (12, LONG), (13, -1)]), 18),
+    "is_session_lost": (lambda tx: accounts.is_session_lost(tx, 1, 1), 2),
     "sessions_by_token": (lambda tx: accounts.sessions_by_token(tx, [b"x", b"y"]), 2),
     "live_sessions": (lambda tx: accounts.live_sessions(tx, HUB), 2 * SESSIONS),
 }
@@ -140,11 +142,14 @@ STRAIGHT = (
     "CORRELATED SCALAR SUBQUERY",
     "LIST SUBQUERY",
     "SCAN CONSTANT ROW",
+    "SCAN 3 CONSTANT ROWS",
+    "MATERIALIZE given",
+    "SCAN given",
     "COMPOUND QUERY",
     "LEFT-MOST SUBQUERY",
     "UNION ALL",
 )
-"""How the steps of a good plan begin in SQLite."""
+"""How the steps of a good plan begin in SQLite; `given` is a list of values."""
 
 Statement = tuple[str, Any]
 

@@ -41,7 +41,8 @@ async def trim(store: Store, cutoff: int) -> list[int]:
 
 async def log_of(store: Store, user_id: int) -> list[Event]:
     _, floor = await store.log_span(user_id)
-    return await store.db.read(event_page, user_id, floor, FOR_EVER)
+    _, events = await store.db.read(event_page, user_id, floor, FOR_EVER)
+    return events
 
 
 async def test_old_events_go_and_the_floor_says_so(store_url: str) -> None:
@@ -136,7 +137,8 @@ async def test_a_log_can_be_read_while_it_is_trimmed_and_written(store_url: str)
 
         def look(tx: Tx) -> tuple[LogHead, list[int]]:
             head = log_head(tx, pair.low)
-            return head, [event.seq for event in event_page(tx, pair.low, head.floor, FOR_EVER)]
+            assert head
+            return head, [event.seq for event in event_page(tx, pair.low, head.floor, FOR_EVER)[1]]
 
         sending = asyncio.ensure_future(send())
         cutting = asyncio.ensure_future(cut())

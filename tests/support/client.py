@@ -189,10 +189,12 @@ class Socket:
         encoded = msgspec.msgpack.encode(frame) if self.binary else msgspec.json.encode(frame).decode()
         await self.connection.send(encoded)
 
-    async def hello(self, *, after: int | None = None, token: str | None = None) -> Frame:
+    async def hello(
+        self, *, after: int | None = None, at: str | None = None, token: str | None = None
+    ) -> Frame:
         """Sign in; the `ready` frame."""
         self._after = after
-        await self.say("hello", after=after, token=token)
+        await self.say("hello", after=after, at=at, token=token)
         return await self.hear("ready")
 
     async def hear(self, op: str, **fields: Any) -> Frame:

@@ -71,9 +71,12 @@ class Accounts:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
         return _present(await self._db.read(store.user_by_id, caller.user_id))
 
-    async def greet(self, caller: Caller) -> tuple[LogHead, User]:
-        """`me`, and the state of the log. Raises `ApiError` `not_signed_in` too when the session has ended."""
-        user, head = await self._sessions.standing(caller)
+    async def greet(self, caller: Caller, asked: int | None) -> tuple[LogHead, User]:
+        """The state of the log, with the time of the event whose seq is `asked`, and `me`.
+
+        Raises `ApiError` `not_signed_in` also when the session has ended.
+        """
+        user, head = await self._sessions.arrive(caller, asked)
         return head, _present(user)
 
     async def update(

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any, Final
 
 from duologue.core.messages import explain
+from duologue.core.positions import Position
 from duologue.core.receipts import MARKS_AT_ONCE, Receipts, mark_of
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
@@ -25,6 +26,8 @@ _GIVEN: Final = 500
 
 Spawn = Callable[[Coroutine[Any, Any, None]], Any]
 Failed = Callable[[ApiError], None]
+Checked = Callable[[ApiError | None], None]
+"""Called with why a position is refused, or None if it is good."""
 
 
 class Waiting:
@@ -62,6 +65,7 @@ class Acks:
     __slots__ = (
         "_acked",
         "_caller",
+        "_claim",
         "_due",
         "_failed",
         "_given",
@@ -91,6 +95,7 @@ class Acks:
         self._pending = 0
         self._failed: Failed | None = None
         self._scanning = False
+        self._claim: tuple[Position, Checked] | None = None
 
     def gave(self, notice: Notice) -> None:
         """The device was given this event."""
@@ -119,6 +124,33 @@ class Acks:
         elif not self._due:
             self._due = now + GATHER
             self._waiting.add(self._overdue)
+
+    def check(self, position: Position, checked: Checked) -> None:
+        """Look whether the log has this event of which the device says that it has it; then call `checked`.
+
+        One look-up at a time. Of those that come meanwhile the one with the highest seq is looked at next: it speaks
+        for the others, which are passed over.
+        """
+        if self._claim is None:
+            self._claim = position, checked
+            self._spawn(self._check_claims())
+        elif position.seq >= self._claim[0].seq:
+            self._claim = position, checked
+
+    async def _check_claims(self) -> None:
+        try:
+            while self._claim:
+                claim = position, checked = self._claim
+                try:
+                    await self._receipts.check_ack(self._caller, position)
+                except ApiError as error:
+                    checked(error)
+                else:
+                    checked(None)
+                if self._claim is claim:
+                    break
+        finally:
+            self._claim = None
 
     def settle(self) -> None:
         """Raise the marks of what was acked and still waits."""

@@ -13,10 +13,10 @@ from prometheus_client import Counter
 
 from duologue.core.limits import MAX_PAGE_BYTES
 from duologue.core.pages import fill
+from duologue.core.positions import Position, check_position, present
 from duologue.core.rates import REPLAYED, Rates
 from duologue.core.sessions import Caller, Sessions
 from duologue.core.traces import Traces
-from duologue.errors import ApiError
 from duologue.model import Event, Kind
 from duologue.protocol import render
 from duologue.realtime.bus import Bus, Notice
@@ -33,15 +33,24 @@ _MESSAGES: Final = Counter("duologue_messages_total", "Messages stored.")
 
 def notice_of(event: Event) -> Notice:
     """An event as the bus carries it."""
-    return Notice(event.user_id, event.seq, event.kind, event.ref, event.a, event.b, render.event(event))
+    frame = render.event(event)
+    return Notice(event.user_id, event.seq, event.kind, event.ref, event.a, event.b, frame, event.at)
+
+
+def _nothing() -> None:
+    pass
 
 
 class Publisher:
-    """Tells the bus of each commit. The store's `Listener`."""
+    """Tells the bus of each commit. The store's `Listener`.
 
-    def __init__(self, bus: Bus, hub: Hub) -> None:
+    `forget` is called when the store may have gone back to an older state, as after a failover.
+    """
+
+    def __init__(self, bus: Bus, hub: Hub, forget: Callable[[], None] = _nothing) -> None:
         self._bus = bus
         self._hub = hub
+        self._forget = forget
 
     def committed(self, events: Sequence[Event]) -> None:
         notices, created, wants = [], 0, self._bus.wants
@@ -55,6 +64,7 @@ class Publisher:
             self._bus.publish(notices)
 
     def in_doubt(self) -> None:
+        self._forget()
         self._hub.recheck()
 
 
@@ -62,7 +72,7 @@ class EventPage(msgspec.Struct, frozen=True, gc=False):
     """Events in the order of their seqs; the next page begins after `next`."""
 
     items: list[Notice]
-    next: int
+    next: Position
     has_more: bool
 
 
@@ -84,15 +94,16 @@ class Events:
         for waiter in self._waiters:
             waiter.recheck()
 
-    async def latest(self, caller: Caller) -> int:
-        """The seq of the caller's newest event."""
-        return (await self._db.read(store.log_head, caller.user_id)).last_seq
+    async def latest(self, caller: Caller) -> Position:
+        """The position of the caller's newest event. Raises `ApiError` `not_signed_in`."""
+        head = present(await self._db.read(store.log_head, caller.user_id))
+        return Position(head.last_seq, head.last_at)
 
-    async def page(self, caller: Caller, after: int, limit: int, wait: float) -> EventPage:
-        """What follows `after`; when nothing does yet, waits up to `wait` seconds for something.
+    async def page(self, caller: Caller, after: Position, limit: int, wait: float) -> EventPage:
+        """The events that follow `after`; when there are none yet, waits up to `wait` seconds for some.
 
-        Raises `ApiError` `events_expired` with `latest`, `seq_out_of_range` beyond the newest event, and
-        `not_signed_in` when the session ended meanwhile.
+        Raises `ApiError` `events_expired` or `log_changed` with `latest`, `seq_out_of_range` beyond the newest event,
+        and `not_signed_in` when the session ended meanwhile.
         """
         if wait:
             async with aclosing(self.follow(caller, after, limit, wait)) as pages:
@@ -103,7 +114,7 @@ class Events:
         return page
 
     async def follow(
-        self, caller: Caller, after: int, limit: int, wait: float, size: int = MAX_PAGE_BYTES
+        self, caller: Caller, after: Position, limit: int, wait: float, size: int = MAX_PAGE_BYTES
     ) -> AsyncGenerator[EventPage, None]:
         """Pages until the server stops, each what follows the one before; an empty one after `wait` silent seconds.
 
@@ -134,14 +145,14 @@ class Events:
         self,
         waiter: Waiter,
         caller: Caller,
-        read: Callable[[Tx, int, int], EventPage],
-        after: int,
+        read: Callable[[Tx, int, Position], EventPage],
+        after: Position,
         wait: float,
     ) -> EventPage:
         """The next page as soon as there is something on it: what wakes us may have been read already."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        waiter.seen = after
+        waiter.seen = after.seq
         while True:
             await self._sessions.check(caller)
             page = await self._db.read(read, caller.user_id, after)
@@ -149,31 +160,27 @@ class Events:
                 return page
 
 
-def _read(tx: Tx, user_id: int, after: int, limit: int, size: int = MAX_PAGE_BYTES) -> EventPage:
-    head = store.log_head(tx, user_id)
+def _read(tx: Tx, user_id: int, after: Position, limit: int, size: int = MAX_PAGE_BYTES) -> EventPage:
+    head = present(store.log_head(tx, user_id, after.seq))
     check_position(head, after)
-    notices, _ = log_page(tx, user_id, after, limit, size)
-    newest = notices[-1].seq if notices else after
-    return EventPage(notices, newest, newest < head.last_seq)
+    _, notices, _ = log_page(tx, user_id, after.seq, limit, size)
+    newest = Position(notices[-1].seq, notices[-1].at) if notices else Position(after.seq, head.asked_at)
+    return EventPage(notices, newest, newest.seq < head.last_seq)
 
 
-def log_page(tx: Tx, user_id: int, after: int, limit: int, size: int) -> tuple[list[Notice], bool]:
-    """What follows a position that is in the log, and whether that is all.
+def log_page(tx: Tx, user_id: int, after: int, limit: int, size: int) -> tuple[int, list[Notice], bool]:
+    """The events that follow a seq, and whether these are all: at most `limit` and `size` bytes, or one event.
 
-    At most `limit` events and `size` bytes, or one event.
+    Before them comes the time of the event with that seq; 0 if it isn't there, or nothing follows it.
     """
+    times: list[int] = []
 
     def read(position: int, count: int) -> list[Notice]:
-        return [notice_of(event) for event in event_page(tx, user_id, position, count)]
+        at, events = event_page(tx, user_id, position, count)
+        times.append(at)
+        return [notice_of(event) for event in events]
 
-    return fill(read, lambda notice: len(notice.event), lambda notice: notice.seq, after, limit, size)
-
-
-def check_position(head: store.LogHead, after: int) -> None:
-    """Raises `ApiError` when a log can't be followed from `after`: `events_expired`, `seq_out_of_range`."""
-    if after < head.floor:
-        raise ApiError(
-            "events_expired", f"Events up to {head.floor} are no longer kept.", latest=head.last_seq
-        )
-    if after > head.last_seq:
-        raise ApiError("seq_out_of_range", errors={"after": f"the newest event is {head.last_seq}"})
+    notices, ended = fill(
+        read, lambda notice: len(notice.event), lambda notice: notice.seq, after, limit, size
+    )
+    return times[0], notices, ended

@@ -3,6 +3,9 @@
 The bus is fast and may lose, repeat or reorder; the log is the truth. The feed knows the next seq that it owes
 its reader: an equal notice is passed on, a lower one dropped, a higher one kept for a moment, and then the
 gap is read from the log. It is attached to the hub before it replays, so nothing falls in between.
+
+The log itself may go back to an older state: the store was restored, or a failover lost its end. So each look at the
+log compares the time of the last event that was passed on.
 """
 
 from __future__ import annotations
@@ -12,8 +15,9 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
-from duologue.core.events import check_position, log_page
+from duologue.core.events import log_page
 from duologue.core.limits import MAX_REPLAY_BYTES
+from duologue.core.positions import Position, check_position, log_changed, present
 from duologue.core.rates import REPLAYED, Rates
 from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
@@ -28,8 +32,11 @@ _log = logging.getLogger(__name__)
 _PAGE: Final = 100
 """Events that are read at once, unless they are long."""
 _GAP_PATIENCE: Final = 0.02
+"""Seconds for which missing events are waited for before the log is read."""
 _EARLY: Final = 256
+"""Events that are kept because those before them are missing."""
 _RETRY: Final = 1.0
+"""Seconds after which an overloaded store is asked again."""
 
 
 class Reader(Protocol):
@@ -48,12 +55,15 @@ class Reader(Protocol):
         ...
 
     def failed(self, error: ApiError) -> None:
-        """The log can't be followed any longer: `events_expired`, `not_signed_in` (no account), `internal`."""
+        """The log can't be followed any longer.
+
+        `events_expired`, `log_changed`, `not_signed_in` (there is no log, and so no account), `internal`.
+        """
         ...
 
 
 class Feed:
-    """Follows a user's log from a seq on."""
+    """Follows a user's log from a position on. `at` is the time of the event before `next`, 0 if it isn't known."""
 
     __slots__ = (
         "_behind",
@@ -69,6 +79,7 @@ class Feed:
         "_reader",
         "_task",
         "_user_id",
+        "at",
         "next",
     )
 
@@ -79,6 +90,7 @@ class Feed:
         self._user_id = user_id
         self._reader = reader
         self.next = 0
+        self.at = 0
         self._limit = _PAGE
         self._live = False
         self._behind = False
@@ -89,19 +101,24 @@ class Feed:
         self._is_current = False
 
     async def open(
-        self, after: int | None, look: Callable[[], Awaitable[tuple[LogHead, T]]]
+        self, after: Position | None, look: Callable[[int | None], Awaitable[tuple[LogHead, T]]]
     ) -> tuple[LogHead, T]:
-        """Attach, and find the log's head; without `after`, the feed begins with what comes next.
+        """Attach, and find the log's head; without `after`, the feed begins with the next event.
 
-        The reader's `look` finds it, and with it whatever else the reader must know of that moment. Raises
-        `ApiError` `events_expired`, `seq_out_of_range`, `overloaded`.
+        The reader's `look` finds it, with the time of the event whose seq it is given, and with it all that the
+        reader must know of that moment. Raises `ApiError` `events_expired`, `log_changed`, `seq_out_of_range`,
+        `overloaded`.
         """
         self._hub.attach(self._user_id, self)
-        head, seen = await look()
-        position = head.last_seq if after is None else after
-        check_position(head, position)
-        self._is_current = position == head.last_seq
-        self.next = position + 1
+        head, seen = await look(None if after is None else after.seq)
+        if after is None:
+            position = Position(head.last_seq, head.last_at)
+        else:
+            check_position(head, after)
+            position = Position(after.seq, head.asked_at)
+        self._is_current = position.seq == head.last_seq
+        self.next = position.seq + 1
+        self.at = position.at
         return head, seen
 
     def start(self, caught_up: Callable[[], None]) -> None:
@@ -122,9 +139,16 @@ class Feed:
             self._keep(notice)
         elif notice.seq == self.next:
             self.next += 1
+            self.at = notice.at
             self._reader.emit(notice)
             if self._early:
                 self._pass_on_early()
+        elif self._is_anew(notice):
+            self.recheck()
+
+    def _is_anew(self, notice: Notice) -> bool:
+        """Tell whether a seq that was passed on was given out once more: a mere repeat is not younger."""
+        return 0 < self.at < notice.at
 
     def recheck(self) -> None:
         self._behind = True
@@ -139,6 +163,7 @@ class Feed:
 
     def _pass_on(self, notice: Notice) -> None:
         self.next = notice.seq + 1
+        self.at = notice.at
         self._reader.emit(notice)
 
     def _keep(self, notice: Notice) -> None:
@@ -203,24 +228,24 @@ class Feed:
             return [], True
         async with self._hub.replays.of(self._user_id):
             self._behind = False
-            return await self._db.read(_read, self._user_id, self.next - 1, self._limit)
+            position = Position(self.next - 1, self.at)
+            return await self._db.read(_read, self._user_id, position, self._limit)
 
     async def _joins_live(self) -> bool:
-        """Pass on what came while the log was read; whether that leaves no gap."""
+        """Pass on the events that came while the log was read. Returns True if nothing is missing then."""
         while (notice := self._early.pop(self.next, None)) is not None:
             await self._reader.drained()
             self._pass_on(notice)
-        for seq in [seq for seq in self._early if seq < self.next]:
-            del self._early[seq]
-        return not self._early and not self._behind
+        passed = [self._early.pop(seq) for seq in tuple(self._early) if seq < self.next]
+        return not self._early and not self._behind and not any(map(self._is_anew, passed))
 
 
-def _read(tx: Tx, user_id: int, after: int, limit: int) -> tuple[list[Notice], bool]:
-    notices, ended = log_page(tx, user_id, after, limit, MAX_REPLAY_BYTES)
-    if not notices or notices[0].seq > after + 1:
-        # Nothing is missing, or what comes next has been dropped, or all of it with the account.
-        head = log_head(tx, user_id)
-        if head.last_seq < after:
-            raise ApiError("not_signed_in", "The account has been deleted.")
+def _read(tx: Tx, user_id: int, after: Position, limit: int) -> tuple[list[Notice], bool]:
+    at, notices, ended = log_page(tx, user_id, after.seq, limit, MAX_REPLAY_BYTES)
+    if not notices or notices[0].seq > after.seq + 1 or at != after.at:
+        # Nothing is missing, or the next events were dropped, or the log is gone, or it is another one.
+        head = present(log_head(tx, user_id, after.seq))
+        if head.last_seq < after.seq:
+            raise log_changed(head, f"The log ends at {head.last_seq} now.")
         check_position(head, after)
     return notices, ended

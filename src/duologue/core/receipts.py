@@ -8,6 +8,7 @@ from typing import Final
 
 from duologue.core.chats import Chats
 from duologue.core.flush import in_steps
+from duologue.core.positions import Position, check_position, present
 from duologue.core.sessions import Caller
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
@@ -17,6 +18,7 @@ from duologue.realtime.turns import Turns
 from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
+from duologue.storage.events import log_head
 
 _ACK_STEP: Final = 1000
 """Events of one look into the log."""
@@ -85,6 +87,19 @@ class Receipts:
             await asyncio.gather(*map(self.mark, marks[start : start + MARKS_AT_ONCE]))
         self.note_ack(user_id, found.reached)
         return found.reached
+
+    async def check_ack(self, caller: Caller, position: Position) -> None:
+        """Check that the event at a position is the one that the device has.
+
+        Of an event that is no longer kept nothing can be said. Raises `ApiError` `log_changed`, `not_signed_in`.
+        """
+        head = present(await self._db.read(log_head, caller.user_id, position.seq))
+        if position.seq >= head.floor:
+            check_position(head, position)
+
+    def forget(self) -> None:
+        """Forget which acks are still to be written down: the store may have gone back to an older state."""
+        self._acked.clear()
 
     def note_ack(self, user_id: int, seq: int) -> None:
         """Remember an ack whose marks are stored or queued, so that a later one need not look at its events again.

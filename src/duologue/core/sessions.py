@@ -16,7 +16,7 @@ from duologue.errors import ApiError
 from duologue.model import Session, User
 from duologue.storage import accounts as store
 from duologue.storage.database import Database
-from duologue.storage.events import LogHead
+from duologue.storage.events import NOWHERE, LogHead
 
 _PREFIX: Final = "dlg_"
 _TOKEN_BYTES: Final = 32
@@ -30,6 +30,13 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
 
     user_id: int
     session_id: int
+
+
+class SessionLost(ApiError):
+    """`not_signed_in` for a session of which the store knows nothing any more: it went back to an older state."""
+
+    def __init__(self) -> None:
+        super().__init__("not_signed_in", "The server lost this session: it went back to an older state.")
 
 
 _is_token: Final = re.compile(
@@ -84,22 +91,35 @@ class Sessions:
         self._seen[caller.session_id] = now - now % MINUTE
 
     async def check(self, caller: Caller) -> None:
-        """Make sure that the caller's session is live. Raises as `standing`."""
-        await self.standing(caller)
-        self.saw(caller)
+        """Make sure that the caller's session is live.
 
-    async def standing(self, caller: Caller) -> tuple[User, LogHead]:
-        """Look up whose session it is, and the state of the user's log.
-
-        Raises `ApiError` `not_signed_in` when the session has ended, `suspended`.
+        Raises `ApiError` `not_signed_in` when it has ended, `SessionLost` when it is unknown, `suspended`.
         """
         found = await self._db.find(store.standings, caller.session_id)
         if found is None or not self._is_live(found[0]):
-            raise ApiError("not_signed_in", "The session has ended.")
+            raise await self._refusal(caller)
+        if found[1]:
+            raise ApiError("suspended")
+        self.saw(caller)
+
+    async def arrive(self, caller: Caller, asked: int | None) -> tuple[User, LogHead]:
+        """Check the session; look up whose it is, and the state of the user's log.
+
+        `asked` is the seq of the event whose time is wanted. Raises as `check`.
+        """
+        key = (caller.session_id, NOWHERE if asked is None else asked)
+        found = await self._db.find(store.arrivals, key)
+        if found is None or not self._is_live(found[0]):
+            raise await self._refusal(caller)
         _, user, head = found
         if user.suspended_at is not None:
             raise ApiError("suspended")
         return user, head
+
+    async def _refusal(self, caller: Caller) -> ApiError:
+        if await self._db.read(store.is_session_lost, caller.session_id, caller.user_id):
+            return SessionLost()
+        return ApiError("not_signed_in", "The session has ended.")
 
     def _is_live(self, session: Session) -> bool:
         return session.ended_at is None and session.last_seen_at >= self._used_since()

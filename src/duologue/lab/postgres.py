@@ -26,7 +26,7 @@ import psycopg
 
 from duologue.lab.process import Command, Process, ServerError, delete_folder, environment, temporary_folder
 
-READY = re.compile("database system is ready to accept connections")
+READY = re.compile("database system is ready to accept (read-only )?connections")
 INITDB = (
     "--username=postgres --auth=trust --encoding=UTF8 --locale-provider=builtin --locale=C.UTF-8 --no-sync"
 )
@@ -114,6 +114,15 @@ class PostgresServer(Postgres):
         delete_folder(self.folder / "data")
         _copy_folder(self.folder / "copy", self.folder / "data")
 
+    def lag_behind(self) -> None:
+        """Have a standby take nothing more from its primary, as when the network between them is cut."""
+        self.run("ALTER SYSTEM SET primary_conninfo = ''")
+        self.run("SELECT pg_reload_conf()")
+
+    def promote(self) -> None:
+        """Make a standby the primary; it takes writes when this returns. What it hadn't received is lost."""
+        self.run("SELECT pg_promote()")
+
     def discard(self) -> None:
         """Stop it, its data being no longer needed, and delete them."""
         try:
@@ -150,12 +159,38 @@ def _copy_folder(source: Path, target: Path) -> None:
     subprocess.run(["cp", "-a", str(source), str(target)], check=True)  # noqa: S607 - POSIX has it everywhere
 
 
+@contextlib.contextmanager
+def standby_of(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """A running standby, to which the primary streams what it has committed without waiting for it."""
+    source = ("--host", str(primary.folder), "--port", "5432", "--username", "postgres")
+    folder = _folder(in_memory=False)
+    _make(folder, "pg_basebackup", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+    server = PostgresServer(folder, primary.settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.discard()
+
+
 def _new_cluster(*, in_memory: bool) -> Path:
+    folder = _folder(in_memory=in_memory)
+    _make(folder, "initdb", *INITDB.split())
+    return folder
+
+
+def _folder(*, in_memory: bool) -> Path:
+    """An empty folder of the user that servers run as."""
     roomy = in_memory and SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).free > ENOUGH
     folder = temporary_folder(SHARED_MEMORY if roomy else None)
     if owner := _owner():
         os.chown(folder, *owner)
-    command = _command(folder, "initdb", *INITDB.split())
+    return folder
+
+
+def _make(folder: Path, program: str, *options: str) -> None:
+    """Have a program fill the folder with a server's data. Raises `ServerError`."""
+    command = _command(folder, program, *options)
     done = subprocess.run(
         command.argv,
         env=command.env,
@@ -168,8 +203,7 @@ def _new_cluster(*, in_memory: bool) -> Path:
         check=False,
     )
     if done.returncode:
-        raise ServerError(f"initdb failed:\n{done.stdout}{done.stderr}")
-    return folder
+        raise ServerError(f"{program} failed:\n{done.stdout}{done.stderr}")
 
 
 def _command(folder: Path, program: str, *options: str) -> Command:

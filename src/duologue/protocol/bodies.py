@@ -11,6 +11,7 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from duologue.protocol.positions import KnownAt
 from duologue.protocol.preferences import Discoverable, ReadReceipts, ShowPresence, SmsRelay, WhoCanWrite
 
 T = TypeVar("T")
@@ -207,6 +208,7 @@ class AckEvents(Request):
     """This device has everything up to this seq of the user's log."""
 
     seq: EventSeq
+    at: KnownAt | UnsetType = UNSET
 
 
 class Profile(Body, frozen=True):

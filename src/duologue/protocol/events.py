@@ -59,7 +59,11 @@ class ServerSentEvent(Body, frozen=True):
     """One event of the stream (HTML Living Standard, section 9.2)."""
 
     id: Annotated[
-        str, Meta(description="The event's seq: what `Last-Event-ID` resumes from.", examples=["125"])
+        str,
+        Meta(
+            description="The event's seq and `at`, with `@` between them: `Last-Event-ID` resumes from there.",
+            examples=["125@2026-11-23T09:30:01.480Z"],
+        ),
     ]
     event: Annotated[str, Meta(description="The event's `type`.", examples=["receipt.updated"])]
     data: Annotated[
@@ -72,8 +76,11 @@ class ServerSentEvent(Body, frozen=True):
 
 
 class EventPage(Body, frozen=True):
-    """Events in the order of their seqs; go on with `after=next`."""
+    """Events in the order of their seqs; go on with `after=next&at=next_at`."""
 
     items: list[Event]
     next: EventSeq
+    next_at: Annotated[
+        Time | None, Meta(description="The `at` of the event with the seq `next`; null if it isn't known.")
+    ]
     has_more: Annotated[bool, Meta(description="Whether the next page is there already.")]

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from duologue.protocol.bodies import ClientId, EventSeq, Me, Message, Phone, Seq, Text, Time
+from duologue.protocol.positions import KnownAt
 
 SUBPROTOCOL_JSON: Final = "duologue.v1"
 SUBPROTOCOL_MSGPACK: Final = "duologue.v1.msgpack"
@@ -30,10 +31,14 @@ class ClientFrame(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, kw
 
 
 class Hello(ClientFrame, tag="hello"):
-    """The first frame. `after`: replay everything since that seq, then go live; absent: live from now."""
+    """The first frame. `after`: replay everything since that seq, then go live; absent: live from now.
+
+    `at`: the time of the event with the seq `after`. If the log has another event there, the answer is `log_changed`.
+    """
 
     token: Annotated[str, Meta(max_length=128)] | UnsetType = UNSET
     after: EventSeq | UnsetType = UNSET
+    at: KnownAt | UnsetType = UNSET
 
 
 class Send(ClientFrame, tag="send"):
@@ -50,6 +55,7 @@ class Ack(ClientFrame, tag="ack"):
     """Every event up to this seq is safe on this device. It is what makes messages `delivered`."""
 
     seq: EventSeq
+    at: KnownAt | UnsetType = UNSET
 
 
 class Read(ClientFrame, tag="read"):
@@ -83,12 +89,16 @@ class ServerFrame(msgspec.Struct, tag_field="op", frozen=True, kw_only=True, omi
     """A frame that the server sends."""
 
 
-class Ready(ServerFrame, tag="ready", frozen=True):
-    """Signed in; the replay follows. `latest` is the newest event, `heartbeat` the seconds between pings."""
+class Ready(ServerFrame, tag="ready", frozen=True, kw_only=True):
+    """Signed in; the replay follows. `latest` is the newest event, `heartbeat` the seconds between pings.
+
+    `latest_at` is that event's `at`, left out where it isn't known.
+    """
 
     user: Me
     session_id: str
     latest: EventSeq
+    latest_at: Time | UnsetType = UNSET
     heartbeat: int
     ref: Ref | UnsetType = UNSET
 
@@ -103,9 +113,10 @@ class Event(ServerFrame, tag="event", frozen=True):
 
 
 class CaughtUp(ServerFrame, tag="caught_up", frozen=True):
-    """The replay is over; what follows happens now."""
+    """The replay is over, up to this position; what follows happens now."""
 
     seq: EventSeq
+    at: Time | UnsetType = UNSET
 
 
 class Sent(ServerFrame, tag="sent", frozen=True):
@@ -149,6 +160,7 @@ class Error(ServerFrame, tag="error", frozen=True):
     client_id: ClientId | UnsetType = UNSET
     retry_after: float | UnsetType = UNSET
     latest: EventSeq | UnsetType = UNSET
+    latest_at: Time | UnsetType = UNSET
 
 
 AnyServerFrame = Ready | Event | CaughtUp | Sent | PeerTyping | Presence | Pong | Error
@@ -178,5 +190,6 @@ CLOSE_CODES: Final[dict[int, CloseCode]] = {
     4009: CloseCode("too_many_connections", "The user has as many sockets as the limits allow.", "no"),
     4010: CloseCode("hello_too_late", "No `hello` came within 10 seconds.", "with jitter"),
     4011: CloseCode("events_expired", "Events after that seq are no longer kept: refetch the chats.", "yes"),
+    4012: CloseCode("log_changed", "The log is no longer the one you know: refetch the chats.", "yes"),
     4013: CloseCode("suspended", "The operator has suspended the account.", "no"),
 }

@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, UnsetType
 
 from duologue.errors import CODES
-from duologue.protocol.bodies import Body, EventSeq
+from duologue.protocol.bodies import Body, EventSeq, Time
 
 
 class Problem(Body, frozen=True):
@@ -36,7 +36,11 @@ class Problem(Body, frozen=True):
         dict[str, str] | UnsetType, Meta(description="Which fields or parameters were refused, and why.")
     ] = UNSET
     latest: Annotated[
-        EventSeq | UnsetType, Meta(description="With `events_expired`: go on from this seq.")
+        EventSeq | UnsetType,
+        Meta(description="With `events_expired` and `log_changed`: go on from this seq."),
+    ] = UNSET
+    latest_at: Annotated[
+        Time | UnsetType, Meta(description="The `at` of the event with the seq `latest`, if it is known.")
     ] = UNSET
     attempts_left: Annotated[
         int | UnsetType, Meta(description="With `code_wrong`: how often one may still try.")

@@ -21,7 +21,8 @@ _BEFORE_EVENT: Final = len(b'{"op":"event",')
 class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """An event in a user's log, and the frame that brings it to a socket, as JSON.
 
-    `kind`, `ref`, `a` and `b` are those of `model.Event`: enough to act on it without parsing it.
+    `kind`, `ref`, `a`, `b` and `at` are those of `model.Event`: enough to act on it without parsing it. Nodes of the
+    release before tell no `at`: it is 0 then.
     """
 
     user_id: int
@@ -31,6 +32,7 @@ class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
     a: int
     b: int
     frame: bytes
+    at: int = 0
 
     @property
     def event(self) -> bytes:

@@ -8,8 +8,8 @@ from typing import Any, Final
 from duologue.clock import MINUTE, SECOND
 from duologue.model import Kind, Privacy, Relay, Session, ShowPresence, User, WhoCanWrite, new_id
 from duologue.storage.database import Tx, UniqueViolation
-from duologue.storage.events import LogHead, NewEvent, append_events
-from duologue.storage.lists import id_list
+from duologue.storage.events import LogHead, NewEvent, append_events, head_columns
+from duologue.storage.lists import id_list, pair_list
 from duologue.storage.quotas import Quota, take
 
 USER_COLUMNS = (
@@ -25,9 +25,15 @@ _OF_BOTH: Final = ", ".join(
 _FROM_BOTH: Final = "FROM sessions s JOIN users u ON u.id = s.user_id"
 _WITH_USER: Final = f"SELECT {_OF_BOTH} {_FROM_BOTH}"
 _STANDING: Final = (
-    f"SELECT {_OF_BOTH}, l.last_seq, l.floor, l.acked {_FROM_BOTH}"
+    f"SELECT u.suspended_at, {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
     " JOIN logs l ON l.user_id = s.user_id WHERE s.id IN"
 )
+_ARRIVAL: Final = (
+    "asked AS (SELECT CAST(session AS BIGINT) AS session_id, CAST(seq AS BIGINT) AS seq FROM given)"
+    f" SELECT a.seq, {_OF_BOTH}, {head_columns('a.seq')} FROM asked a JOIN sessions s ON s.id = a.session_id"
+    " JOIN users u ON u.id = s.user_id JOIN logs l ON l.user_id = s.user_id"
+)
+_HEAD_WIDTH: Final = 5
 _BY_TOKEN: Final = (
     "SELECT s.token_hash, u.suspended_at,"
     f" {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
@@ -266,13 +272,40 @@ def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, tupl
     return {bytes(row[0]): (Session(*row[2:]), row[1] is not None) for row in rows}
 
 
-def standings(tx: Tx, session_ids: Sequence[int]) -> dict[int, tuple[Session, User, LogHead]]:
-    """These sessions, ended or not, each with its user and the state of the user's log; none of deleted users."""
+def standings(tx: Tx, session_ids: Sequence[int]) -> dict[int, tuple[Session, bool]]:
+    """These sessions, ended or not, each with whether its user is suspended; none of deleted users."""
     listed, values = id_list(session_ids)
     return {
-        row[0]: (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:-3]), LogHead(*row[-3:]))
-        for row in tx.all(f"{_STANDING} {listed}", **values)
+        row[1]: (Session(*row[1:]), row[0] is not None) for row in tx.all(f"{_STANDING} {listed}", **values)
     }
+
+
+def arrivals(
+    tx: Tx, asked: Sequence[tuple[int, int]]
+) -> dict[tuple[int, int], tuple[Session, User, LogHead]]:
+    """Each session, ended or not, with its user and the state of the user's log; none of deleted users.
+
+    Beside a session stands the seq of the event whose time is asked for, or `NOWHERE`.
+    """
+    listed, values = pair_list(asked)
+    rows = tx.all(f"WITH given (session, seq) AS {listed}, {_ARRIVAL}", **values)
+    return {(row[1], row[0]): _load_arrival(row[1:]) for row in rows}
+
+
+def _load_arrival(row: Sequence[Any]) -> tuple[Session, User, LogHead]:
+    session, head = Session(*row[:_SESSION_WIDTH]), LogHead(*row[-_HEAD_WIDTH:])
+    return session, load_user(row[_SESSION_WIDTH:-_HEAD_WIDTH]), head
+
+
+def is_session_lost(tx: Tx, session_id: int, user_id: int) -> bool:
+    """Tell whether a session that was there neither ended nor was deleted with its user: the store went back."""
+    row = tx.one(
+        "SELECT EXISTS (SELECT 1 FROM sessions WHERE id = :session_id)"
+        " OR (SELECT deleted_at FROM users WHERE id = :user_id) IS NOT NULL",
+        session_id=session_id,
+        user_id=user_id,
+    )
+    return row is not None and not row[0]
 
 
 def live_sessions(tx: Tx, user_id: int, used_since: int = 0) -> list[Session]:

@@ -15,6 +15,24 @@ from duologue.storage.lists import id_list
 
 _TRIM_USERS: Final = 200
 _TRIM_EVENTS: Final = 500
+NOWHERE: Final = -1
+"""In place of a seq: no log has an event there."""
+
+
+def _time_of(seq: str) -> str:
+    """SQL for the time of the event with this seq in the log `l`; 0 if there is none, or it isn't known."""
+    return (
+        f"coalesce((SELECT e.at FROM events e WHERE e.user_id = l.user_id AND e.seq = {seq}),"
+        f" CASE WHEN l.floor = {seq} THEN l.floor_at END, 0)"
+    )
+
+
+def head_columns(asked: str) -> str:
+    """SQL for the columns of the `LogHead` of the log `l`, with the time of the event whose seq is `asked`."""
+    return f"l.last_seq, l.floor, l.acked, {_time_of('l.last_seq')}, {_time_of(asked)}"
+
+
+_HEAD: Final = f"SELECT {head_columns(':asked')} FROM logs l WHERE l.user_id = :user_id"
 
 
 class NewEvent(msgspec.Struct, frozen=True, gc=False):
@@ -29,11 +47,17 @@ class NewEvent(msgspec.Struct, frozen=True, gc=False):
 
 
 class LogHead(msgspec.Struct, frozen=True, gc=False):
-    """Where a user's log stands: its newest seq, the newest no longer kept, the newest that a device acked."""
+    """The state of a user's log: its newest seq, the newest no longer kept, the newest that a device acked.
+
+    `last_at` is the newest event's time in epoch milliseconds, `asked_at` that of the event that was asked for; 0 if
+    there is no such event. The time of the newest event that is no longer kept is known if this release dropped it.
+    """
 
     last_seq: int
     floor: int
     acked: int
+    last_at: int
+    asked_at: int
 
 
 def insert_events(tx: Tx, events: Sequence[Event]) -> None:
@@ -81,10 +105,13 @@ def _move_heads(tx: Tx, moves: Mapping[int, int]) -> dict[int, int]:
     return heads
 
 
-def log_head(tx: Tx, user_id: int) -> LogHead:
-    """The state of a user's log. An unknown user's is empty."""
-    row = tx.one("SELECT last_seq, floor, acked FROM logs WHERE user_id = :user_id", user_id=user_id)
-    return LogHead(*row) if row else LogHead(0, 0, 0)
+def log_head(tx: Tx, user_id: int, asked: int = NOWHERE) -> LogHead | None:
+    """The state of a user's log, with the time of the event whose seq is `asked`.
+
+    None if there is no log: the user is unknown or deleted.
+    """
+    row = tx.one(_HEAD, user_id=user_id, asked=asked)
+    return LogHead(*row) if row else None
 
 
 def trim_logs(tx: Tx, after_user: int, cutoff: int) -> tuple[int | None, int]:
@@ -120,8 +147,13 @@ def _trim(tx: Tx, user_id: int, floor: int, cutoff: int) -> int:
     )
     # Up to the first that is to stay: one behind it that seems older was dated by a clock that was behind.
     old = list(takewhile(lambda event: event[3] < cutoff, oldest))
-    newest = old[-1][0]
-    tx.run("UPDATE logs SET floor = :newest WHERE user_id = :user_id", newest=newest, user_id=user_id)
+    newest, *_, newest_at = old[-1]
+    tx.run(
+        "UPDATE logs SET floor = :newest, floor_at = :newest_at WHERE user_id = :user_id",
+        newest=newest,
+        newest_at=newest_at,
+        user_id=user_id,
+    )
     # No event that names a session comes after the one that tells of its end.
     _forget_sessions(tx, user_id, [ref for _, kind, ref, _ in old if kind == Kind.SESSION_ENDED])
     return tx.run(

@@ -13,7 +13,8 @@ from duologue.storage.messages import COLUMNS, load
 
 _MESSAGE: Final = ", ".join(f"x.{name}" for name in COLUMNS.split(", "))
 _PAGE: Final = (
-    f"SELECT e.seq, e.kind, e.ref, e.a, e.b, e.at, c.low_user, c.high_user, {_MESSAGE} FROM events e"
+    "SELECT (SELECT at FROM events WHERE user_id = :user_id AND seq = :after),"
+    f" e.seq, e.kind, e.ref, e.a, e.b, e.at, c.low_user, c.high_user, {_MESSAGE} FROM events e"
     " LEFT JOIN chats c ON e.kind <= 3 AND c.id = e.ref"
     " LEFT JOIN messages x ON e.kind = 1 AND x.chat_id = e.ref AND x.seq = e.a"
     " WHERE e.user_id = :user_id AND e.seq > :after"
@@ -25,14 +26,18 @@ _KINDS: Final = {int(kind): kind for kind in Kind}
 _CREATED, _MINE, _PEER = Kind.MESSAGE_CREATED, Kind.RECEIPT_MINE, Kind.RECEIPT_PEER
 
 
-def event_page(tx: Tx, user_id: int, after: int, limit: int) -> list[Event]:
-    """The user's next events after a seq, at most `limit`, in order."""
+def event_page(tx: Tx, user_id: int, after: int, limit: int) -> tuple[int, list[Event]]:
+    """The user's next events after a seq, at most `limit`, in order.
+
+    Before them comes the time of the event with that seq; 0 if it isn't there, or nothing follows it.
+    """
     rows = tx.all(_PAGE, user_id=user_id, after=after, limit=limit)
-    return [_event(tx, user_id, row) for row in rows]
+    at = rows[0][0] if rows else None
+    return at or 0, [_event(tx, user_id, row) for row in rows]
 
 
 def _event(tx: Tx, user_id: int, row: Sequence[Any]) -> Event:
-    seq, number, ref, a, b, at, low, high, *columns = row
+    _, seq, number, ref, a, b, at, low, high, *columns = row
     kind = _KINDS[number]
     body: Message | Receipt | Chat | User | Session | None
     if kind is _CREATED:

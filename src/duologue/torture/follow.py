@@ -46,18 +46,18 @@ def _apply(world: World, device: Device, event: wire.WireEvent | wire.Frame) -> 
     """The next event. Whether it is the right one is for the checker."""
     world.counts.events += 1
     world.history.add(wire.given(device.number, event, world.texts))
-    device.applied = event.seq
+    device.applied, device.at = event.seq, event.at
     data = event.data
     if event.type == "message.created" and data:
         newest = device.person.newest
         newest[data.chat_id] = max(data.seq, newest.get(data.chat_id, 0))
 
 
-def _skip(world: World, device: Device, code: str, latest: int) -> None:
+def _skip(world: World, device: Device, said: wire.Frame | wire.Fault) -> None:
     """The log can't be followed from where the device is: what it missed stands in the chats."""
-    world.history.add(Skipped(device.number, code, device.applied, latest))
-    world.counts.skips[code] += 1
-    device.applied = latest
+    world.history.add(Skipped(device.number, said.code, device.applied, said.latest))
+    world.counts.skips[said.code] += 1
+    device.applied, device.at = said.latest, said.latest_at
 
 
 async def _over_socket(world: World, device: Device) -> None:
@@ -70,7 +70,7 @@ async def _over_socket(world: World, device: Device) -> None:
         link = await connect(world.nodes[number], heard, partial(_read, world, device))
     try:
         device.hello = Hello(connection, number, len(world.history), device.applied)
-        link.say(wire.hello(device.token, device.applied))
+        link.say(wire.hello(device.token, device.applied, device.at))
         await _get_ready(link, ready)
         if ready.done() and not link.ended.done():
             device.link, device.connection = link, connection
@@ -103,7 +103,7 @@ def _heard(world: World, device: Device, ready: asyncio.Future[int | None], payl
         if frame.ref:
             world.refused(int(frame.ref), frame.code)
         elif frame.code in _SKIPS:
-            _skip(world, device, frame.code, frame.latest)
+            _skip(world, device, frame)
         elif frame.code not in TRANSIENT:
             world.odd(f"device {device.number}", f"was told {frame.code} after {device.applied}")
     elif frame.op == "ready":
@@ -133,7 +133,7 @@ def _listening(world: World, device: Device) -> Iterator[str]:
 async def _over_poll(world: World, device: Device) -> None:
     """One long poll."""
     with _listening(world, device) as node:
-        path = f"{node}/v1/events?after={device.applied}&limit=100&wait={_WAIT}"
+        path = f"{node}/v1/events?{device.query}&limit=100&wait={_WAIT}"
         answer = await world.http.get(path, headers=device.headers, timeout=_WAIT + 10)
         if answer.status_code != HTTPStatus.OK:
             _refused(world, device, answer.content)
@@ -148,7 +148,7 @@ async def _over_stream(world: World, device: Device) -> None:
     """One event stream, until it breaks or its device has enough of it."""
     timeout = httpx.Timeout(5, read=40)
     with _listening(world, device) as node:
-        path = f"{node}/v1/events/stream?after={device.applied}"
+        path = f"{node}/v1/events/stream?{device.query}"
         async with world.http.stream("GET", path, headers=device.headers, timeout=timeout) as answer:
             if answer.status_code != HTTPStatus.OK:
                 _refused(world, device, await answer.aread())
@@ -174,6 +174,6 @@ async def _server_sent(answer: httpx.Response) -> AsyncIterator[wire.WireEvent]:
 def _refused(world: World, device: Device, body: bytes) -> None:
     fault = actions.fault_in(body)
     if fault.code in _SKIPS:
-        _skip(world, device, fault.code, fault.latest)
+        _skip(world, device, fault)
     elif fault.code not in TRANSIENT:
         world.odd(f"device {device.number}", f"was told {fault.code} after {device.applied}")

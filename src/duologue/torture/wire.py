@@ -41,6 +41,7 @@ class Frame(msgspec.Struct, gc=False):
     at: str = ""
     data: Data | None = None
     latest: int = 0
+    latest_at: str = ""
     client_id: str = ""
     message: Data | None = None
     replayed: bool = False
@@ -114,6 +115,7 @@ class Fault(msgspec.Struct, gc=False):
 
     code: str = ""
     latest: int = 0
+    latest_at: str = ""
 
 
 read_frame: Final = msgspec.json.Decoder(Frame).decode
@@ -121,9 +123,9 @@ read_event: Final = msgspec.json.Decoder(WireEvent).decode
 write: Final = msgspec.json.Encoder().encode
 
 
-def hello(token: str, after: int) -> bytes:
-    """The first frame."""
-    return write({"op": "hello", "token": token, "after": after})
+def hello(token: str, after: int, at: str) -> bytes:
+    """The first frame; without `at` before the first event."""
+    return write({"op": "hello", "token": token, "after": after} | ({"at": at} if at else {}))
 
 
 def fields(event: WireEvent | Frame, texts: dict[str, str]) -> dict[str, Any]:

@@ -76,7 +76,10 @@ class Hello(msgspec.Struct, frozen=True, gc=False):
 
 
 class Device:
-    """A signed-in device. `applied`: how far it has got in its user's log; `link`: its socket while it has one."""
+    """A signed-in device. `applied` and `at`: the seq and time of the last event that it has of its user's log.
+
+    `link`: its socket while it has one.
+    """
 
     hello: Hello
 
@@ -89,9 +92,15 @@ class Device:
         self.applied = 0
         self.awake = asyncio.Event()
         self.awake.set()
+        self.at = ""
         self.connection = 0
         self.link: Link | None = None
         person.devices.append(self)
+
+    @property
+    def query(self) -> str:
+        """Its position, as a query that resumes there."""
+        return f"after={self.applied}&at={self.at}" if self.at else f"after={self.applied}"
 
     @property
     def headers(self) -> dict[str, str]:

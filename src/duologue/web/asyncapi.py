@@ -18,7 +18,12 @@ from duologue.web.schemas import schemas_of
 Json = dict[str, Any]
 
 _EXAMPLES: Final[dict[str, Json]] = {
-    "Hello": {"op": "hello", "token": "dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc", "after": 120},
+    "Hello": {
+        "op": "hello",
+        "token": "dlg_3q2-7wEjRWeJq83vASNFZ4mrze8BI0VniavN7wEjRWc",
+        "after": 120,
+        "at": "2026-11-23T09:12:41.007Z",
+    },
     "Send": {
         "op": "send",
         "chat_id": "cht_73877ea809a4fa99",
@@ -26,12 +31,12 @@ _EXAMPLES: Final[dict[str, Json]] = {
         "client_id": "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11",
         "ref": "r1",
     },
-    "Ack": {"op": "ack", "seq": 124},
+    "Ack": {"op": "ack", "seq": 124, "at": "2026-11-23T09:30:00.123Z"},
     "Read": {"op": "read", "chat_id": "cht_73877ea809a4fa99", "seq": 42},
     "Typing": {"op": "typing", "chat_id": "cht_73877ea809a4fa99", "active": True},
     "Watch": {"op": "watch", "user_ids": ["usr_0bbd0b9c3f6daedf"]},
     "Ping": {"op": "ping", "ref": "p1"},
-    "CaughtUp": {"op": "caught_up", "seq": 124},
+    "CaughtUp": {"op": "caught_up", "seq": 124, "at": "2026-11-23T09:30:00.123Z"},
     "PeerTyping": {
         "op": "typing",
         "chat_id": "cht_73877ea809a4fa99",

@@ -104,7 +104,15 @@ _SHOWN: Final = {
     "invalid_cursor": ApiError("invalid_cursor", errors={"cursor": "was not given out by this list"}),
     "self_chat": ApiError("self_chat", errors={"phone": "is your own number"}),
     "seq_out_of_range": ApiError("seq_out_of_range", errors={"seq": "is beyond the chat's last message"}),
-    "events_expired": ApiError("events_expired", "Events up to 80 are no longer kept.", latest=125),
+    "events_expired": ApiError(
+        "events_expired",
+        "Events up to 80 are no longer kept.",
+        latest=125,
+        latest_at="2026-11-23T09:30:01.480Z",
+    ),
+    "log_changed": ApiError(
+        "log_changed", "The log ends at 120 now.", latest=120, latest_at="2026-11-23T09:12:41.007Z"
+    ),
     "not_found": ApiError("not_found", "There is no such chat of yours."),
     "code_wrong": ApiError("code_wrong", attempts_left=3),
     "not_signed_in": ApiError("not_signed_in", "The token is unknown, or its session has ended."),

@@ -85,6 +85,7 @@ _EVENT_PAGE: Final = events.EventPage(
         events.ReceiptUpdated(seq=125, at="2026-11-23T09:30:01.480Z", data=_RECEIPT),
     ],
     next=125,
+    next_at="2026-11-23T09:30:01.480Z",
     has_more=False,
 )
 _SERVER: Final = ServerInfo(

@@ -16,6 +16,7 @@ from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.limits import WATCHED_PER_FRAME
 from duologue.core.messages import explain
+from duologue.core.positions import parse_position
 from duologue.core.receipts import mark_of
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
@@ -44,6 +45,10 @@ class Client(Protocol):
 
     def fail(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
         """Tell the client that a frame failed, and changed nothing."""
+        ...
+
+    def failed(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
+        """Tell the client why the connection can't go on, if that helps it, and close."""
         ...
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
@@ -80,7 +85,7 @@ async def _pair(client: Client, chat_id: str) -> Pair:
 
 
 def hello(client: Client, frame: frames.Hello) -> None:
-    """Too much of a good thing."""
+    """Refuse a second hello."""
     client.fail(ApiError("invalid", "This connection has said hello.", errors={"op": "only once"}), frame)
 
 
@@ -164,12 +169,41 @@ def _repeated(frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> fra
 
 def ack(client: Client, frame: frames.Ack) -> None:
     """Raise the delivered marks of the chats whose messages the ack covers."""
+    if not isinstance(frame.at, UnsetType):
+        _ack_position(client, frame, frame.at)
+    else:
+        _ack(client, frame)
+
+
+def _ack(client: Client, frame: frames.Ack) -> None:
     newest = client.feed.next - 1
     if frame.seq > newest:
         client.fail(ApiError("seq_out_of_range", errors={"seq": f"the newest event sent is {newest}"}), frame)
     else:
         failed = client.fail if isinstance(frame.ref, UnsetType) else partial(client.fail, frame=frame)
         client.acks.ack(frame.seq, failed)
+
+
+def _ack_position(client: Client, frame: frames.Ack, at: str) -> None:
+    """Ack a seq if its event is the one that the client has. The newest one is known, others are looked for."""
+    try:
+        position = parse_position(frame.seq, at, "seq")
+    except ApiError as error:
+        client.fail(error, frame)
+    else:
+        if (position.seq, position.at) == (client.feed.next - 1, client.feed.at):
+            _ack(client, frame)
+        else:
+            client.acks.check(position, partial(_ack_checked, client, frame))
+
+
+def _ack_checked(client: Client, frame: frames.Ack, error: ApiError | None) -> None:
+    if error is None:
+        _ack(client, frame)
+    elif error.code in {"log_changed", "not_signed_in"}:
+        client.failed(error, frame)
+    else:
+        client.fail(error, frame)
 
 
 def read(client: Client, frame: frames.Read) -> None:

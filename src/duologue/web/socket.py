@@ -12,17 +12,19 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET
 
+from duologue.clock import rfc3339
 from duologue.core.acks import Acks
 from duologue.core.feed import Feed
 from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
 from duologue.core.lookout import TRUSTED_FOR
+from duologue.core.positions import parse_start
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.protocol import frames, render
 from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
-from duologue.web.close_codes import EXPLAINED, WHEN_LOST, WHEN_REFUSED
+from duologue.web.close_codes import EXPLAINED, WHEN_LOST, when_lost, when_refused
 from duologue.web.codec import BadFrame, Codec, NotAMap
 from duologue.web.desk import HEARTBEAT, Desk
 from duologue.web.frames import HANDLERS
@@ -174,17 +176,27 @@ class Connection:
         if self.caller:
             self.spawn(self._check_session(self.caller))
 
-    async def _check_session(self, caller: Caller) -> None:
+    async def _check_session(self, caller: Caller, *, stays: bool = True) -> None:
+        """Close if the session has ended; how it ended tells the close code. If not, close unless it `stays`."""
         try:
             await self.desk.sessions.check(caller)
         except ApiError as error:
-            self.failed(error)
+            self._give_up(error)
+        else:
+            if not stays:
+                self._end(1001, "try again")
 
-    def failed(self, error: ApiError) -> None:
+    def failed(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
+        if self.caller and error.code == "not_signed_in":
+            # There is no log any more. Either its user was deleted or the store went back to before there was one.
+            self.spawn(self._check_session(self.caller, stays=False))
+        else:
+            self._give_up(error, frame)
+
+    def _give_up(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
         if error.code in EXPLAINED:
-            self.fail(error)
-        code, reason = WHEN_LOST.get(error.code, (1001, error.code))
-        self._end(code, reason)
+            self.fail(error, frame)
+        self._end(*when_lost(error))
 
     async def drained(self) -> None:
         if self._resumed is None:
@@ -266,7 +278,7 @@ class Connection:
         try:
             await self.desk.sessions.check(caller)
         except ApiError as error:
-            self.failed(error) if error.code in WHEN_LOST else self.fail(error, frame)
+            self._give_up(error) if error.code in WHEN_LOST else self.fail(error, frame)
         else:
             self._trusted_until = asked_at + TRUSTED_FOR
             HANDLERS[type(frame)](self, frame)
@@ -329,14 +341,17 @@ class Connection:
             await self._follow(caller, hello)
         except ApiError as error:
             self.fail(error, hello)
-            self._end(WHEN_REFUSED.get(error.code, 1001), error.code)
+            self._end(when_refused(error), error.code)
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
         desk = self.desk
+        after = parse_start(
+            None if hello.after is UNSET else hello.after, None if hello.at is UNSET else hello.at
+        )
         feed = self.feed = Feed(desk.db, desk.hub, caller.user_id, self, desk.rates)
         # Session and account are looked at again now that the log is followed: an end in between would be missed.
         look = partial(desk.accounts.greet, caller)
-        head, user = await feed.open(None if hello.after is UNSET else hello.after, look)
+        head, user = await feed.open(after, look)
         # Counted without a pause before it is entered, or many at once would slip through.
         if desk.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
             self._end(4009, "too many connections")
@@ -353,6 +368,7 @@ class Connection:
                 user=render.me(user, self.desk.accounts.presets),
                 session_id=render.session_id(caller.session_id),
                 latest=head.last_seq,
+                latest_at=rfc3339(head.last_at) if head.last_at else UNSET,
                 heartbeat=HEARTBEAT,
                 ref=hello.ref,
             )
@@ -361,7 +377,8 @@ class Connection:
 
     def _caught_up(self) -> None:
         assert self.feed
-        self.say(frames.CaughtUp(seq=self.feed.next - 1))
+        at = rfc3339(self.feed.at) if self.feed.at else UNSET
+        self.say(frames.CaughtUp(seq=self.feed.next - 1, at=at))
 
     def launched(self, size: int = 0) -> None:
         """One more operation of so many bytes is in flight."""

@@ -147,7 +147,8 @@ export function conversation({ duologue, model, limits }, chatId) {
   function signature(message) {
     const { previous, quoted, status } = around(message);
     return [
-      previous?.seq,
+      message.sent_at, // another message has this seq if the server went back to an older state
+      previous?.sent_at,
       quoted?.text,
       mine(message) && status,
       message.seq === firstUnread,

@@ -3,8 +3,9 @@
 // Events: `chats`, `messages` (of one chat: `detail` is its id), `people` (presence, typing), `me`, `connection`,
 // `sessions`, `incoming` (a peer's new message: `detail` has it and its chat).
 
-import { DuologueError } from "../sdk/duologue.js";
+import { Cache } from "./cache.js";
 import { History } from "./history.js";
+import { Insistence } from "./insist.js";
 import { Unseen } from "./unseen.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
@@ -13,12 +14,9 @@ import { Unseen } from "./unseen.js";
 
 const CHATS_PAGE = 100;
 const MOST_CHATS = 2000;
-const KEPT_CHATS = 100; // on this device, for when there is no network
-const KEPT_MESSAGES = 60;
 const CHECKED = 100; // messages, at most, that are asked for when a mark has passed them
 const TYPING_FADES = 6000; // milliseconds
-const SOON = 300;
-const LONGEST_WAIT = 30_000; // until what could not be fetched is asked for again
+const SOON = 300; // milliseconds
 
 export class Model extends EventTarget {
   /** @type {Map<string, Chat>} */
@@ -38,26 +36,27 @@ export class Model extends EventTarget {
   #unsaid = new Map();
   /** The last seq before the peer answered for the first time, by chat. @type {Map<string, number>} */
   #beforeAnswer = new Map();
-  /** What ends the waits to try something again. @type {Set<() => void>} */
-  #pauses = new Set();
   /** Chats that events have told of since listing them began: what the list says of them may be older. */
   #told = new Set();
+  /** Chats of which what is known may be wrong, and not only old: until the server has told of them. */
+  #doubted = new Set();
+  /** Histories with messages that were kept on this device. @type {Set<History>} */
+  #fromCache = new Set();
+  #requests = new Insistence();
   #duologue;
-  #store;
-  #kept;
+  #cache;
   #unseen;
 
   /** @param {import("../sdk/duologue.d.ts").Duologue} duologue @param {import("../sdk/duologue.d.ts").Store} store */
   constructor(duologue, store) {
     super();
     this.#duologue = duologue;
-    this.#store = store;
-    this.#kept = `cache/${duologue.user?.id}/`;
+    this.#cache = new Cache(store, duologue.user?.id);
     this.#unseen = new Unseen(
-      (chatId, after, limit) => this.#insist(() => duologue.messages(chatId, { after, limit })),
+      (chatId, after, limit) => this.#requests.insist(() => duologue.messages(chatId, { after, limit })),
       (chatId) => this.chats.get(chatId)?.marks.peer_delivered ?? 0,
     );
-    duologue.on("resync", () => this.#list());
+    duologue.on("resync", ({ changed }) => this.#list(changed));
     duologue.on("message.created", (message) => this.#arrived(message));
     duologue.on("message.updated", (message) => this.#changed(message));
     duologue.on("receipt.updated", (receipt) => this.#marked(receipt));
@@ -87,7 +86,7 @@ export class Model extends EventTarget {
 
   /** What was shown last on this device. */
   async restore() {
-    for (const chat of (await this.#store.get(`${this.#kept}chats`)) ?? []) this.chats.set(chat.id, chat);
+    for (const chat of await this.#cache.chats()) this.chats.set(chat.id, chat);
     this.#tell("chats");
   }
 
@@ -123,9 +122,12 @@ export class Model extends EventTarget {
       () => this.#tell("messages", chatId),
     );
     this.#histories.set(chatId, history);
-    this.#store.get(`${this.#kept}tail/${chatId}`).then((/** @type {Message[] | undefined} */ tail) => {
-      // Once the chats are listed the server can be asked, and what is kept here may be older.
-      if (!this.listed) history.add(...(tail ?? []).filter(({ seq }) => !history.get(seq)));
+    this.#cache.messages(chatId).then((messages) => {
+      // Once the chats are listed the server can be asked, and what is kept here may be older, or wrong.
+      if (!this.listed) {
+        history.add(...messages.filter(({ seq }) => !history.get(seq)));
+        this.#fromCache.add(history);
+      }
       this.#tell("messages", chatId);
     });
     return history;
@@ -167,9 +169,13 @@ export class Model extends EventTarget {
     await this.#refresh(chatId);
   }
 
-  async #list() {
+  /** @param {boolean} changed the server went back to an older state, so what is known may be wrong */
+  async #list(changed) {
     for (const history of this.#histories.values()) history.forget();
     this.#told.clear();
+    // What was kept on this device may be from before such a change, too.
+    if (changed || !this.listed) this.#doubted = new Set(this.chats.keys());
+    if (changed) await this.#distrust();
     /** @type {string | null} */
     let cursor = null;
     const before = [...this.chats.keys()];
@@ -178,33 +184,47 @@ export class Model extends EventTarget {
       const page = await this.#duologue.chats({ limit: CHATS_PAGE, cursor, folder: "all" });
       for (const chat of page.items) {
         found.add(chat.id);
-        if (!this.#told.has(chat.id)) this.#put(chat);
+        if (!this.#told.has(chat.id) || this.#doubted.has(chat.id)) this.#put(chat);
       }
       cursor = page.next;
     } while (cursor && found.size < MOST_CHATS);
     const gone = cursor ? [] : before.filter((id) => !found.has(id) && !this.#told.has(id));
-    for (const id of gone) this.chats.delete(id);
+    for (const id of [...gone, ...this.#doubted]) this.chats.delete(id);
+    this.#doubted.clear();
     this.listed = true;
+    for (const history of this.#fromCache) history.forget();
+    this.#fromCache.clear();
     for (const id of this.#histories.keys()) this.#tell("messages", id);
     this.#tell("chats");
+  }
+
+  /** Forget what follows from messages that may be others now. */
+  async #distrust() {
+    for (const known of [this.#unsaid, this.#unseen, this.#beforeAnswer]) known.clear();
+    await this.#cache.dropMessages();
   }
 
   /** Take a chat as the server tells it; what events have told since stands. @param {Chat} chat */
   #put(chat) {
     this.#said(chat.id, chat.marks.read);
-    const known = this.chats.get(chat.id);
+    const history = this.#histories.get(chat.id);
+    const before = this.chats.get(chat.id);
+    const known = this.#doubted.delete(chat.id) ? undefined : before;
+    if (history && !known) history.total = 0;
     if (known && known.last_seq > chat.last_seq) {
       const { last_seq, last_message, unread, updated_at } = known;
       chat = { ...chat, last_seq, last_message, unread, updated_at };
     }
     this.chats.set(chat.id, chat);
+    const [passed, delivered] = [before?.marks.peer_delivered, chat.marks.peer_delivered];
+    if (passed !== undefined && delivered > passed) this.#check(chat.id, passed, delivered);
     if (known) {
-      const before = known.marks.peer_delivered;
-      if (chat.marks.peer_delivered > before) this.#check(chat.id, before, chat.marks.peer_delivered);
       this.#raise(chat, known.marks);
       this.#raisePeer(chat, known.marks.peer_delivered, known.marks.peer_read);
+    } else {
+      const read = Math.min(this.#unsaid.get(chat.id) ?? 0, chat.last_seq);
+      this.#raise(chat, { delivered: read, read });
     }
-    const history = this.#histories.get(chat.id);
     if (history) history.total = Math.max(history.total, chat.last_seq);
     this.#tell("messages", chat.id);
     this.#tell("chats");
@@ -212,7 +232,7 @@ export class Model extends EventTarget {
 
   #arrived(/** @type {Message} */ message) {
     const chat = this.chats.get(message.chat_id);
-    if (!chat) {
+    if (!chat || this.#doubted.has(chat.id)) {
       this.#soon(`chat ${message.chat_id}`, () => this.#refresh(message.chat_id), 0);
       return;
     }
@@ -250,7 +270,8 @@ export class Model extends EventTarget {
   #marked(/** @type {Receipt} */ { chat_id, user_id, delivered, read }) {
     const chat = this.chats.get(chat_id);
     if (!chat) return;
-    if (user_id === chat.peer.id) {
+    if (this.#doubted.has(chat_id)) this.#soon(`chat ${chat_id}`, () => this.#refresh(chat_id), 0);
+    else if (user_id === chat.peer.id) {
       const before = chat.marks.peer_delivered;
       this.#raisePeer(chat, delivered, read);
       // Only what was sent before the peer's first answer may be kept from the peer.
@@ -291,7 +312,7 @@ export class Model extends EventTarget {
   }
 
   async #refresh(/** @type {string} */ chatId) {
-    const chat = await this.#insist(() => this.#duologue.chat(chatId));
+    const chat = await this.#requests.insist(() => this.#duologue.chat(chatId));
     if (!chat) return;
     const isNew = !this.chats.has(chatId);
     this.#put(chat);
@@ -323,38 +344,8 @@ export class Model extends EventTarget {
     this.#tell("people");
   }
 
-  /**
-   * Try until it succeeds; resolves to nothing if it can't. A moment without a network needn't have cost the
-   * connection, so that it isn't enough to try again with the next one.
-   *
-   * @template T
-   * @param {() => Promise<T>} work
-   */
-  async #insist(work) {
-    for (let wait = SOON; ; wait = Math.min(2 * wait, LONGEST_WAIT)) {
-      try {
-        return await work();
-      } catch (fault) {
-        if (!(fault instanceof DuologueError && fault.retryable)) return undefined;
-      }
-      await this.#pause(wait);
-    }
-  }
-
-  /** Some milliseconds, or less if the connection comes back meanwhile. */
-  #pause(/** @type {number} */ wait) {
-    return new Promise((/** @type {(_: void) => void} */ done) => {
-      const go = () => {
-        this.#pauses.delete(go);
-        done();
-      };
-      this.#pauses.add(go);
-      setTimeout(go, wait);
-    });
-  }
-
   #goOn() {
-    for (const go of this.#pauses) go();
+    this.#requests.goOn();
     for (const chatId of this.#unsaid.keys()) this.#sayRead(chatId);
   }
 
@@ -371,13 +362,12 @@ export class Model extends EventTarget {
   }
 
   #keepChats() {
-    if (this.#duologue.user) this.#store.set(`${this.#kept}chats`, this.sorted.slice(0, KEPT_CHATS));
+    if (this.#duologue.user) this.#cache.keepChats(this.sorted);
   }
 
   #keepTail(/** @type {string} */ chatId) {
     const history = this.#histories.get(chatId);
-    const tail = history?.from(Math.max(1, history.total - KEPT_MESSAGES + 1));
-    if (this.#duologue.user && tail?.length) this.#store.set(`${this.#kept}tail/${chatId}`, tail);
+    if (this.#duologue.user && history) this.#cache.keepMessages(chatId, history);
   }
 
   #soon(/** @type {string} */ key, /** @type {() => unknown} */ work, wait = SOON) {

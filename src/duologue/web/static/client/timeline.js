@@ -120,6 +120,7 @@ export class Timeline {
   }
 
   #draw() {
+    this.#cut();
     if (!this.#goNear()) {
       this.#source.settled();
       return;
@@ -134,6 +135,11 @@ export class Timeline {
     const ahead = 3 * ROWS_AT_ONCE;
     this.#source.need(this.first - ahead, this.last + ahead);
     this.#source.settled();
+  }
+
+  /** Take away the rows of items that aren't there any more. */
+  #cut() {
+    for (const row of this.rows.splice(Math.max(0, this.#source.total() - this.first + 1))) row.remove();
   }
 
   /** Have a row where the window is, or where it should be. Says whether there is one. */

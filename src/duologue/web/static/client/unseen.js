@@ -23,6 +23,11 @@ export class Unseen {
     return this.#ids.has(id);
   }
 
+  /** Forget them all. */
+  clear() {
+    this.#ids.clear();
+  }
+
   /**
    * Fetch a page of a chat and note which of its messages the peer never gets. What a mark has passed since the page
    * was asked for is asked for again: that answer may be older than the mark.

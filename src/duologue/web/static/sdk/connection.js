@@ -7,7 +7,7 @@ const READY_WITHIN = 15_000;
 const ANSWER_WITHIN = 10_000;
 const ANSWER_SOON = 3000; // … when there is reason to doubt
 const FINAL = new Set([1000, 1002, 1007, 1009, 4000, 4001, 4003, 4009, 4013]); // "reconnect: no" in docs/protocol.md
-const AT_ONCE = new Set([4011]);
+const AT_ONCE = new Set([4011, 4012]);
 
 /** @typedef {import("./duologue.d.ts").ConnectionState} ConnectionState */
 

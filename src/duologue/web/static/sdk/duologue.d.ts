@@ -197,8 +197,11 @@ export type ConnectionState = "stopped" | "connecting" | "catching_up" | "live" 
 /** What one can listen to, and what listeners get. */
 export interface Events {
   state: ConnectionState;
-  /** Fetch what you show: events before this moment can't be had, those after it come. May return a promise. */
-  resync: void;
+  /**
+   * Fetch what you show: events before this moment can't be had, those after it come. May return a promise.
+   * `changed`: the server went back to an older state, so what you have may be wrong: forget it first.
+   */
+  resync: { changed: boolean };
   event: LogEvent;
   "message.created": Message;
   "message.updated": Message;
@@ -246,7 +249,8 @@ export declare class Duologue {
   constructor(options?: Options);
   user: Me | null;
   sessionId: string | null;
-  position: number | undefined;
+  readonly position: number | undefined;
+  readonly positionAt: Time | undefined;
   readonly state: ConnectionState;
   readonly retryAt: number;
   readonly closeCode: number;
@@ -260,7 +264,7 @@ export declare class Duologue {
   restore(): Promise<Me | null>;
   signOut(): Promise<void>;
 
-  connect(options?: { after?: number }): void;
+  connect(options?: { after?: number; at?: Time }): void;
   disconnect(): void;
   watch(userIds: string[]): void;
   typing(chatId: string, active: boolean): void;

@@ -9,9 +9,10 @@
 // Data is named as on the wire: `/docs` of any server shows it field by field. Types are in duologue.d.ts.
 
 import { Connection } from "./connection.js";
-import { Emitter, report } from "./emitter.js";
+import { Emitter } from "./emitter.js";
 import { DuologueError, errorIn, errorOf } from "./errors.js";
 import { Outbox, newClientId } from "./outbox.js";
+import { Progress } from "./progress.js";
 import { indexedDbStore, memoryStore } from "./store.js";
 
 export { DuologueError, indexedDbStore, memoryStore, newClientId };
@@ -22,9 +23,6 @@ export { DuologueError, indexedDbStore, memoryStore, newClientId };
 const SESSION = "session";
 const OWNER = "owner";
 const PATIENCE = 20_000; // milliseconds for an answer
-const ACK_WITHIN = 100; // milliseconds: one ack for all that comes meanwhile
-const FIRST_WAIT = 1000;
-const LONGEST_WAIT = 30_000;
 const SIGNED_OUT = new Set([4001, 4003]);
 
 const id = encodeURIComponent;
@@ -39,8 +37,6 @@ export class Duologue {
   user = null;
   /** The id of this device's session. @type {string | null} */
   sessionId = null;
-  /** The seq of the last event that listeners were told of, if there was one. @type {number | undefined} */
-  position;
 
   /** @type {string | null} */
   #token = null;
@@ -51,25 +47,23 @@ export class Duologue {
   #outbox;
   /** @type {string[]} */
   #watched = [];
-  #acked = 0;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #ackTimer;
-  #resyncWanted = false;
-  #resyncing = false;
+  #progress;
 
   /** @param {import("./duologue.d.ts").Options} [options] */
   constructor({ url = globalThis.location?.origin, store = indexedDbStore("duologue") } = {}) {
     this.#url = new URL(url).href.replace(/\/$/, "");
     this.#store = store;
     this.#connection = new Connection(this.#url, {
-      hello: () => ({ op: "hello", token: this.#token, after: this.position }),
+      hello: () => ({ op: "hello", token: this.#token, ...this.#progress.position }),
       hear: (frame) => this.#hear(frame),
       changed: () => this.#connectionChanged(),
     });
-    this.#outbox = new Outbox(
-      store,
-      (frame) => this.#connection.say(frame),
-      (change) => this.#emitter.emit("outbox", change),
+    const say = (/** @type {object} */ frame) => this.#connection.say(frame);
+    this.#outbox = new Outbox(store, say, (change) => this.#emitter.emit("outbox", change));
+    this.#progress = new Progress(
+      say,
+      (detail) => this.#emitter.ask("resync", detail),
+      () => !this.#token,
     );
   }
 
@@ -140,13 +134,23 @@ export class Duologue {
     return this.#connection.code;
   }
 
+  /** The seq of the last event that listeners were told of, if there was one. */
+  get position() {
+    return this.#progress.position.after;
+  }
+
+  /** That event's `at`: by it a server that went back to an older state notices that it has another one there. */
+  get positionAt() {
+    return this.#progress.position.at;
+  }
+
   /**
-   * Connect, and stay connected. `after` is the seq of the last event that you applied; without it, `resync` asks you
-   * to fetch what you show, and events follow.
+   * Connect, and stay connected. `after` and `at` are `position` and `positionAt` as of the last event that you
+   * applied; without them, `resync` asks you to fetch what you show, and events follow.
    */
-  connect({ after } = /** @type {{ after?: number }} */ ({})) {
+  connect({ after, at } = /** @type {import("./progress.js").Position} */ ({})) {
     if (!this.#token) throw new DuologueError("no_session", "Sign in first.");
-    if (this.state === "stopped") this.position = after;
+    if (this.state === "stopped") this.#progress.position = { after, at };
     this.#connection.start();
   }
 
@@ -303,28 +307,23 @@ export class Duologue {
     if (op === "event") this.#apply(rest);
     else if (op === "sent") this.#outbox.settle(rest.message);
     else if (op === "ready") this.#ready(rest);
-    else if (op === "caught_up") this.#ackSoon();
+    else if (op === "caught_up") this.#progress.ackSoon();
     else if (op === "typing" || op === "presence") this.#emitter.emit(op, rest);
     else if (op === "error") this.#refused(rest);
   }
 
-  #ready(/** @type {any} */ { user, latest }) {
-    this.user = user;
-    if (this.position === undefined) {
-      this.position = latest;
-      this.#resync();
-    }
-    this.#acked = 0;
+  #ready(/** @type {any} */ ready) {
+    this.user = ready.user;
+    this.#progress.ready(ready);
     if (this.#watched.length) this.watch(this.#watched);
     this.#outbox.resume();
   }
 
   #apply(/** @type {any} */ event) {
-    this.position = event.seq;
+    this.#progress.applied(event);
     if (event.type === "message.created") this.#stored(event.data);
     this.#emitter.emit(event.type, event.data);
     this.#emitter.emit("event", event);
-    this.#ackSoon();
   }
 
   /** A message of this user's needn't be sent any more: the server has it. */
@@ -333,43 +332,14 @@ export class Duologue {
   }
 
   #refused(/** @type {any} */ frame) {
-    // The log can't be resumed from here: start anew from wherever it is.
-    const lost =
-      frame.code === "events_expired" || (frame.code === "seq_out_of_range" && this.state === "connecting");
-    if (lost) {
-      this.position = undefined;
-      if (this.state === "connecting") this.#connection.lose();
+    const connecting = this.state === "connecting";
+    const changed = frame.code === "log_changed" || (frame.code === "seq_out_of_range" && connecting);
+    if (changed || frame.code === "events_expired") {
+      this.#progress.lose(changed);
+      if (connecting) this.#connection.lose();
     }
     this.#outbox.refuse(frame);
     this.#emitter.emit("error", errorIn(frame));
-  }
-
-  /** Have the app fetch what it shows, until it has: before that nothing is acknowledged. */
-  async #resync() {
-    this.#resyncWanted = true;
-    if (this.#resyncing) return;
-    this.#resyncing = true;
-    for (let wait = FIRST_WAIT; this.#resyncWanted && this.#token; wait = Math.min(2 * wait, LONGEST_WAIT)) {
-      this.#resyncWanted = false;
-      try {
-        await this.#emitter.ask("resync");
-      } catch (fault) {
-        this.#resyncWanted = fault instanceof DuologueError && fault.retryable;
-        if (!this.#resyncWanted) report(fault);
-        else await new Promise((done) => setTimeout(done, Math.random() * wait));
-      }
-    }
-    this.#resyncing = false;
-    this.#ackSoon();
-  }
-
-  #ackSoon() {
-    this.#ackTimer ??= setTimeout(() => {
-      this.#ackTimer = undefined;
-      const seq = this.position ?? 0;
-      if (this.#resyncing || seq <= this.#acked) return;
-      if (this.#connection.say({ op: "ack", seq })) this.#acked = seq;
-    }, ACK_WITHIN);
   }
 
   #connectionChanged() {
@@ -389,7 +359,7 @@ export class Duologue {
   async #leave(/** @type {string} */ reason) {
     if (!this.#token) return;
     this.#token = this.user = this.sessionId = null;
-    this.position = undefined;
+    this.#progress.lose(false);
     this.#watched = [];
     this.#outbox.clear();
     this.#connection.stop();

@@ -25,7 +25,7 @@ export class DuologueError extends Error {
     this.retryAfter = about.retryAfter;
     /** With `code_wrong`. */
     this.attemptsLeft = about.attemptsLeft;
-    /** With `events_expired`. */
+    /** With `events_expired` and `log_changed`. */
     this.latest = about.latest;
   }
 
