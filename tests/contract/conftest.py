@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.storage.engines import migrate
+from tests.contract.line import Line, laid
 from tests.contract.store import Store, opened
 
 pytest.register_assert_rewrite("tests.contract.truth")
@@ -24,3 +25,10 @@ async def store(store_url: str) -> AsyncIterator[Store]:
     """An open store, once on each engine."""
     async with opened(store_url) as store:
         yield store
+
+
+@pytest.fixture
+async def line(store_url: str) -> AsyncIterator[Line]:
+    """An open store whose commits go over a faulty bus, once on each engine."""
+    async with laid(store_url) as line:
+        yield line

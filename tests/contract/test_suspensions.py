@@ -44,7 +44,7 @@ async def test_a_suspension_is_an_event_in_the_users_own_log_and_no_peer_hears_o
     await store.pair_of(ana, ben)
     before, bens = await store.log_span(ana.id), await store.log_span(ben.id)
     assert await suspend(store, ana.phone)
-    [event] = await store.db.read(event_page, ana.id, before[0], 10)
+    _, [event] = await store.db.read(event_page, ana.id, before[0], 10)
     assert (event.kind, event.ref) == (Kind.USER_UPDATED, ana.id)
     assert not await suspend(store, ana.phone), "once is enough"
     await store.finish_chores()

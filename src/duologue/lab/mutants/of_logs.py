@@ -80,9 +80,8 @@ LOG: Final = (
     Mutant(
         "a repeat is passed on",
         "core/feed.py",
-        "            if self._early:\n                self._pass_on_early()\n\n    def recheck",
-        "            if self._early:\n                self._pass_on_early()\n        else:\n"
-        "            self._reader.emit(notice)\n\n    def recheck",
+        "        elif self._is_anew(notice):\n            self.recheck()",
+        "        else:\n            self._reader.emit(notice)",
         SHORT_TORTURE,
     ),
     Mutant(
@@ -123,15 +122,15 @@ LOG: Final = (
     Mutant(
         "an event too many is trimmed",
         "storage/events.py",
-        "    newest = old[-1][0]",
-        "    newest = old[-1][0] + 1",
+        "    newest, *_, newest_at = old[-1]",
+        "    newest, *_, newest_at = old[-1]\n    newest += 1",
         sqlite("storage_retention", "old_events_go_and_the_floor_says_so"),
     ),
     Mutant(
         "a log is read from where it was trimmed as if it were whole",
-        "core/events.py",
-        "    if after < head.floor:",
-        "    if after < head.floor - 1:",
+        "core/positions.py",
+        "    if seq < head.floor:",
+        "    if seq < head.floor - 1:",
         sqlite("feed", "a_log_trimmed_below_the_reader_is_told_as_expired"),
     ),
     Mutant(
@@ -140,5 +139,26 @@ LOG: Final = (
         "AND e.seq > :after",
         "AND e.seq >= :after",
         sqlite("storage_events", "any_page_of_a_log_is_that_part_of_it"),
+    ),
+    Mutant(
+        "a position is compared by its seq alone",
+        "core/positions.py",
+        "    if position.at and head.asked_at and position.at != head.asked_at:",
+        "    if position.at < 0:",
+        ("tests/api/test_positions.py::test_another_event_at_that_seq_means_that_the_log_has_changed",),
+    ),
+    Mutant(
+        "a log that went back is read on",
+        "core/feed.py",
+        " or at != after.at:",
+        ":",
+        sqlite("feed_of_changed_logs", "a_log_that_goes_back_while_a_slow_reader_replays_is_noticed"),
+    ),
+    Mutant(
+        "a seq that is given out anew is taken for a repeat",
+        "core/feed.py",
+        "        return 0 < self.at < notice.at",
+        "        return False",
+        sqlite("feed_of_changed_logs", "a_seq_that_is_given_out_anew_is_noticed_by_the_event_itself"),
     ),
 )
