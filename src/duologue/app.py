@@ -26,8 +26,10 @@ from duologue.core.flush import flush_forever, flush_once
 from duologue.core.limits import MAX_FRAME, published
 from duologue.core.lookout import Lookout
 from duologue.core.messages import Messages
+from duologue.core.neighbours import Neighbours
 from duologue.core.presence import Presence
 from duologue.core.rates import SIGN_IN, Rates
+from duologue.core.readiness import Readiness
 from duologue.core.receipts import Receipts
 from duologue.core.relay_policy import parse_sender
 from duologue.core.retention import tidy_forever, trim_forever
@@ -47,9 +49,8 @@ from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.sms_parts import SmsParts, relay_rule, spending
-from duologue.storage.accounts import user_by_id
 from duologue.storage.database import RelayRule
-from duologue.storage.engines import make_database, prepare
+from duologue.storage.engines import make_database, prepare, sqlite_path
 from duologue.web.app import Services, make_app
 from duologue.web.desk import Desk
 from duologue.web.endpoint import SocketEndpoint
@@ -86,7 +87,9 @@ class Node:
         self.chores = Chores(self.db, self.clock)
         self.presence = Presence(self.db, self.hub, self.bus, self.clock, self.strangers)
         accounts = self._accounts(presets, limited=limited)
+        self.neighbours = self._neighbours()
         self.lookout = self._lookout()
+        self.readiness = Readiness(self.db, self.bus, self.clock)
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
         self.desk = Desk(
             self.db,
@@ -153,9 +156,16 @@ class Node:
         )
 
     def _lookout(self) -> Lookout:
-        # Nothing tells a node without a bus that others use its PostgreSQL, too.
-        distrustful = isinstance(self.bus, LocalBus) and not self.settings.store_url.startswith("sqlite:")
-        return Lookout(self.db, self.hub, self.bus, self._signed_in, distrustful=distrustful)
+        as_of = self.bus.as_of
+        if self.neighbours:
+            as_of = self.neighbours.alone_as_of
+        is_alone = self.bus.alone and not self.neighbours
+        return Lookout(self.db, self.hub, self._signed_in, None if is_alone else as_of)
+
+    def _neighbours(self) -> Neighbours | None:
+        """Nothing tells a node without a bus that others use its PostgreSQL, too."""
+        has_bus = not isinstance(self.bus, LocalBus)
+        return None if has_bus or sqlite_path(self.settings.store_url) else Neighbours(self.db, self.clock)
 
     def _signed_in(self) -> list[Connection]:
         """The sockets that have said hello."""
@@ -206,15 +216,13 @@ class Node:
         prepare(self.settings.store_url)
 
     async def check_ready(self) -> str:
-        """Tell what is amiss though the node can serve: empty if nothing is.
+        """Return what is amiss though the node can serve; empty if nothing is.
 
-        Raises `ApiError` `overloaded`: the store doesn't answer, or the node is leaving.
+        Raises `ApiError` `overloaded`: the store doesn't answer or takes no writes, or the node is leaving.
         """
         if self.draining:
             raise overloaded("This node is about to stop")
-        await self.db.read(user_by_id, 0)
-        bus = "" if self.bus.connected() else "The bus can't be reached: the store is asked instead."
-        return " ".join(filter(None, (bus, self.clock.amiss)))
+        return await self.readiness.check()
 
     async def _flush_sessions(self, pause: float) -> None:
         """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""
@@ -242,6 +250,8 @@ class Node:
         await self.bus.start(self.hub)
         await self.db.open(Publisher(self.bus, self.hub, self.receipts.forget))
         await self.watch.start()
+        if self.neighbours:
+            await self.neighbours.arrive()
         if self.provider and self.sms:
             await self.provider.start(self.sms.callbacks)
         loops = [
@@ -260,6 +270,8 @@ class Node:
             asyncio.create_task(SuspensionWatch(self.db, self.hub, self.clock).run()),
             asyncio.create_task(self.watch.run()),
         ]
+        if self.neighbours:
+            loops.append(asyncio.create_task(self.neighbours.run()))
         if self.sms:
             self.sms.start()
         try:

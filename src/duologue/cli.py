@@ -209,6 +209,24 @@ def verify(settings: Settings) -> None:
 
 @app.command()
 @_with_settings
+def salvage(
+    settings: Settings,
+    *,
+    to: Annotated[Path, typer.Option(help="The new file, which must not exist.", metavar="FILE")],
+) -> None:
+    """Write all that can be read of a damaged SQLite database to a new file, and tell what is lost."""
+    from duologue.verify import VerifyError
+    from duologue.verify import salvage as run
+
+    try:
+        run(settings.store_url, to)
+    except VerifyError as fault:
+        typer.echo(f"duologue: {fault}", err=True)
+        raise typer.Exit(_BAD_CONFIGURATION) from fault
+
+
+@app.command()
+@_with_settings
 def backup(
     settings: Settings,
     target: Annotated[str, typer.Argument(help="The new file, or - for stdout.")],

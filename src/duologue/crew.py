@@ -1,8 +1,10 @@
-"""Processes of one kind: started together, replaced when they die, stopped together."""
+"""Processes of one kind: started together, replaced when they die or hang, stopped together."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import mmap
 import os
 import select
 import signal
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 from typing import Final, NoReturn
 
@@ -22,6 +25,10 @@ _YOUNG: Final = 5.0
 _MOST_DEATHS: Final = 5
 """As many workers that die young in a row are a fault that another try won't mend."""
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
+_BEAT_EVERY: Final = 0.5
+"""Seconds between two beats of a worker's event loop, and between two looks at them."""
+_HUNG_AFTER: Final = 4.0
+"""Seconds without a beat until a worker is killed: connections that the kernel gave it get no answer."""
 
 Work = Callable[[int, Callable[[socket.socket], None]], bool]
 """Runs worker number `index` until a signal ends it, calls what it is given once it is ready; whether it started."""
@@ -39,6 +46,7 @@ class Crew:
         self._work = work
         self._patience = patience + _STOP_WITHIN
         self._workers: dict[int, tuple[int, float]] = {}
+        self._beats = Beats(count)
         self._ready = 0
         self._deaths = 0
         self._stopping = False
@@ -59,6 +67,7 @@ class Crew:
                 started = True
                 ready()
             self._reap(started=started)
+            self._end_hung()
         return started and self._deaths < _MOST_DEATHS
 
     def _hear_signals(self) -> None:
@@ -73,6 +82,7 @@ class Crew:
         # A signal meanwhile would be lost on a worker that isn't known yet, or that still has its parent's handlers.
         signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         if not self._stopping:
+            self._beats.forget(index)
             pid = os.fork()
             if not pid:
                 self._be_worker(index)
@@ -90,7 +100,7 @@ class Crew:
             for end in (self._ready_pipe[0], *self._wake_pipe, self._leash_pipe[1]):
                 os.close(end)
             threading.Thread(target=_end_with_parent, args=(self._leash_pipe[0],), daemon=True).start()
-            status = 0 if self._work(index, self._tell_ready) else 1
+            status = 0 if self._work(index, partial(self._tell_ready, index)) else 1
         except BaseException:  # noqa: BLE001 - nothing may get past: this is a copy of its parent
             _log.exception("worker %d failed", index)
         finally:
@@ -98,12 +108,13 @@ class Crew:
             sys.stderr.flush()
             os._exit(status)
 
-    def _tell_ready(self, _: socket.socket) -> None:
+    def _tell_ready(self, index: int, _: socket.socket) -> None:
         os.write(self._ready_pipe[1], b".")
+        self._beats.begin(index)
 
     def _wait(self) -> None:
         """Until a signal comes, a worker is ready, or it has been patient for long enough."""
-        patience = None if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
+        patience = _BEAT_EVERY if self._kill_at is None else max(0.0, self._kill_at - time.monotonic())
         readable, _, _ = select.select((self._wake_pipe[0], self._ready_pipe[0]), (), (), patience)
         if self._wake_pipe[0] in readable:
             os.read(self._wake_pipe[0], 4096)
@@ -120,6 +131,17 @@ class Crew:
             if pid == 0:
                 return
             self._replace(*self._workers.pop(pid), os.waitstatus_to_exitcode(status), started=started)
+
+    def _end_hung(self) -> None:
+        """Kill workers whose event loop stands still: they are replaced like those that die."""
+        if self._stopping:
+            return
+        hung = self._beats.hung()
+        for pid, (index, _) in tuple(self._workers.items()):
+            if index in hung:
+                _log.error("worker %d hangs", index)
+                self._beats.forget(index)
+                os.kill(pid, signal.SIGKILL)
 
     def _replace(self, index: int, started_at: float, code: int, *, started: bool) -> None:
         if self._stopping:
@@ -142,6 +164,35 @@ class Crew:
     def _signal(self, number: signal.Signals) -> None:
         for pid in tuple(self._workers):
             os.kill(pid, number)
+
+
+class Beats:
+    """When each worker's event loop last ran, in memory that this process shares with them."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._shared = memoryview(mmap.mmap(-1, count * 8)).cast("d")
+        self._looked_at = time.monotonic()
+
+    def begin(self, index: int) -> None:
+        """Beat from now on; on the worker's event loop."""
+        self._shared[index] = time.monotonic()
+        asyncio.get_running_loop().call_later(_BEAT_EVERY, self.begin, index)
+
+    def forget(self, index: int) -> None:
+        """Expect no beat of this worker until it begins."""
+        self._shared[index] = 0.0
+
+    def hung(self) -> set[int]:
+        """The workers that have begun and don't beat any more."""
+        now = time.monotonic()
+        was_away = now - self._looked_at > _HUNG_AFTER / 2
+        self._looked_at = now
+        if was_away:
+            # This process was stopped, too, or the machine slept: give each a new start.
+            for index in range(self._count):
+                self._shared[index] = self._shared[index] and now
+        return {index for index, beat in enumerate(self._shared) if beat and now - beat > _HUNG_AFTER}
 
 
 def _end_with_parent(leash: int) -> None:

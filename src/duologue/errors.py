@@ -100,6 +100,11 @@ CODES: Final[dict[str, ErrorCode]] = {
         "The log is no longer the one that you know",
         "The server went back to an older state. Refetch the chats, send the outbox again, go on from `latest`.",
     ),
+    "log_full": ErrorCode(
+        HTTPStatus.CONFLICT,
+        "The chat, or the event log of one of its users, has no number left",
+        "Numbers end at 2,147,483,647. Nothing more can be stored there, and a retry doesn't help.",
+    ),
     "events_expired": ErrorCode(
         HTTPStatus.GONE,
         "Events after that seq are no longer kept",

@@ -1,4 +1,7 @@
-"""`duologue verify`: a whole database held to its promises, while the server stands still or while it runs."""
+"""`duologue verify`: a whole database held to its promises, while the server stands still or while it runs.
+
+And `duologue salvage`: a copy of what can still be read of one that is damaged.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,18 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from duologue.storage.audit import Progress, Report, audit
+from duologue.storage import salvage as store
+from duologue.storage.audit import Finding, Progress, Report, audit
+from duologue.storage.engines import sqlite_path
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
+from duologue.storage.salvage import CannotSalvage, examine, has_damaged_pages
 from duologue.storage.snapshot import CannotRead, snapshot
 
 
@@ -22,18 +29,45 @@ class VerifyError(Exception):
 
 
 def verify(url: str, console: Console | None = None) -> bool:
-    """Check it and tell what was found; whether it is sound. Raises `VerifyError`."""
+    """Check a database, print what was found, and return whether it is sound. Raises `VerifyError`."""
     console = console or Console()
     began = time.monotonic()
+    path = sqlite_path(url)
     try:
-        with snapshot(url) as tx, _progress(console) as show:
-            report = audit(tx, show)
+        report = _examine(path) if path and has_damaged_pages(path) else _audit(console, url)
     except (CannotRead, SchemaTooOld, SchemaTooNew) as fault:
         raise VerifyError(str(fault)) from fault
     tell(console, report)
     took = f"{time.monotonic() - began:.1f} s"
     console.print(f"{_told(report.counts)} in {took}.", soft_wrap=True)
     return report.sound
+
+
+def _audit(console: Console, url: str) -> Report:
+    with snapshot(url) as tx, _progress(console) as show:
+        return audit(tx, show)
+
+
+def _examine(path: Path) -> Report:
+    """What is lost of a file with damaged pages: its numbers can't be judged by then."""
+    found = examine(path)
+    findings = [Finding("damaged", loss) for loss in found.losses]
+    return Report(found.counts, findings, Counter(damaged=len(findings)))
+
+
+def salvage(url: str, target: Path) -> None:
+    """Write all that can be read to a new SQLite file, and print what can't. Raises `VerifyError`."""
+    path = sqlite_path(url)
+    if path is None:
+        raise VerifyError("Only an SQLite database can be salvaged; PostgreSQL has tools of its own.")
+    try:
+        found = store.salvage(path, target)
+    except (CannotRead, CannotSalvage, SchemaTooOld, SchemaTooNew) as fault:
+        raise VerifyError(str(fault)) from fault
+    console = Console()
+    for loss in found.losses:
+        console.print(f"[bold red]lost[/]: {escape(loss)}", soft_wrap=True)
+    console.print(f"Wrote {_told(found.counts)} to {target}. Now check it: duologue verify.", soft_wrap=True)
 
 
 @contextlib.contextmanager

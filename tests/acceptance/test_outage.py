@@ -1,4 +1,4 @@
-"""PostgreSQL is gone for a while under load: callers are told, memory stays bounded, nothing acknowledged is lost."""
+"""PostgreSQL is gone or hangs for a while under load: callers are told, memory stays bounded, nothing is lost."""
 
 from __future__ import annotations
 
@@ -89,7 +89,17 @@ class ReadOnly(Trouble):
         self.postgres.run("SELECT pg_reload_conf()")
 
 
-@pytest.mark.parametrize("kind", [Gone, ReadOnly])
+class Hung(Trouble):
+    """Its processes don't run: connections stay open, and nothing is answered."""
+
+    def begin(self) -> None:
+        self.postgres.pause()
+
+    def end(self) -> None:
+        self.postgres.resume()
+
+
+@pytest.mark.parametrize("kind", [Gone, ReadOnly, Hung])
 async def test_an_outage_of_postgresql_loses_nothing(tmp_path: Path, kind: type[Trouble]) -> None:
     with postgres_server() as postgres:
         postgres.run("CREATE DATABASE outage")
@@ -118,14 +128,17 @@ async def outage(trouble: Trouble, api: Api, server: DuologueServer, senders: li
     trouble.begin()
     await asyncio.sleep(SECONDS)
     grown = process.memory_info().rss - before
-    assert (await api.http.get("/readyz")).is_success is trouble.readable
+    assert not (await api.http.get("/readyz")).is_success
     assert (await api.http.get("/healthz")).is_success
+    assert (await senders[0].device.ask("GET", "/v1/chats")).is_success is trouble.readable
     stood = sum(len(sender.acknowledged) for sender in senders)
     trouble.end()
     async with asyncio.timeout(60):
         while sum(len(sender.acknowledged) for sender in senders) < stood + 5 * SENDERS:
             await asyncio.sleep(0.1)
-    assert (await api.http.get("/readyz")).is_success
+    async with asyncio.timeout(30):
+        while not (await api.http.get("/readyz")).is_success:
+            await asyncio.sleep(0.2)
     over.set()
     await asyncio.gather(*writing)
     return grown

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.storage.engines import migrate
 from tests.contract.line import Line, laid
 from tests.contract.store import Store, opened
@@ -32,3 +33,18 @@ async def line(store_url: str) -> AsyncIterator[Line]:
     """An open store whose commits go over a faulty bus, once on each engine."""
     async with laid(store_url) as line:
         yield line
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL of the module's own, to be stopped, paused and killed."""
+    with postgres_server(in_memory=True) as server:
+        yield server
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> Iterator[str]:
+    """A database with the schema on that server."""
+    with server.database() as url:
+        migrate(url)
+        yield url

@@ -20,7 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from duologue.lab.nats import NatsServer, nats_server
 from duologue.lab.postgres import Postgres
 from duologue.lab.server import DuologueServer
-from tests.support.client import Api, Device, Socket, api_of
+from tests.support.client import PATIENCE, Api, Device, Socket, api_of
+from tests.support.tunnel import Tunnel, tunnel_to
 
 pytestmark = pytest.mark.anyio
 
@@ -38,13 +39,20 @@ def bus() -> Iterator[NatsServer]:
 
 
 @pytest.fixture(scope="module")
+def tunnel(bus: NatsServer) -> Iterator[Tunnel]:
+    """What lies between the nodes and the bus."""
+    with tunnel_to(bus.port) as tunnel:
+        yield tunnel
+
+
+@pytest.fixture(scope="module")
 def urls(
-    postgres: Postgres, bus: NatsServer, tmp_path_factory: pytest.TempPathFactory
+    postgres: Postgres, tunnel: Tunnel, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
     with postgres.database() as database_url:
         env = {
             "DUOLOGUE_DATABASE_URL": database_url,
-            "DUOLOGUE_BUS_URL": bus.url,
+            "DUOLOGUE_BUS_URL": f"nats://127.0.0.1:{tunnel.port}",
             "DUOLOGUE_SECRET": SECRET,
             "DUOLOGUE_RATE_LIMITS": "off",
         }
@@ -54,10 +62,14 @@ def urls(
 
 
 @pytest.fixture
-def nats(bus: NatsServer) -> Iterator[NatsServer]:
-    """It may be paused, and runs again afterwards."""
+def nats(bus: NatsServer, tunnel: Tunnel) -> Iterator[NatsServer]:
+    """It may be paused, killed or cut off, and runs again afterwards."""
     yield bus
-    bus.resume()
+    tunnel.speak()
+    if bus.running:
+        bus.resume()
+    else:
+        bus.start()
 
 
 @pytest.fixture
@@ -100,14 +112,14 @@ async def stored(device: Device, chat_id: str) -> set[str]:
 
 
 async def assert_ended_everywhere(ending: Device, elsewhere: Device, peer: Device, chat_id: str) -> None:
-    """End a session on one node while it writes on another."""
-    async with elsewhere.online() as socket:
+    """End a session on one node while it writes on another, and has an idle socket there."""
+    async with elsewhere.online() as socket, elsewhere.online() as idle:
         writing = asyncio.create_task(write_until_closed(elsewhere, chat_id, socket))
         await asyncio.sleep(0.3)
         await ending.call("DELETE", "/v1/sessions/current")
         ended_at = time.time()
         said, code = await writing
-        assert code == 4003
+        assert (code, (await idle.closing())[0]) == (4003, 4003)
         assert time.time() - ended_at < HEARD_WITHIN
     kept = await stored(peer, chat_id)
     assert kept, "it did write before"
@@ -125,8 +137,38 @@ async def test_an_ended_session_writes_nothing_on_a_node_whose_bus_hangs(
         await assert_ended_everywhere(one, on(there, one), other, chat_id)
 
 
-async def test_what_is_acknowledged_while_the_bus_hangs_is_heard_within_two_seconds(
+async def test_a_session_that_ends_while_a_body_comes_in_writes_nothing(
     nodes: tuple[Api, Api], nats: NatsServer
+) -> None:
+    here, there = nodes
+    for ending_at, hangs in ((here, False), (there, True)):
+        one, other, chat_id = await here.friends()
+        if hangs:
+            nats.pause()
+        body = b'{"text":"too late","client_id":"too late"}'
+        head = (
+            f"POST /v1/chats/{chat_id}/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            f"Authorization: Bearer {one.token}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(here.url).port)
+        writer.write(head.encode() + body[:20])
+        await asyncio.sleep(0.3)
+        await on(ending_at, one).call("DELETE", "/v1/sessions/current")
+        await asyncio.sleep(TRUSTED_FOR)
+        writer.write(body[20:])
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        writer.close()
+        assert not await stored(other, chat_id)
+
+
+FAULTS = ["paused", "killed", "silent"]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_acknowledged_while_the_bus_fails_is_heard_within_two_seconds(
+    nodes: tuple[Api, Api], nats: NatsServer, tunnel: Tunnel, fault: str
 ) -> None:
     here, there = nodes
     one, other, chat_id = await here.friends()
@@ -135,14 +177,19 @@ async def test_what_is_acknowledged_while_the_bus_hangs_is_heard_within_two_seco
             on(there, other).ask("GET", f"/v1/events?after={(await other.log())[-1]['seq']}&wait=30")
         )
         await asyncio.sleep(0.5)
-        nats.pause()
+        if fault == "paused":
+            nats.pause()
+        elif fault == "killed":
+            nats.stop(kill=True)
+        else:
+            tunnel.go_silent()
         for number in range(4):
             await one.post(chat_id, f"into silence {number}")
             said_at = time.monotonic()
             assert (await receiver.event("message.created"))["text"] == f"into silence {number}"
             assert time.monotonic() - said_at < HEARD_WITHIN
         assert (await poll).json()["items"]
-        nats.resume()
+    assert (await health(here, "degraded")).is_success
 
 
 async def test_a_lost_bus_is_degraded_and_serves(nodes: tuple[Api, Api], nats: NatsServer) -> None:
@@ -206,6 +253,7 @@ async def test_a_worker_that_hung_believes_no_session_that_ended_meanwhile(
             one, other, chat_id = await api.friends()
             sockets = [await stack.enter_async_context(one.online()) for _ in range(12)]
             with stopped(workers[0]):
+                # Not for so long that it would be replaced.
                 await asyncio.sleep(TRUSTED_FOR)
                 ended = await end_by_any(server, one)
                 assert ended
@@ -222,18 +270,23 @@ async def test_a_worker_that_hung_believes_no_session_that_ended_meanwhile(
 async def end_by_any(server: DuologueServer, device: Device) -> bool:
     """End the session by whichever worker answers: the kernel chooses."""
     for _ in range(20):
-        async with httpx.AsyncClient(base_url=server.url, timeout=0.5, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=0.2, trust_env=False) as http:
             with contextlib.suppress(httpx.TimeoutException):
                 answer = await http.delete("/v1/sessions/current", headers=device.authorization)
                 return answer.is_success
     return False
 
 
-async def test_nodes_that_share_a_database_without_a_bus_end_sessions_all_the_same(
+async def test_nodes_that_share_a_database_without_a_bus_hear_and_end_sessions_all_the_same(
     postgres_url: str, tmp_path: Path
 ) -> None:
     env = {"DUOLOGUE_DATABASE_URL": postgres_url, "DUOLOGUE_RATE_LIMITS": "off"}
     with DuologueServer(tmp_path / "a", env=env) as a, DuologueServer(tmp_path / "b", env=env) as b:
         async with api_of(a.url) as here, api_of(b.url) as there:
             one, other, chat_id = await here.friends()
+            async with on(there, other).online() as receiver:
+                said_at = time.monotonic()
+                await one.post(chat_id, "over there")
+                assert (await receiver.event("message.created"))["text"] == "over there"
+                assert time.monotonic() - said_at < HEARD_WITHIN
             await assert_ended_everywhere(one, on(there, one), other, chat_id)

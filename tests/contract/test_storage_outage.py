@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from duologue.errors import ApiError
-from duologue.lab.postgres import PostgresServer, postgres_server
+from duologue.lab.postgres import PostgresServer
 from duologue.model import Pair
 from duologue.storage.accounts import sessions_by_token, user_by_id
 from duologue.storage.chats import open_chat
@@ -20,20 +19,6 @@ from tests.contract.truth import assert_sound
 from tests.contract.wire import wire_to
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of our own, to be stopped and killed."""
-    with postgres_server(in_memory=True) as server:
-        yield server
-
-
-@pytest.fixture
-def url(server: PostgresServer) -> Iterator[str]:
-    with server.database() as url:
-        migrate(url)
-        yield url
 
 
 class Crowd:

@@ -1,4 +1,4 @@
-"""A wire to PostgreSQL that can be cut at the worst moment: when a commit is done and its answer under way."""
+"""A wire to PostgreSQL with faults: it is cut when a commit's answer is under way, or it goes silent."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 from duologue.lab.process import temporary_folder
 
 _SOCKET = ".s.PGSQL.5432"
+_FIELDS = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+_REFUSAL = b"E" + (4 + len(_FIELDS)).to_bytes(4) + _FIELDS
+"""What PgBouncer says to a client that asks for options."""
 
 
 class Wire:
@@ -21,13 +24,24 @@ class Wire:
         self._target = f"{folder}/{_SOCKET}"
         self._folder = temporary_folder()
         self._marker = b""
+        self._silence = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refuses_options = False
+        """As a pooler that passes no options on to the server."""
         self.url = url.replace(folder, str(self._folder))
         self.cuts = 0
 
     def cut_after(self, marker: bytes) -> None:
         """Wait for a request with these bytes; let the server carry it out, keep its answer, hang up."""
         self._marker = marker
+
+    def go_silent(self) -> None:
+        """Pass nothing on any more, and hang up on nobody."""
+        self._silence.set()
+
+    def speak(self) -> None:
+        """Serve new connections; old ones stay silent for ever."""
+        self._silence = asyncio.Event()
 
     async def start(self) -> None:
         self._server = await asyncio.start_unix_server(self._accept, self._folder / _SOCKET)
@@ -43,12 +57,18 @@ class Wire:
         self._tasks.add(asyncio.ensure_future(self._connect(reader, writer)))
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        greeting = await reader.read(1 << 16)
+        if self.refuses_options and b"\0options\0" in greeting:
+            writer.write(_REFUSAL)
+            writer.close()
+            return
         answers, requests = await asyncio.open_unix_connection(self._target)
-        doomed = asyncio.Event()
+        doomed, silence = asyncio.Event(), self._silence
+        requests.write(greeting)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pass_requests(reader, requests, doomed))
-                both.create_task(self._pass_answers(answers, writer, doomed))
+                both.create_task(self._pass_requests(reader, requests, doomed, silence))
+                both.create_task(self._pass_answers(answers, writer, doomed, silence))
         finally:
             for end in (writer, requests):
                 end.close()
@@ -56,9 +76,15 @@ class Wire:
                     await end.wait_closed()
 
     async def _pass_requests(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        silence: asyncio.Event,
     ) -> None:
         while data := await reader.read(1 << 16):
+            if silence.is_set():
+                continue
             if self._marker and self._marker in data:
                 self._marker = b""
                 doomed.set()
@@ -66,9 +92,15 @@ class Wire:
         writer.close()
 
     async def _pass_answers(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        doomed: asyncio.Event,
+        silence: asyncio.Event,
     ) -> None:
         while data := await reader.read(1 << 16):
+            if silence.is_set():
+                continue
             if doomed.is_set():
                 self.cuts += 1
                 break

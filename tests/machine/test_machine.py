@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
 from duologue.lab.server import DuologueServer
-from duologue.protocol.bodies import MAX_SEQ
+from duologue.model import MAX_SEQ
 from tests.machine.driver import (
     Replica,
     assert_answer,

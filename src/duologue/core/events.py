@@ -28,6 +28,8 @@ from duologue.storage.replay import event_page
 _CREATED: Final = Kind.MESSAGE_CREATED
 _GATHER: Final = 0.05
 """Seconds in which events gather after a stream was given the newest one."""
+_DOUBTED_FOR: Final = 15.0
+"""Seconds after a doubt is over for which the store may still commit what it had been asked for before."""
 _MESSAGES: Final = Counter("duologue_messages_total", "Messages stored.")
 
 
@@ -66,6 +68,7 @@ class Publisher:
     def in_doubt(self) -> None:
         self._forget()
         self._hub.recheck()
+        self._hub.doubt_for(_DOUBTED_FOR)
 
 
 class EventPage(msgspec.Struct, frozen=True, gc=False):

@@ -1,9 +1,9 @@
 """The lookout: what the bus can't tell at present, the store is asked.
 
-While a node knows that it has heard all that the others published, it believes that a session is live as long as
-nobody said that it ended. As soon as it doesn't know, it asks the store every second at the latest, in one look:
-which of the sessions with open sockets have ended, and how far do the followed logs go? Until it has an answer that
-is younger than a second, frames wait for one of their own.
+While a node knows that it has heard all that the others published, or that there are no others, it believes
+that a session is live as long as nobody said that it ended. As soon as it doesn't know, it asks the store every
+second at the latest, in one look: which of the sessions with open sockets have ended, and how far do the followed
+logs go? Until it has an answer that is younger than a second, frames wait for one of their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from prometheus_client import Gauge
 
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
-from duologue.realtime.bus import Bus
 from duologue.realtime.hub import Hub
 from duologue.storage import lookout as store
 from duologue.storage.database import Database
@@ -53,33 +52,37 @@ class Guest(Protocol):
 class Lookout:
     """Knows until when sessions may be trusted, and finds what notices didn't tell.
 
-    `distrustful` if there may be nodes that this bus doesn't reach.
+    `as_of` returns the time (of `time.monotonic`) up to which all is known that other nodes did; None says that there
+    can be no other node.
     """
 
     def __init__(
-        self, db: Database, hub: Hub, bus: Bus, guests: Callable[[], Iterable[Guest]], *, distrustful: bool
+        self,
+        db: Database,
+        hub: Hub,
+        guests: Callable[[], Iterable[Guest]],
+        as_of: Callable[[], float] | None,
     ) -> None:
         self._db = db
         self._hub = hub
-        self._bus = bus
         self._guests = guests
-        self._distrustful = distrustful
+        self._as_of = as_of
         self._looked_at = -math.inf
-        self.trusted_until = -math.inf if distrustful or not bus.alone else math.inf
+        self.trusted_until = -math.inf if as_of else math.inf
         """The time (`time.monotonic`) until which a frame on an open socket needs no look at its session."""
         _AGE.set_function(self._age)
 
     def _age(self) -> float:
-        return max(0.0, time.monotonic() - self._bus.as_of())
+        return max(0.0, time.monotonic() - self._as_of()) if self._as_of else 0.0
 
     async def run(self) -> None:
         """The background loop."""
         begun_at = -math.inf
-        while self.trusted_until < math.inf:
+        while self._as_of:
             now = time.monotonic()
-            well_at = -math.inf if self._distrustful else self._bus.as_of()
-            is_wanted = self._hub.doubted.is_set() or now - well_at > _WELL_FOR
-            if is_wanted and now - begun_at >= _LOOK_EVERY:
+            well_at = self._as_of()
+            in_doubt = self._hub.doubted.is_set() or now < self._hub.doubted_until
+            if (in_doubt or now - well_at > _WELL_FOR) and now - begun_at >= _LOOK_EVERY:
                 begun_at = now
                 await self._try_to_look()
             self.trusted_until = max(well_at, self._looked_at) + TRUSTED_FOR

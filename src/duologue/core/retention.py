@@ -14,6 +14,7 @@ from duologue.errors import ApiError
 from duologue.storage.accounts import end_sessions, idle_sessions, touch_sessions
 from duologue.storage.database import Database
 from duologue.storage.events import trim_logs
+from duologue.storage.nodes import purge_nodes
 from duologue.storage.outbox import purge as purge_outbox
 from duologue.storage.quotas import purge_quotas
 from duologue.storage.sms_ids import purge_ids
@@ -82,6 +83,7 @@ async def sweep_round(db: Database, clock: Clock, traced_for: int) -> int:
         (purge_outbox, traced_for),
         (purge_ids, traced_for),
         (purge_unplaced, traced_for),
+        (purge_nodes, DAY),
     ):
         while gone := await db.write(purge, clock() - age):
             swept += gone

@@ -31,6 +31,16 @@ class NatsServer:
         """The URL for clients, the same for its whole life."""
         return f"nats://127.0.0.1:{self._port}"
 
+    @property
+    def port(self) -> int:
+        """Where it listens, the same for its whole life."""
+        return self._port
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it and wait until it listens."""
         program = Path(sysconfig.get_path("scripts"), "nats-server")

@@ -123,10 +123,24 @@ class PostgresServer(Postgres):
         """Make a standby the primary; it takes writes when this returns. What it hadn't received is lost."""
         self.run("SELECT pg_promote()")
 
+    def pause(self) -> None:
+        """Let it hang: connections stay open, and nothing is answered, until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Undo `pause`; harmless if it runs."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def discard(self) -> None:
         """Stop it, its data being no longer needed, and delete them."""
         try:
             if self.process:
+                self.resume()
                 self.process.stop(signal.SIGQUIT)
         finally:
             delete_folder(self.folder)

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Generic, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from duologue.model import MAX_SEQ
 from duologue.protocol.positions import KnownAt
 from duologue.protocol.preferences import Discoverable, ReadReceipts, ShowPresence, SmsRelay, WhoCanWrite
 
@@ -21,8 +22,6 @@ MAX_CLIENT_ID: Final = 64
 MAX_DEVICE_NAME: Final = 64
 MAX_DISPLAY_NAME: Final = 64
 MAX_PHONE_INPUT: Final = 32
-MAX_SEQ: Final = 2**31 - 1
-"""Seqs are stored in 31 bits: two thousand million messages in one chat, or events in one log."""
 
 _NO_NUL: Final = "^[^\\x00]*$"
 # `$` alone would let a final newline through (Python's `re`); the look-ahead refuses it, in JavaScript too.

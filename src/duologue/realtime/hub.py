@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
@@ -53,6 +55,8 @@ class Hub:
         """Whether anybody here follows a user's log. Asked for every event."""
         self.doubted = asyncio.Event()
         """Set while notices may have been missed."""
+        self.doubted_until = -math.inf
+        """The time (of `time.monotonic`) until which more may be missed."""
 
     def attach(self, user_id: int, follower: Subscriber) -> None:
         """Follow a user's log from now on."""
@@ -125,6 +129,10 @@ class Hub:
 
     def doubt(self) -> None:
         self.doubted.set()
+
+    def doubt_for(self, seconds: float) -> None:
+        """Notices may be missed now and for so long."""
+        self.doubted_until = max(self.doubted_until, time.monotonic() + seconds)
 
     def followed(self) -> list[int]:
         """The users whose logs are followed here."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from duologue.model import Message
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, Stored, events, messages
 from duologue.storage.database import Post, RelayRule, Row, Tx
-from duologue.storage.events import insert_events
+from duologue.storage.events import check_seqs, insert_events
 from duologue.storage.lists import id_list
 from duologue.storage.messages import pack_client_id
 from duologue.storage.receipts import raise_marks
@@ -20,7 +20,8 @@ from duologue.storage.relay import raise_alarms
 def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Stored:
     """Store a batch, with the alarms of the `relay` if there is one.
 
-    Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there.
+    Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there, and
+    `ApiError` `log_full`.
     """
     tx.lock_logs()
     chats = _advance_chats(tx, batch)
@@ -51,6 +52,7 @@ def _advance_chats(tx: Tx, batch: Batch) -> list[tuple[int, int, int]]:
     """Move the chats' counters on; where they stood before."""
     sql = "SELECT id, last_seq, low_count, high_count FROM chats WHERE id IN"
     before = [(seq, low, high) for _, seq, low, high in _found(tx, sql, batch.chat_ids)]
+    check_seqs(seq + moves[0] for (seq, *_), moves in zip(before, batch.chat_moves, strict=True))
     tx.many(
         "UPDATE chats SET last_seq = ?, low_count = ?, high_count = ? WHERE id = ?",
         [
@@ -94,6 +96,7 @@ def _advance_logs(tx: Tx, batch: Batch, moves: Sequence[int]) -> list[int]:
     users = [user for user, moved_by in enumerate(moves) if moved_by]
     sql = "SELECT user_id, last_seq, top_chat FROM logs WHERE user_id IN"
     rows = _found(tx, sql, [batch.user_ids[user] for user in users])
+    check_seqs(row[1] + moves[user] for user, row in zip(users, rows, strict=True))
     before, logs, activity = [0] * len(moves), [], []
     for user, (user_id, seq, top) in zip(users, rows, strict=True):
         before[user] = seq

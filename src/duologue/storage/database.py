@@ -8,6 +8,8 @@ operations from many callers are committed together, many to one fsync (group co
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -128,11 +130,15 @@ def settle(future: asyncio.Future[Any], result: Any) -> None:
 
 
 class Unit(msgspec.Struct, gc=False):
-    """One caller's work in the queue, and what became of it. `work` is an operation or a storage call."""
+    """One caller's work in the queue, and its result. `work` is an operation or a storage call.
+
+    `queued_at` is of `time.monotonic`. `done` is None once the caller has its answer.
+    """
 
     work: Any
-    done: Done
+    done: Done | None
     result: Any = None
+    queued_at: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Listener(Protocol):
@@ -147,8 +153,39 @@ class Listener(Protocol):
         ...
 
 
+class Health:
+    """How the store has been.
+
+    `stored_at` and `refused_at` say when (of `time.monotonic`) it last took a write on the message path, and last
+    refused one. `damaged` is true once a part of it could not be read any more.
+    """
+
+    def __init__(self) -> None:
+        self.stored_at = -math.inf
+        self.refused_at = -math.inf
+        self.damaged = False
+
+
+class Probe(msgspec.Struct, frozen=True, gc=False):
+    """A small write that is nobody's message, and doesn't count in `Health`."""
+
+    work: Callable[[Tx], None]
+
+    def __call__(self, tx: Tx) -> None:
+        self.work(tx)
+
+
 class Database(Protocol):
     """A durable store. Every method belongs to the event loop that called `open`."""
+
+    @property
+    def health(self) -> Health:
+        """How the store has been."""
+        ...
+
+    async def probe(self, work: Callable[[Tx], None]) -> None:
+        """Run `work` where messages are stored: on the same thread and connection. Raises `ApiError` `overloaded`."""
+        ...
 
     async def open(self, listener: Listener) -> None:
         """Connect. Raises whatever the engine raises when the store can't be reached."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from typing import Final
 
 import msgspec
 
-from duologue.model import Chat, Event, Kind, Message, Receipt, Session, User
+from duologue.errors import ApiError
+from duologue.model import MAX_SEQ, Chat, Event, Kind, Message, Receipt, Session, User
 from duologue.storage.database import Tx
 from duologue.storage.lists import id_list
 
@@ -88,8 +89,20 @@ def append_events(tx: Tx, new: Sequence[NewEvent], now: int) -> list[Event]:
     return events
 
 
+def check_seqs(newest: Iterable[int]) -> None:
+    """Raises `ApiError` `log_full` when one of these numbers is beyond the last that there is.
+
+    PostgreSQL's columns end there, and so does the wire contract.
+    """
+    if max(newest, default=0) > MAX_SEQ:
+        raise ApiError("log_full")
+
+
 def _move_heads(tx: Tx, moves: Mapping[int, int]) -> dict[int, int]:
-    """Move each log on by its number of events; where each stood before. One statement for all that move as far."""
+    """Move each log on by its number of events; where each stood before. One statement for all that move as far.
+
+    Raises `ApiError` `log_full`.
+    """
     users_by_move: dict[int, list[int]] = defaultdict(list)
     for user_id, moved in moves.items():
         users_by_move[moved].append(user_id)
@@ -101,6 +114,7 @@ def _move_heads(tx: Tx, moves: Mapping[int, int]) -> dict[int, int]:
             moved=moved,
             **values,
         )
+        check_seqs(last_seq for _, last_seq in rows)
         heads |= {user_id: last_seq - moved for user_id, last_seq in rows}
     return heads
 

@@ -15,7 +15,10 @@ from duologue.storage.batch import Batch, OutOfRange, Stored, outcomes
 from duologue.storage.database import Mark, Operation, Outcome, Post, Posted, UniqueViolation
 
 Store = Callable[[Batch], Stored]
-"""Stores a batch whole or not at all. Raises `UniqueViolation`, `NoSuchChat`, or what the engine raises."""
+"""Stores a batch whole or not at all.
+
+Raises `UniqueViolation`, `NoSuchChat`, `ApiError` `log_full`, or what the engine raises.
+"""
 Find = Callable[[Post], Message | None]
 """The message already stored under a post's `client_id`."""
 
@@ -75,11 +78,13 @@ class Group:
         return self._settle([operation], [])[0][0]
 
     def _settle(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
+        if not (posts or marks):
+            return [], []
         batch = Batch(posts, marks, self._clock())
         try:
             stored = self._store(batch)
-        except UniqueViolation:
-            return self._settle_repeats(posts, marks)
+        except (UniqueViolation, ApiError) as fault:
+            return self._settle_repeats(posts, marks, fault)
         except Unavailable:
             raise
         except Exception as fault:  # noqa: BLE001 - looked at one by one
@@ -87,12 +92,14 @@ class Group:
         self.events += stored.events
         return outcomes(batch, stored)
 
-    def _settle_repeats(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
-        """Some post is stored already: answer those from the store, and commit the rest."""
+    def _settle_repeats(
+        self, posts: list[Post], marks: list[Mark], fault: Exception
+    ) -> tuple[list[Outcome], list[Outcome]]:
+        """Some post may be stored already: answer those from the store, and commit the rest."""
         known = [self._find(post) for post in posts]
         fresh = [post for post, message in zip(posts, known, strict=True) if message is None]
         if len(fresh) == len(posts):
-            return self._settle_apart(posts, marks, UniqueViolation())
+            return self._settle_apart(posts, marks, fault)
         posted, marked = self._settle(fresh, marks) if fresh or marks else ([], [])
         rest = iter(posted)
         answers = [

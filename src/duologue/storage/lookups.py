@@ -45,9 +45,12 @@ def _find(tx: Tx, find: Find, units: Sequence[Unit], fatal: tuple[type[Exception
         found = find(tx, [unit.work.key for unit in units])
     except fatal:
         raise
-    except Exception as fault:  # noqa: BLE001 - it belongs to the callers
+    except Exception as fault:  # noqa: BLE001 - it belongs to one of the callers
+        if len(units) == 1:
+            units[0].result = fault
+            return
         for unit in units:
-            unit.result = fault
+            _find(tx, find, [unit], fatal)
     else:
         for unit in units:
             unit.result = found.get(unit.work.key)

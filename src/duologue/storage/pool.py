@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from duologue.errors import overloaded
 from duologue.storage.database import Unit, settle
+from duologue.storage.waiting import Waiting
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Pool(Generic[C]):
         self._at_once = at_once
         self._linger = linger
         self._closed = False
+        self._waiting = Waiting()
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True)
             for number in range(size)
@@ -59,15 +61,21 @@ class Pool(Generic[C]):
     def start(self) -> None:
         """To be called on the event loop that will use it."""
         self._loop = asyncio.get_running_loop()
+        self._waiting.start(self._loop)
         for thread in self._threads:
             thread.start()
 
     async def run(self, work: Any) -> Any:
-        """The result of a unit with this work. Raises it, and `ApiError` `overloaded` when too many wait."""
+        """The result of a unit with this work.
+
+        Raises it, and `ApiError` `overloaded` when too many wait, or there is no result after 5 seconds.
+        """
         if self._closed or self._units.qsize() >= self._capacity:
             raise overloaded("Too many requests wait for the store")
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._units.put(Unit(work, partial(settle, future)))
+        unit = Unit(work, partial(settle, future))
+        self._waiting.add(unit)
+        self._units.put(unit)
         return await future
 
     async def close(self) -> None:
@@ -78,21 +86,28 @@ class Pool(Generic[C]):
         for thread in self._threads:
             if thread.is_alive():
                 await asyncio.to_thread(thread.join)
+        self._waiting.stop()
 
     def _work(self) -> None:
         resource = self._connect()
         try:
             while units := self._take():
-                try:
-                    self._serve(resource, units)
-                except Exception as fault:  # noqa: BLE001 - it belongs to the callers
-                    for unit in units:
-                        unit.result = fault
-                self._loop.call_soon_threadsafe(_settle, units)
+                # Nobody waits any more for the others.
+                units = [unit for unit in units if unit.done]
+                if units:
+                    self._try(resource, units)
                 if self._linger and len(units) > 1:
                     time.sleep(self._linger)
         finally:
             resource.close()
+
+    def _try(self, resource: C, units: Sequence[Unit]) -> None:
+        try:
+            self._serve(resource, units)
+        except Exception as fault:  # noqa: BLE001 - it belongs to the callers
+            for unit in units:
+                unit.result = fault
+        self._loop.call_soon_threadsafe(self._waiting.settle, units)
 
     def _take(self) -> list[Unit]:
         """The next units; none once the pool is closed."""
@@ -108,8 +123,3 @@ class Pool(Generic[C]):
         except queue.Empty:
             pass
         return units
-
-
-def _settle(units: Sequence[Unit]) -> None:
-    for unit in units:
-        unit.done(unit.result)

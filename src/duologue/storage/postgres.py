@@ -14,14 +14,16 @@ import psycopg
 from psycopg import errors as pg
 
 from duologue.clock import Clock
-from duologue.errors import overloaded
+from duologue.errors import ApiError, overloaded
 from duologue.model import Event, Message, Presets
 from duologue.storage.batch import Batch, Stored, as_stored
 from duologue.storage.database import (
     Done,
+    Health,
     Listener,
     Operation,
     Post,
+    Probe,
     RelayRule,
     Tx,
     UniqueViolation,
@@ -34,7 +36,7 @@ from duologue.storage.messages import find_post
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
-from duologue.storage.postgres_link import Link, Outage, connect, persist
+from duologue.storage.postgres_link import Link, Outage, Watchdog, connect, connect_limited, persist
 from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.writer import Writer
 
@@ -62,6 +64,7 @@ _BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + _BY_KE
 """One moment for all that a function reads."""
 _BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED" + _BY_KEY
 _MIGRATION_LOCK: Final = 7237960
+_DAMAGE: Final = (pg.DataCorrupted, pg.IndexCorrupted)
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
 _RERUNS: Final = 5
 _NO_PRESETS: Final = Presets()
@@ -92,13 +95,6 @@ def _time(tx: Tx) -> int | None:
     return row[0] if row else None
 
 
-async def _told(result: Awaitable[T]) -> T:
-    try:
-        return await result
-    except Unavailable as fault:
-        raise overloaded("The store can't be reached") from fault
-
-
 class PostgresDatabase:
     """`Database` on PostgreSQL; any number of nodes share one."""
 
@@ -110,8 +106,9 @@ class PostgresDatabase:
         self._presets = presets
         self._appender = Appender(relay, presets)
         self._closing = threading.Event()
-        self._reads, self._writes = Outage(), Outage()
-        self._link = Link(url, self._closing)
+        self._watchdog = Watchdog(url, self._closing)
+        self._sends, self._reads, self._writes = Outage(), Outage(), Outage()
+        self._link = self._watchdog.link()
         self._order = threading.Lock()
         self._writer = Writer(
             "postgres-writer",
@@ -120,10 +117,9 @@ class PostgresDatabase:
             batch_limit=_BATCH_LIMIT,
             order=self._order,
         )
-        link = partial(Link, url, self._closing)
         self._readers = Pool(
             "postgres-reader",
-            link,
+            self._watchdog.link,
             self._look,
             size=_READERS,
             capacity=_CAPACITY,
@@ -131,20 +127,21 @@ class PostgresDatabase:
         )
         self._finder = Pool(
             "postgres-finder",
-            link,
+            self._watchdog.link,
             self._look,
             size=1,
             capacity=_CAPACITY,
             at_once=_FOUND_AT_ONCE,
             linger=_GATHER,
         )
-        self._writers = Pool("postgres", link, self._change, size=_WRITERS, capacity=_CAPACITY)
+        self._writers = Pool("postgres", self._watchdog.link, self._change, size=_WRITERS, capacity=_CAPACITY)
         self._in_doubt = False
 
     async def open(self, listener: Listener) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         await asyncio.to_thread(self._link.line)
+        self._watchdog.start()
         self._readers.start()
         self._finder.start()
         self._writers.start()
@@ -157,15 +154,29 @@ class PostgresDatabase:
         await self._finder.close()
         await self._writers.close()
         await asyncio.to_thread(self._link.close)
+        await asyncio.to_thread(self._watchdog.stop)
 
     async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await _told(self._readers.run(lambda tx: fn(tx, *args, **kwargs)))
+        return await self._told(self._readers.run(lambda tx: fn(tx, *args, **kwargs)))
 
     async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
-        return await _told(self._finder.run(Lookup(fn, key)))
+        return await self._told(self._finder.run(Lookup(fn, key)))
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await _told(self._writers.run(lambda tx: fn(tx, *args, **kwargs)))
+        return await self._told(self._writers.run(lambda tx: fn(tx, *args, **kwargs)))
+
+    async def _told(self, result: Awaitable[T]) -> T:
+        try:
+            return await result
+        except Unavailable as fault:
+            raise overloaded("The store can't be reached") from fault
+        except _DAMAGE as fault:
+            raise self._damaged(fault) from fault
+
+    def _damaged(self, fault: Exception) -> ApiError:
+        _log.error("a page of the database is damaged: %s", fault)
+        self.health.damaged = True
+        return overloaded("This part of the store is damaged")
 
     def _look(self, link: Link, units: Sequence[Unit]) -> None:
         """Reads, all in one transaction; each in its own if the server refused one."""
@@ -188,6 +199,13 @@ class PostgresDatabase:
 
     def append(self, operation: Operation, done: Done) -> None:
         self._writer.submit(Unit(operation, done))
+
+    @property
+    def health(self) -> Health:
+        return self._writer.health
+
+    async def probe(self, work: Callable[[Tx], None]) -> None:
+        await self._writer.run(Probe(work))
 
     def _transact(self, line: Line, work: Callable[[Tx], T]) -> T:
         """One transaction, run again when the server asks for it; its events are told once it has committed."""
@@ -218,14 +236,30 @@ class PostgresDatabase:
 
     def _commit(self, units: Sequence[Unit]) -> Sequence[Event]:
         group = Group(self._store, self._find, self._clock)
+        operations = [unit for unit in units if type(unit.work) is not Probe]
         try:
-            outcomes = group.commit([unit.work for unit in units])
+            if len(operations) < len(units):
+                self._run_probes(units)
+            outcomes = group.commit([unit.work for unit in operations])
         except Unavailable as fault:
             raise overloaded("The store can't be reached") from fault
-        for unit, outcome in zip(units, outcomes, strict=True):
-            unit.result = outcome
+        for unit, outcome in zip(operations, outcomes, strict=True):
+            unit.result = self._damaged(outcome) if isinstance(outcome, _DAMAGE) else outcome
         self._tell(())
         return group.events
+
+    def _run_probes(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            if isinstance(unit.work, Probe):
+                try:
+                    self._insist(partial(self._run_probe, probe=unit.work))
+                except psycopg.Error as fault:
+                    unit.result = fault
+
+    def _run_probe(self, line: Line, probe: Probe) -> None:
+        # The writer keeps the order of events already while it commits.
+        with _transaction(line, _BEGIN_WRITE):
+            probe(PostgresTx(line, None, self._presets))
 
     def _store(self, batch: Batch) -> Stored:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
@@ -235,7 +269,7 @@ class PostgresDatabase:
         return self._insist(lambda line: find_post(PostgresTx(line), post))
 
     def _insist(self, work: Callable[[Line], T]) -> T:
-        return persist(self._link, self._writes, work, self._doubt)
+        return persist(self._link, self._sends, work, self._doubt)
 
 
 def prepare(url: str) -> None:
@@ -245,7 +279,7 @@ def prepare(url: str) -> None:
     before. Raises `SchemaTooOld`, `SchemaTooNew`, `NotDurable`, `ConnectionError`.
     """
     try:
-        with connect(url) as connection:
+        with connect_limited(url) as connection:
             check_postgres(partial(_setting, connection))
             version = _version(connection)
     except psycopg.OperationalError as fault:

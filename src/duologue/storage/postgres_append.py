@@ -9,6 +9,7 @@ import msgspec
 import psycopg
 from psycopg import errors
 
+from duologue.errors import ApiError
 from duologue.model import Presets
 from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers
 from duologue.storage.database import RelayRule, UniqueViolation
@@ -44,12 +45,14 @@ class Appender:
         """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
 
         Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
-        it isn't there, and `psycopg.Error`; nothing is stored then.
+        it isn't there, `ApiError` `log_full`, and `psycopg.Error`; nothing is stored then.
         """
         try:
             result = line.run(_CALL, _parameters(batch, self._relay, self._presets))
         except errors.UniqueViolation as fault:
             raise UniqueViolation from fault
+        except errors.NumericValueOutOfRange as fault:
+            raise ApiError("log_full") from fault
         except psycopg.Error as fault:
             if fault.sqlstate == _NO_SUCH_CHAT:
                 raise NoSuchChat from fault

@@ -1,8 +1,12 @@
-"""Connections to PostgreSQL, and what is done while there are none to be had."""
+"""Connections to PostgreSQL, and what is done while there are none to be had, or they don't answer."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -14,17 +18,20 @@ from psycopg.conninfo import conninfo_to_dict
 
 from duologue.storage.group import Unavailable
 from duologue.storage.postgres_tx import Line
+from duologue.storage.waiting import PATIENCE
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_PATIENCE: Final = 5.0
-"""Seconds for which work is retried on a lost connection before its caller is told `overloaded`."""
 _TRY_EVERY: Final = 0.5
 """Seconds between tries in an outage that has outlasted patience; in between the answer is no, at once."""
 _FIRST_PAUSE: Final = 0.05
+"""Seconds between the first loss of a connection and the second try."""
 _LONGEST_PAUSE: Final = 1.0
+"""Seconds between later tries, at most."""
+_WATCH_EVERY: Final = 0.25
+"""Seconds between looks at the statements under way."""
 _CONNECTION: Final[dict[str, Any]] = {
     "connect_timeout": 3,
     # A server whose machine is gone says nothing: without these its silence would last for many minutes.
@@ -33,19 +40,39 @@ _CONNECTION: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+_LIMITS: Final = {
+    "lock_timeout": 4_000,
+    "statement_timeout": 4_500,
+    "idle_in_transaction_session_timeout": 5_000,
+}
+"""Milliseconds, kept by the server for a node's own connections.
+
+A statement ends there before the node hangs up: then it is known that nothing was stored. And a node that hangs in a
+transaction doesn't keep the other nodes waiting for its locks.
+"""
+_REFUSES_OPTIONS: Final = "startup parameter"
+"""Words with which PgBouncer refuses a connection that asks for `_LIMITS`."""
 _NO_PREPARE: Final = "prepare=off"
 _PREPARE_AFTER: Final = 5
+"""Uses of a statement."""
+_TOO_LATE: Final = (pg.LockNotAvailable, pg.QueryCanceled)
 _LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError, pg.ReadOnlySqlTransaction)
 
 
-def connect(url: str) -> psycopg.Connection[Any]:
-    """A connection in autocommit mode. With `prepare=off` in the URL's query it prepares no statement.
+def connect(url: str, *, limited: bool = False) -> psycopg.Connection[Any]:
+    """Make a connection in autocommit mode; a `limited` one is for statements that take no longer than seconds.
 
-    That is for a pooler that gives each transaction another connection and doesn't follow prepared statements:
-    PgBouncer before 1.21.
+    With `prepare=off` in the URL's query it prepares no statement. That is for a pooler that gives each transaction
+    another connection and doesn't follow prepared statements: PgBouncer before 1.21. Raises
+    `psycopg.OperationalError`.
     """
     threshold = None if _NO_PREPARE in url.partition("?")[2].split("&") else _PREPARE_AFTER
-    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **(_CONNECTION | parse_url(url)))
+    given = _CONNECTION | parse_url(url)
+    if limited:
+        # What the URL says comes last, and so is what holds.
+        limits = " ".join(f"-c {name}={value}" for name, value in _LIMITS.items())
+        given["options"] = f"{limits} {given.get('options', '')}".strip()
+    return psycopg.connect(autocommit=True, prepare_threshold=threshold, **given)
 
 
 def parse_url(url: str) -> dict[str, Any]:
@@ -55,56 +82,129 @@ def parse_url(url: str) -> dict[str, Any]:
     return dict(conninfo_to_dict(f"{address}?{rest}" if rest else address))
 
 
-class Outage:
-    """What is known of the server: in a long outage those who need it must not each wait for it in turn.
+def connect_limited(url: str) -> psycopg.Connection[Any]:
+    """Make a limited connection; through a pooler that takes no limits, one without.
 
-    There is one for reads and one for writes: a server that takes no writes may answer reads.
+    Raises `psycopg.OperationalError`.
+    """
+    try:
+        return connect(url, limited=True)
+    except psycopg.OperationalError as fault:
+        if _REFUSES_OPTIONS not in str(fault):
+            raise
+        return connect(url)
+
+
+class Outage:
+    """A circuit breaker: while the server is known to be away, callers fail at once.
+
+    There is one for reads, one for messages and one for other writes: a server that takes no writes may answer reads.
     """
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._tried_at = 0.0
+        self._answered_at = -math.inf
 
     def lasts(self) -> bool:
-        """Whether it is known to be away: every so often somebody is told no, and finds out anew."""
+        """Return whether the server is known to be away; false for one caller every 0.5 s, who is to try."""
         now = time.monotonic()
-        if self._since is None or now - self._since < _PATIENCE:
+        if self._since is None or now - self._since < PATIENCE:
             return False
         if now - self._tried_at < _TRY_EVERY:
             return True
         self._tried_at = now
         return False
 
-    def failed(self) -> bool:
-        """A connection was lost, or could not be made; whether that has been so for longer than patience lasts."""
-        now = time.monotonic()
-        self._since = self._since or now
-        return now - self._since >= _PATIENCE
+    def failed(self, began: float) -> bool:
+        """Note that what began then failed; return whether all has failed for longer than patience lasts."""
+        now = self._tried_at = time.monotonic()
+        if self._answered_at < began:
+            self._since = min(self._since or began, began)
+        # Otherwise others got answers meanwhile: it hangs, say, at a lock that only concerns some.
+        return self._since is not None and now - self._since >= PATIENCE
 
     def over(self) -> None:
         """The server has answered."""
         self._since = None
+        self._answered_at = time.monotonic()
 
 
 class Link:
-    """One connection, made when it is needed and made again when it is lost."""
+    """One connection, made when it is needed and made again when it is lost.
+
+    After `due` (of `time.monotonic`) the watchdog hangs up, and the thread that waits for an answer is free again.
+    """
 
     def __init__(self, url: str, closing: threading.Event) -> None:
         self._url = url
         self.closing = closing
+        self.due = math.inf
         self._line: Line | None = None
+        self._socket: socket.socket | None = None
+        self._guard = threading.Lock()
+        """Held while the socket is closed: its number may be another connection's a moment later."""
 
     def line(self) -> Line:
+        """Return the open connection. Raises `psycopg.OperationalError`."""
         if self._line is None or self._line.connection.closed:
-            self._line = Line(connect(self._url))
+            self.drop()
+            connection = connect_limited(self._url)
+            with self._guard:
+                self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+            self._line = Line(connection)
         return self._line
+
+    def hang_up_if_due(self, now: float) -> None:
+        """Break the connection off if it was to have answered by now; on the watchdog's thread."""
+        if now >= self.due:
+            with self._guard, contextlib.suppress(OSError):
+                if self._socket:
+                    self._socket.shutdown(socket.SHUT_RDWR)
 
     def drop(self) -> None:
         """Forget the connection: the next use makes a new one, perhaps to another server."""
+        with self._guard:
+            if self._socket:
+                self._socket.close()
+                self._socket = None
         if self._line is not None:
             self._line.connection.close()
 
     close = drop
+
+
+class Watchdog:
+    """Makes links, and hangs up those whose server doesn't answer in time. `closing` ends their retries."""
+
+    def __init__(self, url: str, closing: threading.Event) -> None:
+        self._url = url
+        self._closing = closing
+        self._links: list[Link] = []
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="postgres-watchdog", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no more: all links are closed."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def link(self) -> Link:
+        """Make a link that is watched."""
+        link = Link(self._url, self._closing)
+        self._links.append(link)
+        return link
+
+    def _watch(self) -> None:
+        while not self._stopped.wait(_WATCH_EVERY):
+            now = time.monotonic()
+            for link in self._links:
+                link.hang_up_if_due(now)
 
 
 def persist(link: Link, outage: Outage, work: Callable[[Line], T], lost: Callable[[], None]) -> T:
@@ -112,21 +212,39 @@ def persist(link: Link, outage: Outage, work: Callable[[Line], T], lost: Callabl
 
     `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
     """
-    deadline = time.monotonic() + _PATIENCE
+    began = time.monotonic()
+    deadline = began + PATIENCE
     pause = _FIRST_PAUSE
     while True:
         if outage.lasts():
             raise Unavailable
         try:
-            result = work(link.line())
+            line = link.line()
+            link.due = deadline
+            result = work(line)
+        except _TOO_LATE as fault:
+            # Nothing was stored, and the connection is well.
+            outage.failed(began)
+            _log.warning("PostgreSQL took too long: %s", _first_line(fault))
+            raise Unavailable from fault
         except _LOST as fault:
             link.drop()
             lost()
-            waited = outage.failed() or time.monotonic() + pause > deadline
+            waited = outage.failed(began) or time.monotonic() + pause > deadline
             if waited or link.closing.wait(pause):
-                _log.warning("PostgreSQL can't be reached: %s", str(fault).partition("\n")[0])
+                _log.warning("PostgreSQL can't be reached: %s", _first_line(fault))
                 raise Unavailable from fault
+        except Exception:
+            # The server has answered: that something is stored already, for instance.
+            outage.over()
+            raise
         else:
             outage.over()
             return result
+        finally:
+            link.due = math.inf
         pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _first_line(fault: Exception) -> str:
+    return str(fault).partition("\n")[0]

@@ -20,8 +20,10 @@ from psycopg.pq import ConnStatus, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 from psycopg.types.numeric import Int8Dumper
 
+from duologue.errors import ApiError
 from duologue.model import Event, Presets
 from duologue.storage.database import Row, UniqueViolation
+from duologue.storage.waiting import PATIENCE
 
 LOG_LOCK: Final = 7237961
 """The same number as in the migration that makes `duologue_append`."""
@@ -124,6 +126,8 @@ class PostgresTx:
             return self._line.query(sql, params)
         except pg.UniqueViolation as fault:
             raise UniqueViolation from fault
+        except pg.NumericValueOutOfRange as fault:
+            raise ApiError("log_full") from fault
 
     def one(self, sql: str, **params: Any) -> Row | None:
         return next(iter(self._line.rows(self._query(sql, params))), None)
@@ -142,9 +146,11 @@ class PostgresTx:
             raise UniqueViolation from fault
 
     def lock_logs(self) -> None:
+        """Raises `LockNotAvailable` when that takes too long."""
         if self._order and not self._ordered:
             # Events of one node are told in the order of their commits: this one goes through first.
-            self._order.acquire()
+            if not self._order.acquire(timeout=PATIENCE):
+                raise pg.LockNotAvailable("another thread of this node waits for the event logs")
             self._ordered = True
         self._line.command(b"SELECT pg_advisory_xact_lock(%d)" % LOG_LOCK)
 

@@ -41,7 +41,7 @@ def _of_file(path: Path) -> Iterator[Tx]:
         with contextlib.closing(sqlite3.connect(address, uri=True, isolation_level=None)) as connection:
             for statement in ("PRAGMA query_only = ON", "PRAGMA cache_size = -65536", "BEGIN"):
                 connection.execute(statement)
-            _check("sqlite", connection.execute("PRAGMA user_version").fetchone()[0])
+            check_version("sqlite", connection.execute("PRAGMA user_version").fetchone()[0])
             yield sqlite.SqliteTx(connection)
     except sqlite3.DatabaseError as fault:
         raise CannotRead(f"{path}: {fault}") from fault
@@ -58,7 +58,7 @@ def _of_server(url: str) -> Iterator[Tx]:
             connection.autocommit = False
             connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             connection.read_only = True
-            _check("postgres", _version(connection))
+            check_version("postgres", _version(connection))
             for way in _WALKS:
                 connection.execute(f"SET LOCAL {way} = off")
             yield transaction.PostgresTx(transaction.Line(connection))
@@ -73,8 +73,8 @@ def _version(connection: Any) -> int:
     return int(connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchone()[0])
 
 
-def _check(engine: str, version: int) -> None:
-    """Raises `SchemaTooOld`, `SchemaTooNew`."""
+def check_version(engine: str, version: int) -> None:
+    """Compare a database's schema with this release's. Raises `SchemaTooOld`, `SchemaTooNew`."""
     if version == 0:
         raise SchemaTooOld("This is no database of Duologue's, or an empty one.")
     if pending(engine, version):

@@ -20,14 +20,15 @@ from duologue.storage.batch import Batch, Stored
 from duologue.storage.checkpoint import Checkpointer
 from duologue.storage.database import (
     Done,
+    Health,
     Listener,
     Operation,
+    Probe,
     RelayRule,
     Row,
     Tx,
     UniqueViolation,
     Unit,
-    settle,
 )
 from duologue.storage.durability import check_sqlite
 from duologue.storage.group import Group, Unavailable
@@ -48,8 +49,11 @@ _READS_AT_ONCE: Final = 8
 _CAPACITY: Final = 20_000
 _BATCH_LIMIT: Final = 1_000
 _UNIQUE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+_DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PATIENCE: Final = 10.0
-"""Seconds that we wait for another process's write."""
+"""Seconds that a command waits for another process's write."""
+_SERVER_PATIENCE: Final = 4.0
+"""Seconds that the server does: its callers wait for 5 at most."""
 _PAUSE: Final = 0.01
 _READER_CACHE: Final = 8_192
 """KiB of the file that a connection keeps in memory. The kernel keeps the file, too."""
@@ -163,7 +167,7 @@ class SqliteDatabase:
         self._readers = Pool(
             "sqlite-reader",
             partial(connect, path),
-            partial(_look, presets=presets),
+            self._look,
             size=_READERS,
             capacity=_CAPACITY,
             at_once=_READS_AT_ONCE,
@@ -172,6 +176,7 @@ class SqliteDatabase:
     async def open(self, listener: Listener) -> None:
         self._connection = await asyncio.to_thread(connect, self._path)
         self._connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE}")
+        self._connection.execute(f"PRAGMA busy_timeout = {_SERVER_PATIENCE * 1000:.0f}")
         self._readers.start()
         self._checkpointer.start()
         self._writer.start(asyncio.get_running_loop(), listener)
@@ -191,15 +196,21 @@ class SqliteDatabase:
         return found
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._writer.submit(Unit(lambda tx: fn(tx, *args, **kwargs), partial(settle, future)))
-        return await future
+        result: T = await self._writer.run(lambda tx: fn(tx, *args, **kwargs))
+        return result
 
     async def time(self) -> int | None:
         return None
 
     def append(self, operation: Operation, done: Done) -> None:
         self._writer.submit(Unit(operation, done))
+
+    @property
+    def health(self) -> Health:
+        return self._writer.health
+
+    async def probe(self, work: Callable[[Tx], None]) -> None:
+        await self._writer.run(Probe(work))
 
     def _commit(self, units: Sequence[Unit]) -> Sequence[Event]:
         connection = self._connection
@@ -213,8 +224,27 @@ class SqliteDatabase:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             _log.error("a batch of %d was not committed: %s", len(units), fault)
+            self.health.damaged |= _is_damage(fault)
             raise overloaded("The store refused the write") from fault
+        self._explain_damage(units)
         return events
+
+    def _look(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> None:
+        """Reads of one moment."""
+        connection.execute("BEGIN")
+        try:
+            answer(SqliteTx(connection, self._presets), units)
+        finally:
+            connection.execute("ROLLBACK")
+        self._explain_damage(units)
+
+    def _explain_damage(self, units: Sequence[Unit]) -> None:
+        """Say `overloaded` to those who came upon a damaged page; the others have what they asked for."""
+        for unit in units:
+            if isinstance(unit.result, sqlite3.DatabaseError) and _is_damage(unit.result):
+                _log.error("a page of %s is damaged: %s", self._path.name, unit.result)
+                self.health.damaged = True
+                unit.result = overloaded("This part of the store is damaged")
 
     def _apply(self, tx: SqliteTx, units: Sequence[Unit]) -> list[Event]:
         group = Group(partial(_store, tx, self._relay), partial(find_post, tx), self._clock)
@@ -235,13 +265,8 @@ def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Stored:
         raise Unavailable from fault
 
 
-def _look(connection: sqlite3.Connection, units: Sequence[Unit], presets: Presets) -> None:
-    """Reads of one moment."""
-    connection.execute("BEGIN")
-    try:
-        answer(SqliteTx(connection, presets), units)
-    finally:
-        connection.execute("ROLLBACK")
+def _is_damage(fault: Exception) -> bool:
+    return getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
 def _call(tx: SqliteTx, unit: Unit) -> None:

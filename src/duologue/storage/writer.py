@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from prometheus_client import Gauge, Histogram
 
-from duologue.errors import overloaded
+from duologue.errors import ApiError, overloaded
 from duologue.model import Event
-from duologue.storage.database import Listener, Unit
+from duologue.storage.database import Health, Listener, Probe, Unit, settle
+from duologue.storage.waiting import Waiting
 
 _LINGER: Final = 0.001
 _BATCHES: Final = Histogram(
@@ -38,6 +41,8 @@ Commit = Callable[[Sequence[Unit]], Sequence[Event]]
 class Writer:
     """Hands batches of at most `batch_limit` units to `commit` on its own thread; holds at most `capacity`.
 
+    A unit without a result after 5 seconds is answered with `overloaded`; one that was not begun by then never is.
+
     `order` is held from a commit until its events are on their way, so that whoever else tells events can wait.
     """
 
@@ -56,6 +61,8 @@ class Writer:
         self._batch_limit = batch_limit
         self._queue: deque[Unit] = deque()
         self._wake = threading.Condition()
+        self._waiting = Waiting()
+        self.health = Health()
         self._closing = False
         self._last = 0
         self._idle = False
@@ -64,16 +71,24 @@ class Writer:
     def start(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
         self._loop = loop
         self._listener = listener
+        self._waiting.start(loop)
         self._thread.start()
 
     def submit(self, unit: Unit) -> None:
         """Queue a unit. Raises `ApiError` `overloaded` when the queue is full or closed."""
         if self._closing or len(self._queue) >= self._capacity:
             raise overloaded()
+        self._waiting.add(unit)
         self._queue.append(unit)
         if self._idle:
             with self._wake:
                 self._wake.notify()
+
+    async def run(self, work: Any) -> Any:
+        """Queue work and return its result. Raises it if it is an exception, and `ApiError` `overloaded`."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.submit(Unit(work, partial(settle, future)))
+        return await future
 
     async def close(self) -> None:
         """Finish what is queued, then end the thread."""
@@ -84,21 +99,34 @@ class Writer:
             await asyncio.to_thread(self._thread.join)
         # The last batch's answers were scheduled on this loop before the thread ended.
         await asyncio.sleep(0)
+        self._waiting.stop()
 
     def _work(self) -> None:
         while batch := self._take():
             with self._order:
-                events = self._try(batch)
+                # Nobody waits any more for the others.
+                batch = [unit for unit in batch if unit.done]
+                events = self._try(batch) if batch else ()
                 self._loop.call_soon_threadsafe(self._settle, batch, events)
 
     def _try(self, batch: Sequence[Unit]) -> Sequence[Event]:
+        events: Sequence[Event] = ()
         try:
             with _COMMITS.time():
-                return self._commit(batch)
+                events = self._commit(batch)
         except Exception as fault:  # noqa: BLE001 - the thread must outlive any batch
             for unit in batch:
                 unit.result = fault
-            return ()
+        if len(batch) > 1 or not isinstance(batch[0].work, Probe):
+            self._note(batch)
+        return events
+
+    def _note(self, batch: Sequence[Unit]) -> None:
+        now = time.monotonic()
+        if all(isinstance(unit.result, ApiError) and unit.result.code == "overloaded" for unit in batch):
+            self.health.refused_at = now
+        else:
+            self.health.stored_at = now
 
     def _take(self) -> list[Unit]:
         """The next batch, waiting for it; empty once the writer is closed and the queue is drained."""
@@ -120,7 +148,6 @@ class Writer:
         return [self._queue.popleft() for _ in range(count)]
 
     def _settle(self, batch: Sequence[Unit], events: Sequence[Event]) -> None:
-        for unit in batch:
-            unit.done(unit.result)
+        self._waiting.settle(batch)
         if events:
             self._listener.committed(events)

@@ -18,7 +18,7 @@ from duologue.core.events import EventPage as Page
 from duologue.core.limits import MAX_EVENTS_PAGE, MAX_REPLAY_BYTES, MAX_WAIT
 from duologue.core.positions import Position, parse_position, parse_start
 from duologue.errors import ApiError
-from duologue.model import Kind
+from duologue.model import MAX_SEQ, Kind
 from duologue.protocol import bodies, render
 from duologue.protocol.events import EventPage
 from duologue.protocol.positions import MAX_AT
@@ -49,7 +49,7 @@ KnownAt = Annotated[
 )
 async def list_events(
     call: NamedDependency[Call],
-    after: Annotated[int, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")] = 0,
+    after: Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="The last seq one has.")] = 0,
     at: KnownAt = None,
     limit: Annotated[int, QueryParameter(ge=1, le=MAX_EVENTS_PAGE, description="How many at most.")] = 100,
     wait: Annotated[
@@ -77,7 +77,7 @@ async def list_events(
 async def stream_events(
     call: NamedDependency[Call],
     after: Annotated[
-        int | None, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last seq one has.")
+        int | None, QueryParameter(ge=0, le=MAX_SEQ, description="The last seq one has.")
     ] = None,
     at: KnownAt = None,
     last_event_id: Annotated[

@@ -14,7 +14,7 @@ from duologue.core.limits import MAX_MESSAGES_PAGE
 from duologue.core.messages import Messages
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
-from duologue.model import Pair, decode_id
+from duologue.model import MAX_SEQ, Pair, decode_id
 from duologue.protocol import bodies, render
 from duologue.web.docs import REPLAYED, errors
 from duologue.web.rates import READ, SEND
@@ -36,7 +36,7 @@ IdempotencyKey = Annotated[
 
 
 def _bound(description: str, lowest: int = 1) -> QueryParameter:
-    return QueryParameter(ge=lowest, le=bodies.MAX_SEQ, description=description)
+    return QueryParameter(ge=lowest, le=MAX_SEQ, description=description)
 
 
 @post(
@@ -53,6 +53,7 @@ def _bound(description: str, lowest: int = 1) -> QueryParameter:
             "client_id_reused",
             "seq_out_of_range",
             "peer_gone",
+            "log_full",
             body=True,
         ),
     },
@@ -75,7 +76,15 @@ async def send_to_phone(
     response_headers=[REPLAYED],
     responses={
         200: _REPEAT,
-        **errors("not_found", "rate_limited", "client_id_reused", "seq_out_of_range", "peer_gone", body=True),
+        **errors(
+            "not_found",
+            "rate_limited",
+            "client_id_reused",
+            "seq_out_of_range",
+            "peer_gone",
+            "log_full",
+            body=True,
+        ),
     },
 )
 async def send_to_chat(

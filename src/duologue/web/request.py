@@ -50,7 +50,7 @@ class StrictRequest(Request[Any, Any, Any]):
             raise ApiError("not_json")
         field = self.route_handler.parsed_data_field
         kind = field.annotation if field else Any
-        body = await self._body_of_a_live_session()
+        body = await self.body()
         try:
             return _decode(kind, body)
         except msgspec.ValidationError as fault:
@@ -58,10 +58,13 @@ class StrictRequest(Request[Any, Any, Any]):
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
             raise ApiError("bad_json", f"The body can't be parsed as JSON: {fault}.") from fault
 
-    async def _body_of_a_live_session(self) -> bytes:
-        """The body, however slowly it came: what was known of the session when it began may be out of date."""
+    async def body(self) -> bytes:
+        """Wait for the body. However slowly it comes, the session must be live when it is complete.
+
+        Litestar asks for it before `json` does. Raises `ApiError` `not_signed_in` if the session ended meanwhile.
+        """
         asked_at = time.monotonic()
-        body = await self.body()
+        body = await super().body()
         caller: Caller | None = self.scope["state"].get("caller")
         if caller and time.monotonic() - asked_at > TRUSTED_FOR:
             sessions: Sessions = self.app.state.sessions

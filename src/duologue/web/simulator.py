@@ -14,6 +14,7 @@ from duologue.clock import rfc3339
 from duologue.core.limits import MAX_WAIT
 from duologue.core.phones import parse_phone
 from duologue.errors import ApiError
+from duologue.model import MAX_SEQ
 from duologue.protocol import bodies, simulator
 from duologue.sms.simulator import HandsetOffline, Simulator
 from duologue.web.docs import errors
@@ -42,7 +43,7 @@ async def list_phones(state: State) -> simulator.Phones:
 async def handset_messages(
     phone: bodies.Phone,
     state: State,
-    after: Annotated[int, QueryParameter(ge=0, le=bodies.MAX_SEQ, description="The last id one has.")] = 0,
+    after: Annotated[int, QueryParameter(ge=0, le=MAX_SEQ, description="The last id one has.")] = 0,
     wait: Annotated[
         float, QueryParameter(ge=0, le=MAX_WAIT, description="Seconds to wait for a new one.")
     ] = 0,
