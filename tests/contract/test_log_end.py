@@ -43,7 +43,7 @@ async def test_a_log_ends_with_a_code(store: Store) -> None:
     set_log(store.url, pair.high, MAX_SEQ - 1)
     assert (await store.send(pair, 0, "the last")).seq == 1
     await assert_full(store, pair, neighbours)
-    (last,) = await store.db.read(event_page, pair.high, MAX_SEQ - 1, 10)
+    _, (last,) = await store.db.read(event_page, pair.high, MAX_SEQ - 1, 10)
     assert last.seq == MAX_SEQ
     with pytest.raises(ApiError, match="log_full"):
         await store.apply(mark(pair, 1, read=1))

@@ -120,7 +120,8 @@ async def pair_of(store: Store, chat_id: int) -> Pair:
 
 async def assert_log_can_be_read(store: Store, user_id: int) -> None:
     head = await store.db.read(log_head, user_id)
-    events = await store.db.read(event_page, user_id, head.floor, 10_000)
+    assert head
+    _, events = await store.db.read(event_page, user_id, head.floor, 10_000)
     assert [event.seq for event in events] == list(range(head.floor + 1, head.last_seq + 1))
 
 
