@@ -141,7 +141,8 @@ def _mend(copy: sqlite3.Connection) -> None:
         "DELETE FROM events WHERE kind <= 3 AND NOT EXISTS (SELECT 1 FROM chats c WHERE c.id = events.ref)"
     )
     copy.execute(
-        "UPDATE logs SET floor_at = NULL, floor = max(floor, coalesce((SELECT max(e.seq) FROM events e WHERE e.user_id = logs.user_id"
+        "UPDATE logs SET floor_at = NULL, floor = max(floor, coalesce("
+        "(SELECT max(e.seq) FROM events e WHERE e.user_id = logs.user_id"
         " AND NOT EXISTS (SELECT 1 FROM events f WHERE f.user_id = e.user_id AND f.seq = e.seq - 1)),"
         " last_seq + 1) - 1)"
     )
