@@ -22,7 +22,6 @@ from tests.support.toolchains import fetch, made_once, need, run
 ROOT = Path(__file__).parents[2]
 OPENAPI = str(ROOT / "docs" / "openapi.json")
 ASYNCAPI = str(ROOT / "docs" / "asyncapi.json")
-NPM = Path(__file__).parent / "npm"
 UV = str(Path(sys.executable).parent / "uv")
 
 PYTHON_CLIENT: Final = "openapi-python-client==0.29.1"
@@ -36,18 +35,6 @@ MAVEN_COPY: Final = "org.apache.maven.plugins:maven-dependency-plugin:3.11.0:cop
 JAVA: Final = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-jar")
 """A JVM that starts soon and lives for seconds only."""
 GO_ENV: Final = {"GOFLAGS": "-mod=mod -buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
-
-
-@pytest.fixture(scope="module")
-def npm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the tools that come from npm."""
-    need("node", "npm")
-
-    def install(folder: Path) -> None:
-        shutil.copytree(NPM, folder, dirs_exist_ok=True)
-        fetch(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"], folder)
-
-    return made_once(tmp_path_factory, "npm", install)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,8 @@ import { fill, h, icon, iconButton } from "./dom.js";
 import { t } from "./i18n.js";
 import { preview } from "./text.js";
 
+/** @typedef {{ seq: number, author: string, text: string }} Answered */
+
 const TELL_AGAIN = 3000; // milliseconds
 const STOPPED = 5000;
 const grows = CSS.supports("field-sizing", "content");
@@ -17,7 +19,7 @@ const grows = CSS.supports("field-sizing", "content");
  * }} owner
  */
 export function composer({ longest, send, typing, keep }) {
-  /** @type {{ seq: number, author: string, text: string } | null} */
+  /** @type {Answered | null} */
   let answered = null;
   let toldAt = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -105,7 +107,7 @@ export function composer({ longest, send, typing, keep }) {
     reply(null);
   }
 
-  /** Answer a message, or none. @param {typeof answered} message */
+  /** Answer a message, or none. @param {Answered | null} message */
   function reply(message) {
     answered = message;
     answer.hidden = !message;

@@ -136,7 +136,8 @@ async function keepPage() {
     if (known) toast(t("new_version"), { label: t("reload"), act: () => location.reload() });
   });
   const url = "/worker.js";
-  const policy = window.trustedTypes?.createPolicy("duologue", { createScriptURL: () => url });
+  const { trustedTypes } = /** @type {any} */ (window); // unknown to TypeScript's own types of the DOM
+  const policy = trustedTypes?.createPolicy("duologue", { createScriptURL: () => url });
   await navigator.serviceWorker.register(/** @type {string} */ (policy?.createScriptURL(url) ?? url), { scope: "/" });
 }
 

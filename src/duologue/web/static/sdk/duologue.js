@@ -43,10 +43,12 @@ export class Duologue {
   #url;
   #store;
   #emitter = new Emitter();
+  /** @type {Connection} */
   #connection;
   #outbox;
   /** @type {string[]} */
   #watched = [];
+  /** @type {Progress} */
   #progress;
 
   /** @param {import("./duologue.d.ts").Options} [options] */
