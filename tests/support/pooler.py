@@ -45,8 +45,13 @@ def _serve(listener: socket.socket, address: Path, backends: list[socket.socket]
             backend = socket.socket(socket.AF_UNIX)
             backend.connect(str(address))
             backends.append(backend)
-            for source, sink in ((client, backend), (backend, client)):
-                threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+            threading.Thread(target=_pass_on, args=(backend, client), daemon=True).start()
+            threading.Thread(target=_serve_client, args=(client, backend), daemon=True).start()
+
+
+def _serve_client(client: socket.socket, backend: socket.socket) -> None:
+    with client:
+        _pass_on(client, backend)
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
