@@ -269,9 +269,7 @@ def torture(  # noqa: PLR0913 - one for each flag
     kill_every: Annotated[float, typer.Option(min=0.5, help="Seconds from one harm to the next.")] = 4,
     kill: Annotated[
         list[str] | None,
-        typer.Option(
-            help="What is harmed: node, postgres, nats, worker, bus, lock, restore, rollback, none."
-        ),
+        typer.Option(help="What is harmed, or none; all, unless named: see docs/torture.md."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="For the same choices as in another run.")] = None,
     history: Annotated[Path | None, typer.Option(help="Write all that was said and seen here.")] = None,
@@ -291,7 +289,7 @@ def torture(  # noqa: PLR0913 - one for each flag
         else:
             length = minutes * 60 or seconds
             plan = tortures.plan(users, length, rate, cuts, kill_every, seed, tokens, retention)
-            kinds = kill or tortures.USUAL
+            kinds = kill or tortures.KINDS
             options = tortures.Options(plan, engine, nodes, workers, url or (), kinds, history)
             kept = tortures.torture(options)
     except tortures.TortureError as fault:

@@ -39,7 +39,10 @@ def torture(*args: str) -> subprocess.CompletedProcess[str]:
 FORMS = {
     "sqlite": ("--engine", "sqlite"),
     "nodes": ("--engine", "postgresql"),
-    "workers": ("--engine", "postgresql", "--nodes", "1", "--workers", "2"),
+    "workers": (
+        *("--engine", "postgresql", "--nodes", "1", "--workers", "2"),
+        *("--kill", "rollback", "--kill", "worker", "--kill", "bus", "--kill", "postgres"),
+    ),
 }
 
 

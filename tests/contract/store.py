@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -24,7 +25,7 @@ from duologue.storage.postgres import PostgresDatabase
 from duologue.storage.profile_news import next_news
 from duologue.storage.sqlite import SqliteDatabase
 
-PATIENCE = 60.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 """Seconds after which something that should happen is taken not to happen."""
 
 TABLES = {

@@ -6,6 +6,7 @@ A bus may lose, repeat or reorder when something breaks; here nothing breaks. A 
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -22,7 +23,7 @@ from duologue.realtime.siblings import SiblingBus
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 30.0
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "30"))
 KEY = bytes(32)
 FOLLOWED, UNKNOWN = 7, 8
 

@@ -27,10 +27,11 @@ from duologue.torture.system import System, Wanted, running
 from duologue.torture.world import CannotStart
 from duologue.verify import VerifyError, verify
 
-KINDS: Final = ("node", "postgres", "nats", "worker", "bus", "lock", "restore", "rollback")
+KINDS: Final = (
+    *("node", "postgres", "nats", "worker", "bus", "lock", "clock"),
+    *("restore", "rollback", "failover"),
+)
 """What can be harmed: see docs/torture.md."""
-USUAL: Final = KINDS[:-2]
-"""What is harmed unless something is named."""
 _LONG: Final = 100_000
 """Messages from which on a history is in its file alone, and judged in pieces."""
 _SHORT: Final = Plan(users=12, seconds=7, pace=Pace(messages=100, cuts=4), kill_every=3, seed=1, retention=2)
@@ -48,7 +49,7 @@ class Options(msgspec.Struct, frozen=True):
     nodes: int = 3
     workers: int = 1
     urls: Sequence[str] = ()
-    kill: Sequence[str] = USUAL
+    kill: Sequence[str] = KINDS
     history: Path | None = None
 
 
@@ -131,7 +132,8 @@ def _system(options: Options) -> Iterator[System]:
 
 def _wanted(options: Options) -> Wanted:
     noise = options.plan.seed + 1 if "bus" in options.kill else 0
-    return Wanted(options.engine, options.nodes, options.workers, noise)
+    clocks, standby = "clock" in options.kill, "failover" in options.kill
+    return Wanted(options.engine, options.nodes, options.workers, noise, clocks, standby)
 
 
 def _judge(console: Console, parts: Iterable[Piece]) -> bool:

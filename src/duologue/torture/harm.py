@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from duologue.clock import DAY, MINUTE, SECOND
 from duologue.torture.history import Harm
 from duologue.torture.world import World, until
 
@@ -33,6 +34,8 @@ _COPY_AGES: Final = 1.0, 4.0
 """Seconds from a copy of the store to its restore."""
 _SETTLES: Final = 0.5
 """Seconds until all that was on its way from what is dead now has been heard."""
+_JUMPS: Final = (-DAY, -10 * MINUTE, -5 * SECOND, 5 * SECOND, 10 * MINUTE, DAY, 40 * DAY)
+"""Milliseconds."""
 _SELDOM: Final = 0.12
 """How often it is a restore, of all that is done."""
 
@@ -50,6 +53,8 @@ class Victim(msgspec.Struct):
     log: Callable[[], str] | None = None
     pids: Callable[[], list[int]] | None = None
     workers: int = 1
+    set_clock: Callable[[int], object] | None = None
+    """Puts a node's wall clock so many milliseconds ahead."""
     up: bool = True
 
     @property
@@ -67,12 +72,16 @@ class Store(msgspec.Struct):
     restore: Callable[[], object]
     lock: Callable[[float], object]
     server: Victim | None = None
+    cut_off: Callable[[], object] | None = None
+    """Have the server's standby, if it has one, get nothing more of what is committed from now on."""
+    promote: Callable[[], object] | None = None
+    """Have it take the place of the server, which is dead."""
 
 
 class Menu(msgspec.Struct):
-    """What may be done to a system: to which victims, and `deeds` of `lock`, `restore`, `rollback` and `worker`.
+    """What may be done to a system: to which victims, and which deeds of others.
 
-    `nodes` are all of its nodes, victims or not.
+    These are `clock`, `failover`, `lock`, `restore`, `rollback` and `worker`. `nodes` are all nodes, victims or not.
     """
 
     victims: Sequence[Victim] = ()
@@ -99,7 +108,12 @@ async def torment(world: World, menu: Menu, every: float, over: asyncio.Event) -
 
 
 def _to_all(world: World, menu: Menu, *, first: bool) -> Coroutine[Any, Any, None] | None:
-    """Something that concerns the whole system, at times, and always to begin with if there is any."""
+    """Something that concerns the whole system, at times, and always to begin with if there is any.
+
+    A failover is only possible as long as the standby's primary has not gone back to an older state.
+    """
+    if first and menu.store and menu.store.promote and "failover" in menu.deeds:
+        return _fail_over(world, menu, menu.store)
     able = sorted(menu.deeds & ({"restore", "rollback"} if menu.store and menu.store.server else {"restore"}))
     if menu.store and able and (first or world.dice.random() < _SELDOM):
         return _restore(world, menu, menu.store, running=world.dice.choice(able) == "rollback")
@@ -119,6 +133,8 @@ def _to_one(world: World, menu: Menu, group: asyncio.TaskGroup) -> None:
     if "worker" in menu.deeds:
         several = [node for node in menu.nodes if node.workers > 1]
         able += [lambda node=node: _harm_worker(world, node) for node in several]  # type: ignore[misc]
+    if "clock" in menu.deeds:
+        able += [lambda node=node: _set_clock(world, node) for node in menu.nodes if node.up]  # type: ignore[misc]
     if able:
         group.create_task(world.dice.choice(able)())
 
@@ -209,6 +225,16 @@ async def _bring_back(world: World, victim: Victim) -> None:
     world.odd(victim.name, f"doesn't start again: {reason}")
 
 
+async def _set_clock(world: World, node: Victim) -> None:
+    """A node's wall clock jumps, and is right again some seconds later."""
+    if node.set_clock:
+        note(world, "set clock", node.name)
+        node.set_clock(world.dice.choice(_JUMPS))
+        await asyncio.sleep(world.dice.uniform(0.5, _LONGEST_FREEZE))
+        node.set_clock(0)
+        world.history.add(Harm("right clock", node.name))
+
+
 async def _lock(world: World, store: Store) -> None:
     """An administrator holds a lock that every write needs."""
     async with world.store:
@@ -233,6 +259,26 @@ async def _restore(world: World, menu: Menu, store: Store, *, running: bool) -> 
         await asyncio.gather(*(_take_away(world, node) for node in gone))
         await _with_server_away(world, store, store.restore, lambda: note(world, "restore", "store"))
         await asyncio.gather(*(_bring_back(world, node) for node in gone))
+
+
+async def _fail_over(world: World, menu: Menu, store: Store) -> None:
+    """The database's server dies, and a standby takes its place that had not got everything yet."""
+    assert store.server
+    assert store.cut_off
+    assert store.promote
+    await until(lambda: all(victim.up for victim in menu.victims))
+    async with world.store:
+        note(world, "copy", "store")
+        world.copied()
+        await asyncio.to_thread(store.cut_off)
+    await asyncio.sleep(world.dice.uniform(*_COPY_AGES))
+    async with world.store:
+        await _take_away(world, store.server)
+        await asyncio.sleep(_SETTLES)
+        note(world, "restore", "store")
+        world.restored()
+        await asyncio.to_thread(store.promote)
+        world.history.add(Harm("start", store.server.name))
 
 
 async def _with_server_away(

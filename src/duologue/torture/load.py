@@ -104,7 +104,7 @@ def _anybody(world: World) -> Person:
     """A few write much more than the others."""
     people = world.people
     if world.dice.random() < 0.2:
-        people = people[: max(2, len(people) // _HOT)]
+        people = people[:: min(_HOT, len(people) // 2)]
     return world.dice.choice(people)
 
 

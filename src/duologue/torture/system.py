@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from duologue.torture.harm import Store, Victim
 from duologue.torture.world import CannotStart
@@ -26,13 +27,18 @@ _NOISE: Final = "TORTURE_NOISE"
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What to start: an engine, so many nodes with so many workers each, and whether their bus is a bad one."""
+    """What to start: an engine, and so many nodes with so many workers each.
+
+    `noise`: the seed of what their bus loses, repeats and delays; 0: nothing. `clocks`: their clocks can be set.
+    `standby`: PostgreSQL has one.
+    """
 
     engine: str = "postgresql"
     nodes: int = 3
     workers: int = 1
     noise: int = 0
-    """The seed of what the bus loses, repeats and delays; 0: nothing."""
+    clocks: bool = False
+    standby: bool = False
 
 
 class System(msgspec.Struct):
@@ -62,9 +68,8 @@ def running(wanted: Wanted, folder: Path) -> Iterator[System]:
 
 def _on_sqlite(stack: contextlib.ExitStack, wanted: Wanted, folder: Path) -> System:
     path = folder / "duologue.db"
-    nodes = _nodes(
-        stack, folder, Wanted("sqlite", 1, noise=wanted.noise), {"DATABASE_URL": f"sqlite:///{path}"}
-    )
+    only = replace(wanted, nodes=1, workers=1)
+    nodes = _nodes(stack, folder, only, {"DATABASE_URL": f"sqlite:///{path}"})
     store = Store(
         partial(_copy_sqlite, path, folder / "copy.db"),
         partial(_restore_sqlite, path, folder / "copy.db"),
@@ -96,27 +101,21 @@ def _lock_sqlite(path: Path, seconds: float) -> None:
 
 
 def _on_postgres(stack: contextlib.ExitStack, wanted: Wanted, folder: Path) -> System:
-    from duologue.lab.postgres import PostgresServer, postgres_server  # noqa: PLC0415 - the lab is an extra
+    from duologue.torture.cluster import Cluster  # noqa: PLC0415 - the lab is an extra
 
-    postgres: PostgresServer = stack.enter_context(postgres_server())
-    postgres.run("CREATE DATABASE torture")
-    url = postgres.url("torture")
-    server = Victim(
-        "postgres",
-        partial(postgres.stop, kill=True),
-        postgres.start,
-        stop=postgres.stop,
-        pids=postgres.pids,
-    )
-    env = {"DATABASE_URL": url, "SECRET": secrets.token_hex(32)}
+    cluster = Cluster(stack, standby=wanted.standby)
+    server = Victim("postgres", cluster.kill, cluster.start, stop=cluster.stop, pids=cluster.pids)
+    env = {"DATABASE_URL": cluster.url, "SECRET": secrets.token_hex(32)}
     others = [server]
     if wanted.workers == 1 or wanted.nodes > 1:
         bus_url, nats = _nats(stack, wanted)
         env |= {"BUS_URL": bus_url}
         others.append(nats)
     nodes = _nodes(stack, folder, wanted, env)
-    store = Store(postgres.copy, postgres.restore, partial(_lock_postgres, url), server)
-    return System(_urls(nodes), url, nodes + others, store)
+    store = Store(cluster.copy, cluster.restore, partial(_lock_postgres, cluster.url), server)
+    if wanted.standby:
+        store.cut_off, store.promote = cluster.cut_off, cluster.promote
+    return System(_urls(nodes), cluster.url, nodes + others, store)
 
 
 def _lock_postgres(url: str, seconds: float) -> None:
@@ -144,22 +143,21 @@ def _nodes(
     stack: contextlib.ExitStack, folder: Path, wanted: Wanted, settings: Mapping[str, str]
 ) -> list[Victim]:
     from duologue.lab.server import DuologueServer  # noqa: PLC0415 - the lab is an extra
+    from duologue.lab.wrong_clock import WrongClock  # noqa: PLC0415
 
     settings = {**settings, "RATE_LIMITS": "off", "SIGN_IN": "open", "LOG_LEVEL": "warning"}
     env = {f"DUOLOGUE_{name}": value for name, value in settings.items()}
     victims = []
     for number in range(wanted.nodes):
-        env |= {
-            "DUOLOGUE_WORKERS": str(wanted.workers),
-            _NOISE: str(wanted.noise + number if wanted.noise else 0),
-        }
+        env |= {"DUOLOGUE_WORKERS": str(wanted.workers), _NOISE: str(wanted.noise and wanted.noise + number)}
         program = _NOISY_NODE if wanted.noise else "duologue.cli"
-        node = DuologueServer(folder / f"node{number}", env=env, program=program)
+        clock = WrongClock(folder / f"clock{number}") if wanted.clocks else None
+        node = DuologueServer(folder / f"node{number}", env=env, program=program, clock=clock)
         stack.callback(_close, node)
         node.start()
         name = f"node {number} at {node.url}"
-        log, pids = partial(_log, node), partial(_pids, node)
-        victims.append(Victim(name, node.kill, node.start, node.stop, log, pids, wanted.workers))
+        log, pids, set_clock = partial(_log, node), partial(_pids, node), clock.set if clock else None
+        victims.append(Victim(name, node.kill, node.start, node.stop, log, pids, wanted.workers, set_clock))
     return victims
 
 

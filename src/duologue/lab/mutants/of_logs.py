@@ -54,7 +54,7 @@ LOG: Final = (
         "core/events.py",
         "            self._bus.publish(notices)",
         "            self._bus.publish(notices[:-1])",
-        SHORT_TORTURE,
+        sqlite("feed", "a_live_reader_costs_no_reads"),
     ),
     Mutant(
         "feeds are not told after a doubtful commit",
@@ -82,7 +82,7 @@ LOG: Final = (
         "core/feed.py",
         "        elif self._is_anew(notice):\n            self.recheck()",
         "        else:\n            self._reader.emit(notice)",
-        SHORT_TORTURE,
+        sqlite("feed", "a_swapped_pair_is_put_right_without_a_read"),
     ),
     Mutant(
         "a gap is not read from the log",
@@ -131,7 +131,7 @@ LOG: Final = (
         "core/positions.py",
         "    if seq < head.floor:",
         "    if seq < head.floor - 1:",
-        sqlite("feed", "a_log_trimmed_below_the_reader_is_told_as_expired"),
+        ("tests/unit/test_positions.py::test_a_position_is_refused_below_what_is_kept_and_beyond_the_end",),
     ),
     Mutant(
         "a page of the log begins with what was read before",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from duologue.lab.mutants.mutant import SHORT_TORTURE, Mutant, contract, sqlite
+from duologue.lab.mutants.mutant import Mutant, contract, sqlite
 
 RELAY: Final = (
     Mutant(
@@ -26,14 +26,18 @@ RELAY: Final = (
         "storage/outbox.py",
         "        if state not in (State.ARRIVED, State.DELIVERED):\n            break",
         "        if state not in (State.ARRIVED, State.DELIVERED):\n            continue",
-        sqlite("relay_receipts", "a_message_that_failed_holds_the_mark_back"),
+        contract("relay_receipts", "a_message_that_failed_holds_the_mark_back", engine="id per SMS-sqlite"),
     ),
     Mutant(
         "a text is delivered with its first part",
         "storage/outbox.py",
         "    if missing and all(count <= 0 for count in missing.values()):",
         "    if missing and any(count <= 0 for count in missing.values()):",
-        sqlite("relay_receipts", "a_long_text_is_delivered_once_all_of_its_parts_are"),
+        contract(
+            "relay_receipts",
+            "a_long_text_is_delivered_once_all_of_its_parts_are",
+            engine="id per part-sqlite",
+        ),
     ),
     Mutant(
         "what a device has goes by SMS all the same",
@@ -65,7 +69,7 @@ STRANGERS: Final = (
         "storage/strangers.py",
         "    if before.withheld:\n",
         "    if before.withheld and before.mutual:\n",
-        SHORT_TORTURE,
+        sqlite("storage_strangers", "a_withheld_message_leaves_no_trace_with_its_recipient"),
     ),
     Mutant(
         "one message too many may wait for an answer",

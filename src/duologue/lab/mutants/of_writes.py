@@ -71,14 +71,14 @@ MESSAGES: Final = (
         "storage/sqlite.py",
         '            self._connection.execute("ROLLBACK TO unit")\n',
         "",
-        sqlite("storage_neighbours", "a_storage_function_that_raises_harms_no_neighbour"),
+        sqlite("storage_neighbours", "a_storage_function_that_raises_leaves_nothing"),
     ),
     Mutant(
         "what a failed operation would have told is told",
         "storage/sqlite.py",
         "            del self.emitted[told:]\n",
         "",
-        sqlite("storage_neighbours", "a_storage_function_that_raises_harms_no_neighbour"),
+        sqlite("storage_neighbours", "a_storage_function_that_raises_leaves_nothing"),
     ),
 )
 

@@ -17,6 +17,11 @@ from duologue.lab.mutants.mutant import TORTURE, Mutant
 
 _WITHIN: Final = 180
 """Seconds for the tests of one fault. A test that hangs has caught it."""
+_PLUGINS: Final = ("-p", "no:cacheprovider", "-p", "anyio.pytest_plugin")
+"""Only what these tests need: to load the others takes longer than most tests do."""
+_PATIENCE: Final = "15"
+"""Seconds that a test waits for something that, with a fault, may never happen."""
+_BROKEN: Final = "promises were broken"
 _FAILED: Final = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _RULE: Final = re.compile(r"^([a-z ]+): ", re.MULTILINE)
 
@@ -32,7 +37,12 @@ class Copy:
         self._root = root
         self._source = folder / "src"
         shutil.copytree(root / "src", self._source)
-        self._env = {**os.environ, "PYTHONPATH": str(self._source)}
+        self._env = {
+            **os.environ,
+            "PYTHONPATH": str(self._source),
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "TEST_PATIENCE": _PATIENCE,
+        }
 
     def catch(self, mutant: Mutant) -> str:
         """Return what caught a fault; empty if it lives. Raises `CannotTry` when the source has changed."""
@@ -51,7 +61,7 @@ class Copy:
     def failing(self, tests: Sequence[str]) -> str:
         """Return the first of these tests that fails; empty if none does."""
         try:
-            done = self._run("pytest", "-x", "-q", "-p", "no:cacheprovider", *tests)
+            done = self._run("pytest", "-x", "-q", *_PLUGINS, *tests)
         except subprocess.TimeoutExpired:
             return f"{tests[0]} (it hung)"
         if done.returncode not in {0, 1, 2}:
@@ -63,8 +73,12 @@ class Copy:
         done = self._run("duologue.cli", "torture", *args)
         if done.returncode not in {0, 1}:
             raise CannotTry(done.stdout + done.stderr)
+        if done.returncode == 0:
+            return ""
+        if _BROKEN not in done.stdout:
+            raise CannotTry(done.stdout + done.stderr)
         found = _RULE.search(done.stdout)
-        return "" if done.returncode == 0 else f"torture: {found[1] if found else 'verify'}"
+        return f"torture: {found[1] if found else _BROKEN}"
 
     def _run(self, module: str, *args: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
