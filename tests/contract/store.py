@@ -30,7 +30,7 @@ PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 
 TABLES = {
     "users": "SELECT id, phone, display_name, registered_at, read_receipts, created_at, who_can_write,"
-    " presence, discoverable, deleted_at, suspended_at FROM users",
+    " presence, discoverable, suspended_at, deleted_at FROM users",
     "logs": "SELECT user_id, last_seq, floor, acked, top_chat FROM logs",
     "sessions": "SELECT user_id, id, token_hash, created_at, last_seen_at, ended_at FROM sessions",
     "chats": "SELECT id, low_user, high_user, last_seq, low_count, high_count, created_at FROM chats",

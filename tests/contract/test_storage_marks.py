@@ -6,10 +6,12 @@ import random
 
 import pytest
 
+from duologue.errors import ApiError
 from duologue.model import Kind, Pair
+from duologue.storage import group
 from duologue.storage.accounts import delete_user, update_user
-from duologue.storage.batch import OutOfRange
-from duologue.storage.database import Marked
+from duologue.storage.batch import Batch, OutOfRange
+from duologue.storage.database import Mark, Marked, Post, Posted
 from duologue.storage.receipts import Received, received, shown_marks, store_acks
 from tests.contract.store import Store, mark, post
 from tests.contract.truth import assert_sound
@@ -207,3 +209,47 @@ async def test_an_ack_only_moves_forward_and_never_beyond_the_log(store: Store) 
     for seq, acked in [(2, 2), (1, 2), (3, 2)]:
         await store.db.write(store_acks, {user.id: seq})
         assert [row[3] for row in store.table("logs")] == [acked]
+
+
+@pytest.fixture
+def transactions(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """What the group commits tried to store, one after the other."""
+    tried: list[Batch] = []
+
+    class Counted(Batch):
+        def __init__(self, posts: list[Post], marks: list[Mark], now: int) -> None:
+            super().__init__(posts, marks, now)
+            tried.append(self)
+
+    monkeypatch.setattr(group, "Batch", Counted)
+    return tried
+
+
+async def test_many_marks_out_of_range_cost_few_transactions(store: Store, transactions: list[Batch]) -> None:
+    pairs = [await store.pair() for _ in range(3)]
+    for pair in pairs:
+        await store.fill(pair, [0] * 5)
+    transactions.clear()
+    wanted = [(pair, seq) for seq in (3, 200, *range(1, 101), 6, 5) for pair in pairs]
+    outcomes = await store.together(*(mark(pair, 1, read=seq) for pair, seq in wanted))
+    assert [isinstance(outcome, OutOfRange) for outcome in outcomes] == [seq > 5 for _, seq in wanted]
+    assert len(transactions) <= 2
+    for pair in pairs:
+        assert (await store.view(pair.high, pair)).read == 5
+
+
+async def test_many_posts_under_a_used_client_id_cost_few_transactions(
+    store: Store, transactions: list[Batch]
+) -> None:
+    pair = await store.pair()
+    first = await store.send(pair, 0, "used", "first")
+    transactions.clear()
+    texts = ["other", "first", *(f"other {number}" for number in range(100))]
+    outcomes = await store.together(*(post(pair, 0, "used", text) for text in texts))
+    for text, outcome in zip(texts, outcomes, strict=True):
+        if text == "first":
+            assert outcome == Posted(first, replayed=True)
+        else:
+            assert isinstance(outcome, ApiError)
+            assert outcome.code == "client_id_reused"
+    assert len(transactions) <= 2

@@ -27,7 +27,7 @@ from duologue.storage.chats import open_chat, update_chat
 from duologue.storage.database import Operation, Outcome, Row, Tx
 from duologue.storage.engines import migrate
 from duologue.storage.group import Group, Store
-from duologue.storage.messages import find_post
+from duologue.storage.messages import find_post, last_seqs
 from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx, connect
 from tests.contract.store import TABLES, contents, mark, post
@@ -194,8 +194,12 @@ def commit(way: Way, operations: Sequence[Operation]) -> tuple[list[Any], list[E
         with way.tx as tx:
             return find_post(tx, item)
 
+    def seqs(chat_ids: Sequence[int]) -> dict[int, int]:
+        with way.tx as tx:
+            return last_seqs(tx, chat_ids)
+
     store: Store = way.store
-    group = Group(store, find, lambda: way.now)
+    group = Group(store, find, seqs, lambda: way.now)
     return [comparable(outcome) for outcome in group.commit(operations)], group.events
 
 

@@ -55,14 +55,19 @@ def requests_by_a_user(target: Target, until: float) -> None:
 
 
 def frames_by_a_user(target: Target, until: float) -> None:
-    """Valid frames as fast as the server takes them."""
-    typing = frame(op="typing", chat_id=target.chat_id, active=True)
-    read = frame(op="read", chat_id=target.chat_id, seq=1)
+    """Valid frames as fast as the server takes them: of no use, out of range, under a `client_id` that was used."""
+    chat_id = target.chat_id
+    frames = b"".join(
+        frame(op="typing", chat_id=chat_id, active=True)
+        + frame(op="read", chat_id=chat_id, seq=1_000 + number)
+        + frame(op="send", chat_id=chat_id, text=f"text {number}", client_id="used")
+        for number in range(66)
+    )
     with contextlib.suppress(OSError), contextlib.closing(greeted(target)) as tcp:
         tcp.settimeout(0.1)
         while time.monotonic() < until:
             with contextlib.suppress(TimeoutError):
-                tcp.sendall((typing + read) * 100)
+                tcp.sendall(frames)
             with contextlib.suppress(TimeoutError):
                 tcp.recv(65_536)
 

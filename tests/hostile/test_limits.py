@@ -48,10 +48,11 @@ async def test_a_flood_of_control_frames_takes_little_of_a_core(siege: Siege, at
 
 
 async def test_connecting_again_and_again_takes_little_of_a_core(siege: Siege) -> None:
-    """Once what a network may open at once has been used up."""
+    """Once what a network may open at once has been used up. Each process of the server counts for itself."""
     await anyio.to_thread.run_sync(attacks.connect_until_refused, await siege.target())
     seconds = 1.0
-    assert await cpu_taken(siege, attacks.reconnecting, seconds) < seconds / 4
+    processes = len(psutil.Process(siege.server.pid).children()) or 1
+    assert await cpu_taken(siege, attacks.reconnecting, seconds) < processes * seconds / 4
 
 
 async def cpu_taken(siege: Siege, attack: Attack, seconds: float) -> float:

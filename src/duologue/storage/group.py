@@ -6,7 +6,7 @@ messages stored already are answered as replays, and an operation that can't be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from duologue.clock import Clock
 from duologue.errors import ApiError
@@ -21,6 +21,8 @@ Raises `UniqueViolation`, `NoSuchChat`, `ApiError` `log_full`, or what the engin
 """
 Find = Callable[[Post], Message | None]
 """The message already stored under a post's `client_id`."""
+LastSeqs = Callable[[Sequence[int]], Mapping[int, int]]
+"""The seq of the newest message of each of these chats."""
 
 
 class Unavailable(Exception):
@@ -30,9 +32,10 @@ class Unavailable(Exception):
 class Group:
     """Commits operations through a `Store`, and gathers the events that came of them."""
 
-    def __init__(self, store: Store, find: Find, clock: Clock) -> None:
+    def __init__(self, store: Store, find: Find, last_seqs: LastSeqs, clock: Clock) -> None:
         self._store = store
         self._find = find
+        self._last_seqs = last_seqs
         self._clock = clock
         self.events: list[Event] = []
 
@@ -53,29 +56,51 @@ class Group:
         merged = [_merge([operations[index] for index in indexes]) for indexes in marks.values()]
         posted, marked = self._settle(firsts, merged)  # type: ignore[arg-type]
         results: dict[int, Outcome] = dict(zip(posts.values(), posted, strict=True))
-        for index, first in twins:
-            results[index] = self._settle_twin(operations[index], results[first])
+        self._settle_twins(operations, twins, results)
+        mixed = []
         for indexes, outcome in zip(marks.values(), marked, strict=True):
-            if len(indexes) == 1:
-                results[indexes[0]] = outcome
-            else:
-                results.update(self._spread(operations, indexes, outcome))
+            results.update(dict.fromkeys(indexes, outcome))
+            if len(indexes) > 1 and isinstance(outcome, OutOfRange):
+                mixed.append(indexes)
+        results |= self._spread(operations, mixed)
         return [results[index] for index in range(len(operations))]
 
-    def _spread(
-        self, operations: Sequence[Operation], indexes: list[int], outcome: Outcome
-    ) -> dict[int, Outcome]:
-        """A merged mark's outcome for each of its parts; one part out of range mustn't spoil the others."""
-        if not isinstance(outcome, OutOfRange):
-            return dict.fromkeys(indexes, outcome)
-        return {index: self._settle([], [operations[index]])[1][0] for index in indexes}  # type: ignore[list-item]
+    def _spread(self, operations: Sequence[Operation], mixed: list[list[int]]) -> dict[int, Outcome]:
+        """The outcomes of those parts of merged marks that are in range, although others aren't.
 
-    def _settle_twin(self, operation: Operation, first: Outcome) -> Outcome:
-        """A post whose key stands earlier in the same batch: it repeats that one, or what was stored before both."""
-        assert isinstance(operation, Post)
-        if isinstance(first, Posted):
-            return answer_repeat(operation, first.message)
-        return self._settle([operation], [])[0][0]
+        One look and one transaction for all of them, however many a client sends.
+        """
+        chats = list({operations[indexes[0]].chat_id for indexes in mixed})
+        newest = self._last_seqs(chats) if chats else {}
+        groups = [
+            [
+                index
+                for index in indexes
+                if _height(operations[index]) <= newest.get(operations[index].chat_id, 0)
+            ]
+            for indexes in mixed
+        ]
+        groups = [indexes for indexes in groups if indexes]
+        if not groups:
+            return {}
+        _, found = self._settle([], [_merge([operations[index] for index in indexes]) for indexes in groups])
+        return {index: outcome for indexes, outcome in zip(groups, found, strict=True) for index in indexes}
+
+    def _settle_twins(
+        self, operations: Sequence[Operation], twins: list[tuple[int, int]], results: dict[int, Outcome]
+    ) -> None:
+        """Posts whose key stands earlier in the same batch: they repeat that one, or what was stored before both.
+
+        What was stored before is looked up once for each key.
+        """
+        stored: dict[int, Message | None] = {}
+        for index, first in twins:
+            twin, outcome = operations[index], results[first]
+            assert isinstance(twin, Post)
+            if first not in stored:
+                stored[first] = outcome.message if isinstance(outcome, Posted) else self._find(twin)
+            message = stored[first]
+            results[index] = answer_repeat(twin, message) if message else self._settle([twin], [])[0][0]
 
     def _settle(self, posts: list[Post], marks: list[Mark]) -> tuple[list[Outcome], list[Outcome]]:
         if not (posts or marks):
@@ -118,6 +143,11 @@ class Group:
             [self._settle([post], [])[0][0] for post in posts],
             [self._settle([], [mark])[1][0] for mark in marks],
         )
+
+
+def _height(operation: Operation) -> int:
+    assert isinstance(operation, Mark)
+    return max(operation.delivered, operation.read)
 
 
 def answer_repeat(post: Post, message: Message) -> Outcome:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from duologue.model import Message, Pair
 from duologue.storage.database import Post, Tx
+from duologue.storage.lists import id_list
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TEXT_MARK, _UUID_MARK, _SMS_MARK = b"\x00", b"\x01", b"\x02"
@@ -58,6 +59,12 @@ def find_post(tx: Tx, post: Post) -> Message | None:
         client_id=pack_client_id(post.client_id, by_sms=post.by_sms),
     )
     return load(Pair(post.chat_id, post.low, post.high), row) if row else None
+
+
+def last_seqs(tx: Tx, chat_ids: Sequence[int]) -> dict[int, int]:
+    """The seq of the newest message of each of these chats; 0 for an empty one."""
+    listed, values = id_list(chat_ids)
+    return dict(tx.all(f"SELECT id, last_seq FROM chats WHERE id IN {listed}", **values))
 
 
 def page_before(tx: Tx, pair: Pair, before: int, limit: int) -> list[Message]:

@@ -32,7 +32,7 @@ from duologue.storage.database import (
 from duologue.storage.durability import check_postgres
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.lookups import Lookup, answer
-from duologue.storage.messages import find_post
+from duologue.storage.messages import find_post, last_seqs
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
@@ -235,7 +235,7 @@ class PostgresDatabase:
         self._in_doubt = True
 
     def _commit(self, units: Sequence[Unit]) -> Sequence[Event]:
-        group = Group(self._store, self._find, self._clock)
+        group = Group(self._store, self._find, self._last_seqs, self._clock)
         operations = [unit for unit in units if type(unit.work) is not Probe]
         try:
             if len(operations) < len(units):
@@ -267,6 +267,9 @@ class PostgresDatabase:
 
     def _find(self, post: Post) -> Message | None:
         return self._insist(lambda line: find_post(PostgresTx(line), post))
+
+    def _last_seqs(self, chat_ids: Sequence[int]) -> dict[int, int]:
+        return self._insist(lambda line: last_seqs(PostgresTx(line), chat_ids))
 
     def _insist(self, work: Callable[[Line], T]) -> T:
         return persist(self._link, self._sends, work, self._doubt)

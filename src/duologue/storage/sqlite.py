@@ -33,7 +33,7 @@ from duologue.storage.database import (
 from duologue.storage.durability import check_sqlite
 from duologue.storage.group import Group, Unavailable
 from duologue.storage.lookups import Lookup, answer
-from duologue.storage.messages import find_post
+from duologue.storage.messages import find_post, last_seqs
 from duologue.storage.migrate import Migration, pending
 from duologue.storage.pool import Pool
 from duologue.storage.writer import Writer
@@ -247,7 +247,8 @@ class SqliteDatabase:
                 unit.result = overloaded("This part of the store is damaged")
 
     def _apply(self, tx: SqliteTx, units: Sequence[Unit]) -> list[Event]:
-        group = Group(partial(_store, tx, self._relay), partial(find_post, tx), self._clock)
+        store = partial(_store, tx, self._relay)
+        group = Group(store, partial(find_post, tx), partial(last_seqs, tx), self._clock)
         posted = [unit for unit in units if isinstance(unit.work, Operation)]
         for unit, outcome in zip(posted, group.commit([unit.work for unit in posted]), strict=True):
             unit.result = outcome
