@@ -21,7 +21,7 @@ app.add_typer(_users, name="users")
 _User = Annotated[str, typer.Argument(help="The phone number or the user id.", metavar="PHONE|USER_ID")]
 
 _BAD_CONFIGURATION = 2
-_NICE = 10
+_NICE = 19
 """Of a process that nobody waits for (nice(2))."""
 
 

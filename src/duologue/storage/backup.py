@@ -15,7 +15,7 @@ from typing import Final
 
 _OPERATIONS: Final = 1_000
 """Steps of SQLite's machine from one look at the copy to the next: some hundred rows."""
-_FLUSH_EVERY: Final = 8 * 2**20
+_FLUSH_EVERY: Final = 2 * 2**20
 """Bytes of the copy that are written to the disk together: with more, the server's own writes would wait for them."""
 _PATIENCE: Final = 5.0
 """Seconds that the copy waits for the lock of a server that is just starting."""
