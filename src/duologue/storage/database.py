@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -132,13 +131,12 @@ def settle(future: asyncio.Future[Any], result: Any) -> None:
 class Unit(msgspec.Struct, gc=False):
     """One caller's work in the queue, and its result. `work` is an operation or a storage call.
 
-    `queued_at` is of `time.monotonic`. `done` is None once the caller has its answer.
+    `done` is None once the caller has its answer.
     """
 
     work: Any
     done: Done | None
     result: Any = None
-    queued_at: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Listener(Protocol):

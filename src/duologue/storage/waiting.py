@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from duologue.errors import overloaded
@@ -25,8 +25,13 @@ class Waiting:
     """
 
     def __init__(self) -> None:
-        self._units: deque[Unit] = deque()
+        # Between the units stand times (of `time.monotonic`): what follows one was queued after it. A time for
+        # each unit would cost more.
+        self._units: deque[Unit | float] = deque()
+        self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self.add: Callable[[Unit], None] = self._units.append
+        """A unit was queued."""
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to look after those who wait."""
@@ -38,24 +43,26 @@ class Waiting:
         if self._timer:
             self._timer.cancel()
 
-    def add(self, unit: Unit) -> None:
-        """A unit was queued."""
-        self._units.append(unit)
-
     def settle(self, units: Iterable[Unit]) -> None:
         """Answer these with their results, except those that have an answer already."""
         for unit in units:
-            if unit.done:
-                done, unit.done = unit.done, None
+            done = unit.done
+            if done:
+                unit.done = None
                 done(unit.result)
                 unit.result = None
 
     def _sweep(self) -> None:
-        units = self._units
-        too_old = time.monotonic() - PATIENCE + _SWEEP_EVERY
-        while units and (units[0].done is None or units[0].queued_at < too_old):
-            unit = units.popleft()
-            if unit.done:
-                done, unit.done = unit.done, None
+        now, units = time.monotonic(), self._units
+        while units:
+            first = units[0]
+            if isinstance(first, float):
+                self._since = first
+            elif first.done and self._since > now - PATIENCE + _SWEEP_EVERY:
+                break
+            units.popleft()
+            if isinstance(first, Unit) and first.done:
+                done, first.done = first.done, None
                 done(overloaded("The store doesn't answer"))
+        units.append(now)
         self._timer = self._loop.call_later(_SWEEP_EVERY, self._sweep)
