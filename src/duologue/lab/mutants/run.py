@@ -70,7 +70,7 @@ class Copy:
         return "" if done.returncode == 0 else found[1] if found else f"{tests[0]} (it could not be read)"
 
     def _torture(self, args: Sequence[str]) -> str:
-        done = self._run("duologue.cli", "torture", *args)
+        done = self._run("duologue.cli", "torture", *args, "--history", str(self._source / "history.jsonl"))
         if done.returncode not in {0, 1}:
             raise CannotTry(done.stdout + done.stderr)
         if done.returncode == 0:
