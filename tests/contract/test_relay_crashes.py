@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
+import msgspec
 import pytest
 
 from duologue.clock import HOUR, SECOND
@@ -94,6 +95,19 @@ async def test_a_node_that_slept_through_its_lease_settles_nothing_that_is_anoth
     await people.work()
     assert await people.fate(message.seq) == ("sent", "")
     assert len(people.carrier.phones) == 1
+
+
+async def test_a_lease_that_has_run_out_settles_nothing_while_another_holds_it(people: World) -> None:
+    message, go = await people.is_sending()
+    people.clock.pass_by(LEASE)
+    now = people.clock()
+    [newer] = await people.store.db.write(outbox.lease, now, now + LEASE, 10)
+    older = msgspec.structs.replace(newer, attempts=newer.attempts - 1)
+    assert not await people.store.db.write(outbox.put_off, older, now, "too late")
+    assert await people.row(message.seq) == newer
+    assert await people.store.db.write(outbox.put_off, newer, now, "in time")
+    go.set()
+    await people.sent()
 
 
 async def test_what_was_sent_counts_even_if_the_lease_had_run_out(people: World) -> None:

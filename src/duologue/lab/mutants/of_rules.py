@@ -12,7 +12,7 @@ RELAY: Final = (
         "storage/outbox.py",
         " WHERE id = :id AND attempts = :attempts AND state <= 2",
         " WHERE id = :id AND attempts >= :attempts AND state <= 2",
-        sqlite("relay_crashes", "a_node_that_slept_through_its_lease_settles_nothing_that_is_anothers"),
+        sqlite("relay_crashes", "a_lease_that_has_run_out_settles_nothing_while_another_holds_it"),
     ),
     Mutant(
         "two nodes lease one message",
@@ -62,7 +62,7 @@ STRANGERS: Final = (
         "storage/receipts.py",
         'withheld=True, client_id="", text="", reply_to=0',
         'withheld=True, client_id="", reply_to=0',
-        sqlite("storage_strangers", "a_withheld_message_leaves_no_trace_with_its_recipient"),
+        ("tests/api/test_strangers.py::test_nobody_sees_anything_of_a_withheld_message",),
     ),
     Mutant(
         "nothing is withheld",
@@ -83,7 +83,7 @@ STRANGERS: Final = (
         "storage/strangers.py",
         "        return self.sender_known == self.recipient_known == Known.ANSWERED",
         "        return Known.ANSWERED in (self.sender_known, self.recipient_known)",
-        sqlite("storage_strangers", "who_is_known_rises_from_opening_to_answering"),
+        ("tests/api/test_strangers.py::test_so_many_messages_may_wait_for_an_answer",),
     ),
     Mutant(
         "a session that has ended opens doors",
