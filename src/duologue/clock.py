@@ -33,7 +33,7 @@ PLAUSIBLE: Final = 7 * DAY
 _CATCHING_UP: Final = 24
 """Milliseconds by which the settled time moves in one millisecond, at most: a day an hour."""
 _BOOT_TIME: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""The clock that nobody can set, and that goes on while the machine sleeps, where the system has one."""
+"""The clock that also goes on while the machine sleeps, where the system has one. It takes long to read."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _RFC3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -47,7 +47,12 @@ def now_ms() -> int:
 
 def steady_ms() -> int:
     """Milliseconds since some moment before this process started. Nobody can set this clock."""
-    return time.clock_gettime_ns(_BOOT_TIME) // 1_000_000
+    return time.monotonic_ns() // 1_000_000
+
+
+def slept_ms() -> int:
+    """Milliseconds that the machine has slept, in which the steady clock stood still."""
+    return (time.clock_gettime_ns(_BOOT_TIME) - time.monotonic_ns()) // 1_000_000
 
 
 class _Jump(NamedTuple):
@@ -70,9 +75,11 @@ class SteadyClock:
     Any thread may read it; `look` and the others belong to one.
     """
 
-    def __init__(self, wall: Clock = now_ms, steady: Clock = steady_ms) -> None:
+    def __init__(self, wall: Clock = now_ms, steady: Clock = steady_ms, slept: Clock = slept_ms) -> None:
         self._wall = wall
         self._steady = steady
+        self._slept = slept
+        self._slept_before = slept()
         self._looked_at = steady()
         self._ahead = wall() - self._looked_at
         self._settled = wall()
@@ -116,6 +123,7 @@ class SteadyClock:
 
     def look(self) -> None:
         """Compare with the wall clock; to be called every second."""
+        self._wake(self._slept())
         steady, wall = self._steady(), self._wall()
         self._settle(steady)
         ahead = wall - steady - self._ahead
@@ -129,6 +137,14 @@ class SteadyClock:
         elif self._jump and steady - self._jump.since >= HOLD:
             moved = self._follow()
             self._doubt(moved)
+
+    def _wake(self, slept: int) -> None:
+        """Let the time pass that the machine has slept."""
+        asleep = slept - self._slept_before
+        self._slept_before = slept
+        self._ahead += asleep
+        if self._anchor is not None:
+            self._anchor += asleep
 
     def _agree(self, ahead: int) -> None:
         """Follow a wall clock that is as good as right."""

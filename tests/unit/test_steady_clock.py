@@ -17,7 +17,12 @@ class Machine:
     def __init__(self, ahead: int = 0, start: int | None = NOON, store: int | None = None) -> None:
         self.passed = 0
         self.ahead = ahead
-        self.clock = SteadyClock(lambda: NOON + self.passed + self.ahead, lambda: 5_000_000 + self.passed)
+        self.asleep = 0
+        self.clock = SteadyClock(
+            lambda: NOON + self.passed + self.ahead,
+            lambda: 5_000_000 + self.passed - self.asleep,
+            lambda: 7_000 + self.asleep,
+        )
         if start is not None:
             self.clock.start(start, store)
 
@@ -168,6 +173,16 @@ def test_as_long_as_two_clocks_contradict_each_other_nothing_ends_faster_than_ti
     assert machine.clock.doubtful
     machine.clock.compare(NOON)
     assert machine.clock.amiss == ""
+
+
+def test_a_machine_that_slept_has_no_wrong_clock() -> None:
+    machine = Machine()
+    machine.passed += 20 * DAY
+    machine.asleep += 20 * DAY
+    machine.pass_by(SECOND)
+    assert (machine.wrong, machine.clock.amiss) == (0, "")
+    machine.pass_by(DAY, MINUTE)
+    assert machine.lag == 0
 
 
 def test_a_new_store_knows_no_time() -> None:

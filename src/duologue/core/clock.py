@@ -64,6 +64,8 @@ class ClockWatch:
             await self.note()
         except ApiError as fault:
             _log.warning("the time is not noted: %s", fault)
+        except Exception:  # noqa: BLE001 - whatever it is, somebody must go on looking at the clock
+            _log.exception("the time could not be noted")
 
     async def note(self) -> None:
         """Ask for the store's own time, note ours, and mend what a wrong clock has left. Raises `ApiError`."""
