@@ -48,11 +48,15 @@ async def test_a_flood_of_control_frames_takes_little_of_a_core(siege: Siege, at
 
 
 async def test_connecting_again_and_again_takes_little_of_a_core(siege: Siege) -> None:
-    """Once what a network may open at once has been used up. Each process of the server counts for itself."""
+    """Once what a network may open at once has been used up. Each process of the server counts for itself.
+
+    Without a rate it takes all of a core. With it, 100 a second take a twentieth of a core of a quiet machine; of a
+    busy one, whose caches others use, several times as much.
+    """
     await anyio.to_thread.run_sync(attacks.connect_until_refused, await siege.target())
     seconds = 1.0
     processes = len(psutil.Process(siege.server.pid).children()) or 1
-    assert await cpu_taken(siege, attacks.reconnecting, seconds) < processes * seconds / 4
+    assert await cpu_taken(siege, attacks.reconnecting, seconds) < processes * seconds / 2
 
 
 async def cpu_taken(siege: Siege, attack: Attack, seconds: float) -> float:

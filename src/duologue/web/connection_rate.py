@@ -15,6 +15,8 @@ HOLD: Final = 1.0
 """Seconds for which a connection over the rate is kept, unread: a client that tries again at once has to wait."""
 HELD: Final = 32
 """Connections that are kept so at the same time. Any more are closed at once."""
+_THROWN_AWAY: Final = 16 * 1024
+"""Bytes that are read of such a connection, so that its end is noticed."""
 _THIS_MACHINE: Final = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
 """The operator's own health checks, and proxies on the machine that no setting names."""
 
@@ -61,16 +63,19 @@ _NOBODY: Final = asyncio.Protocol()
 
 
 class _Held(asyncio.Protocol):
-    """A connection that is not read, until it is closed."""
+    """A connection of which nothing is looked at, until it is closed. A client that goes away makes room at once."""
 
     def __init__(self, transport: asyncio.Transport, let_go: Callable[[], None]) -> None:
         self._transport = transport
         self._let_go = let_go
+        self._thrown_away = 0
         self._end = asyncio.get_running_loop().call_later(HOLD, transport.abort)
 
-    def data_received(self, data: bytes) -> None:  # noqa: ARG002 - a protocol's signature
-        """Nothing more is read; what came is forgotten."""
-        self._transport.pause_reading()
+    def data_received(self, data: bytes) -> None:
+        """Forget what came. Of a client that sends much, no more is read."""
+        self._thrown_away += len(data)
+        if self._thrown_away > _THROWN_AWAY:
+            self._transport.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - a protocol's signature
         self._end.cancel()
