@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from duologue.torture.checker import check
-from duologue.torture.history import AnyEntry, Event, Harm, Sent, Skipped, Stored
+from duologue.torture.history import AnyEntry, Event, Harm, Listening, Sent, Skipped, Stored
+from duologue.torture.undone import without_undone
 from tests.torture.ideal import Ideal
 
 
@@ -56,6 +57,24 @@ def test_what_was_acknowledged_after_the_copy_may_be_gone() -> None:
 
 def test_what_was_acknowledged_before_the_copy_must_be_there() -> None:
     assert "lost" in rules(restored(told=True, lost="kept"))
+
+
+def test_what_a_poller_hears_of_a_second_restore_undoes_nothing_of_the_first() -> None:
+    """It was told nothing of the first one, and went on: what it had been given before stands."""
+    told: list[AnyEntry] = [
+        Harm("copy", "store"),
+        Event(0, 1, "chat.updated", "12:00", "chat"),
+        Harm("restore", "store"),
+        Listening(0, 1, 0),
+        Event(0, 2, "chat.updated", "12:01", "chat"),
+        Harm("copy", "store"),
+        Event(0, 3, "chat.updated", "12:02", "chat"),
+        Harm("restore", "store"),
+        Listening(0, 2, 0),
+        Skipped(0, "log_changed", 3, 2),
+    ]
+    kept = [entry.seq for entry in without_undone(told) if isinstance(entry, Event)]
+    assert kept == [1, 2]
 
 
 def test_a_device_that_is_not_told_of_a_restore_has_another_log_than_the_others() -> None:

@@ -13,6 +13,7 @@ from duologue.torture.history import (
     Connected,
     Event,
     Harm,
+    Listening,
     Marked,
     Sent,
     Skipped,
@@ -59,9 +60,13 @@ def _told(entries: Sequence[AnyEntry], restored: int) -> set[int]:
     """The devices whose first news after a restore was that they can't go on from where they were."""
     told: set[int] = set()
     others: set[int] = set()
+    polling: set[int] = set()
     for place in range(restored, len(entries)):
         entry = entries[place]
-        if isinstance(entry, Connected) and entry.device not in told:
+        if isinstance(entry, Listening):
+            polling.add(entry.device)
+        elif isinstance(entry, Connected) or (isinstance(entry, Event) and entry.device in polling):
+            # It goes on from where it was, and what it hears later is about a later restore.
             others.add(entry.device)
         elif isinstance(entry, Skipped) and entry.device not in others:
             told.add(entry.device)
