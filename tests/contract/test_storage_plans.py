@@ -121,7 +121,7 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "suspended_since": (lambda tx: suspensions.suspended_since(tx, 4995), 2 * 5),
     "overdue texts": (lambda tx: pieces.overdue(tx, 4000), 50),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
-    "standings": (lambda tx: accounts.standings(tx, [11, 12, 13]), 6),
+    "standings": (lambda tx: accounts.standings(tx, [11, 12, 13]), 9),
     "arrivals": (lambda tx: accounts.arrivals(tx, [(11, LONG // 2)]), 6),
     "sessions_by_token": (lambda tx: accounts.sessions_by_token(tx, [b"x", b"y"]), 2),
     "live_sessions": (lambda tx: accounts.live_sessions(tx, HUB), 2 * SESSIONS),

@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 import duologue
 from duologue import cli
 from duologue.config import ENV_PREFIX, Settings
+from duologue.lab.mutants.__main__ import make_parser
 from tests.docs.pages import DOCS, PAGES, ROOT, blocks, section, table
 
 OURS = re.compile(rf"\b{ENV_PREFIX}([A-Z_]+)\b")
@@ -24,7 +25,11 @@ COMMANDS = {
     if command.callback
 }
 GROUPS = {group.name for group in cli.app.registered_groups}
-OPTIONS = {"help", *(name for command in COMMANDS.values() for name in inspect.signature(command).parameters)}
+OPTIONS = {
+    *(name for command in COMMANDS.values() for name in inspect.signature(command).parameters),
+    *vars(make_parser().parse_args([])),
+    "help",
+}
 
 
 def test_flags_and_variables_named_in_pages_exist() -> None:

@@ -10,12 +10,17 @@ from duologue.lab.mutants.run import CannotTry, run
 from duologue.lab.mutants.table import MUTANTS
 
 
-def main() -> int:
-    """Run from the command line."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m duologue.lab.mutants", description=__doc__)
     parser.add_argument("--only", default="", help="only faults with these words in their name or file")
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/torture.md")
-    wanted = parser.parse_args()
+    return parser
+
+
+def main() -> int:
+    """Run from the command line."""
+    wanted = make_parser().parse_args()
     root = Path.cwd()
     mutants = [each for each in MUTANTS if wanted.only in f"{each.name} {each.file}"]
     if not (root / "tests").is_dir() or not mutants:
