@@ -1,4 +1,4 @@
-"""What every test may ask for: real servers, shared where that is safe, and a database of its own."""
+"""Fixtures of every test: real servers, shared where that is safe, and a database of its own."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class SteadyClock:
         self.look()
 
     def _is_plausible(self, time: int) -> bool:
-        """Whether a present time follows what was last known, with a server that was off for a while at the most."""
+        """Return whether a time may follow the last known one, if the server was off for a while at the most."""
         return self._anchor is not None and -SLACK <= time - self._steady() - self._anchor <= PLAUSIBLE
 
     def look(self) -> None:
@@ -190,7 +190,7 @@ class SteadyClock:
 
     @property
     def doubtful(self) -> bool:
-        """Whether nothing may end because of its age."""
+        """True while nothing may end because of its age."""
         return self._looked_at < self._doubted_until or abs(self._store_ahead) > SLACK
 
     @property

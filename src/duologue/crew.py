@@ -167,7 +167,7 @@ class Crew:
 
 
 class Beats:
-    """When each worker's event loop last ran, in memory that this process shares with them."""
+    """Time of each worker's last turn of its event loop, in memory shared with the workers."""
 
     def __init__(self, count: int) -> None:
         self._count = count

@@ -49,7 +49,7 @@ def _audit(console: Console, url: str) -> Report:
 
 
 def _examine(path: Path) -> Report:
-    """What is lost of a file with damaged pages: its numbers can't be judged by then."""
+    """Tell the losses of a file with damaged pages, whose numbers can't be judged."""
     found = examine(path)
     findings = [Finding("damaged", loss) for loss in found.losses]
     return Report(found.counts, findings, Counter(damaged=len(findings)))

@@ -135,7 +135,7 @@ def fixed(log: list[Frame]) -> list[Frame]:
 
 
 async def check_pair(one: Person, other: Person, *tablets: Person) -> None:
-    """What must hold for two people and their further devices, whatever was done to their server."""
+    """Rules for two people and their further devices, whatever was done to their server."""
     chat = await messages_of(one)
     seen_by_other = await messages_of(other)
     assert chat == seen_by_other, "the two sides see different chats"

@@ -173,7 +173,7 @@ async def test_a_breaker_tripped_on_purpose_locks_nobody_out_where_they_signed_i
 
 
 async def timed(api: SmsApi, phones: Sequence[tuple[str, bool]]) -> dict[bool, list[float]]:
-    """How long each wish for a code took, and the wrong code after it, by whether the number is known."""
+    """Time in seconds of each request for a code, and of the wrong code after it, by whether the number is known."""
     taken: dict[bool, list[float]] = {True: [], False: []}
     for phone, known in phones:
         began = time.perf_counter()

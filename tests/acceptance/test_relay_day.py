@@ -34,7 +34,7 @@ PHONES = ("+3361200", "+1212555", "+1213555", "+91981200")
 
 @dataclass
 class Day:
-    """What everybody did, and what reached phones at what time."""
+    """Record of a day: all that people did, and the texts that reached phones, with their times."""
 
     people: World
     senders: list[User]

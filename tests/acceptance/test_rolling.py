@@ -26,7 +26,7 @@ LOST = (httpx.TransportError, OSError)
 
 
 class Talk:
-    """What a sender did and what a reader got, through however many nodes."""
+    """Record of a sender's messages and a reader's events, through any number of nodes."""
 
     def __init__(self, sender: Device, reader: Device, chat_id: str) -> None:
         self.sender, self.reader, self.chat_id = sender, reader, chat_id

@@ -122,7 +122,7 @@ async def one_round(
 
 
 def read_all(peer: Peer) -> int:
-    """How many events had been sent to a reader that was closed, as far as they can still be read."""
+    """Return the number of events that had been sent to a closed reader, as far as they can still be read."""
     received = 0
     try:
         while peer.frame().opcode == TEXT:

@@ -1,4 +1,4 @@
-"""What most tests of the API ask for: a server of their file's own, people on it, and both subprotocols.
+"""Fixtures of most tests of the API: a server of their file's own, people on it, and both subprotocols.
 
 A file whose server needs other flags has a `server` of its own.
 """

@@ -1,4 +1,4 @@
-"""What schemathesis must know of this API: how one signs in, what a phone number is, which rules join two fields."""
+"""Knowledge of this API for schemathesis: how one signs in, what a phone number is, which rules join two fields."""
 
 from __future__ import annotations
 

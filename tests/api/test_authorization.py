@@ -76,7 +76,7 @@ class Operation(NamedTuple):
 
 
 def operations(*, public: bool) -> list[Operation]:
-    """What `openapi.json` says needs a session, or needs none."""
+    """Routes that need a session, or need none, by `openapi.json`."""
     found = []
     for path, methods in json.loads((DOCS / "openapi.json").read_text())["paths"].items():
         for method, operation in methods.items():

@@ -1,4 +1,4 @@
-"""How the web client and the SDK are served, and what their sources hold to."""
+"""Tests of how the web client and the SDK are served, and of the rules for their sources."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ def test_the_countries_are_those_of_the_server() -> None:
 
 
 def texts() -> dict[str, dict[str, str]]:
-    """What the client says, by language."""
+    """Texts of the client, by language."""
     source = (STATIC / "client" / "strings.js").read_text()
     found = {}
     for language in ("en", "fr"):

@@ -190,7 +190,7 @@ def test_answers_are_neither_kept_nor_guessed_at(http: httpx.Client, path: str) 
 
 
 class Page(HTMLParser):
-    """What a page consists of."""
+    """Parts of a page."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

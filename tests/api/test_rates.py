@@ -49,7 +49,7 @@ async def api(server: DuologueServer) -> AsyncIterator[Api]:
 
 
 async def served_at_once(server: DuologueServer, path: str, address: str) -> int:
-    """How many of many requests are answered, as fast as they are, before the first one is refused."""
+    """Return the number of requests, sent as fast as possible, that are answered before the first refusal."""
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {address}\r\n\r\n".encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     answers = 0

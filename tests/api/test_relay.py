@@ -28,7 +28,7 @@ async def api(server: DuologueServer) -> AsyncIterator[Api]:
 
 
 async def texts(api: Api, phone: str, after: int = 0) -> list[dict[str, Any]]:
-    """What a handset gets next, once there is something."""
+    """Return a handset's next SMS, once there is one."""
     return await SmsApi(api.http).texts(phone, after, wait=PATIENCE)
 
 

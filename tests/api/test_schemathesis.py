@@ -1,4 +1,4 @@
-r"""What a machine makes of the OpenAPI document: requests of every kind that fits it, and of many that don't.
+r"""Requests that schemathesis makes from the OpenAPI document: many that fit it, and many that don't.
 
 All of schemathesis' checks are on, and one of ours. For longer than here, with a server on port 8000:
 

@@ -82,7 +82,7 @@ async def listed(device: Device) -> list[dict[str, Any]]:
 
 
 async def refused_within(device: Device, seconds: float) -> float:
-    """How long it took until a token was refused; from then on it always is."""
+    """Return the seconds until a token was refused; from then on it always is."""
     began = time.monotonic()
     while (answer := await device.ask("GET", "/v1/me")).is_success:
         assert time.monotonic() - began < seconds + 0.5, "the token still opens things"

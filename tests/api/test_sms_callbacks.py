@@ -1,4 +1,4 @@
-"""What SMS providers call back with, over HTTP: taken from them alone, as often as they like."""
+"""Callbacks of SMS providers over HTTP: taken from them alone, as often as they like."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def call(
 
 
 async def counted(api: Api, metric: str) -> float:
-    """What a counter with labels stands at; 0 if it has never counted."""
+    """Return the value of a counter with labels; 0 if it has never counted."""
     metrics = (await api.http.get("/metrics")).text
     found = re.search(rf"^{re.escape(metric)} ([0-9.e+]+)$", metrics, re.MULTILINE)
     return float(found[1]) if found else 0.0

@@ -1,4 +1,4 @@
-"""How sockets end: with their session, with the account, with the server."""
+"""Ends of sockets: with their session, with the account, with the server."""
 
 from __future__ import annotations
 

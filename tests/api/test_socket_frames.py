@@ -1,4 +1,4 @@
-"""What a client may say, and what it is told when it says something else."""
+"""Frames of a client, and the answers to those that mean nothing."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ async def test_binary_strings_times_and_extensions_of_msgpack_are_no_maps(api: A
 
 
 async def test_an_error_repeats_ref_and_client_id(api: Api, protocol: str) -> None:
-    """Whether the frame was no good as such, or could not be done."""
+    """Return whether the frame was no good as such, or could not be done."""
     ana = await api.device()
     async with ana.online(protocol=protocol) as socket:
         named = {"client_id": "my id", "ref": "my ref"}
@@ -227,7 +227,7 @@ async def test_a_frame_that_is_not_valid_counts_as_well(api: Api) -> None:
 
 
 async def test_a_flood_is_read_no_faster_than_the_limit_allows(api: Api) -> None:
-    """What a client sends on top stays in its own network; what is done for it and refused to it is bounded."""
+    """A client that sends too much is slowed down; the work for it and its refusals are bounded."""
     ana = await api.device()
     seconds = 3.0
     async with ana.online() as socket:

@@ -14,7 +14,7 @@ TO_THE_MINUTE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:00\.000Z")
 
 
 async def signals(socket: Socket) -> list[Frame]:
-    """What this socket was told of typing and presence and has not claimed yet."""
+    """Return the frames about typing and presence that nobody has claimed yet."""
     return [frame for frame in await socket.settled() if frame["op"] in {"typing", "presence"}]
 
 

@@ -1,4 +1,4 @@
-"""What two users learn of each other, by how far they have gone towards each other and by what they have chosen.
+"""Tests of the knowledge that two users have of each other, by their answers and their choices.
 
 Vera has chosen something about strangers; Paul writes to her. Each route, frame and event is asked on both sides.
 """

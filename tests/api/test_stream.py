@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Stream:
-    """What comes over one stream, block by block (HTML Living Standard, section 9.2.6)."""
+    """Return the blocks of one stream (HTML Living Standard, section 9.2.6)."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self._lines = answer.aiter_lines()

@@ -107,7 +107,7 @@ def _http() -> httpx.Client:
 
 
 def look_again(page: Page) -> None:
-    """What a browser tells a page when the network is back: it doesn't wait until its next try is due."""
+    """Tell a page that the network is back, as a browser does: it doesn't wait until its next try is due."""
     page.evaluate("dispatchEvent(new Event('online'))")
 
 
@@ -132,7 +132,7 @@ def kept(page: Page) -> None:
 
 
 def shown_is_stored(page: Page) -> None:
-    """What is shown would be there without a network."""
+    """Wait until all that is shown would be there without a network."""
     page.evaluate(STORED)
 
 

@@ -33,5 +33,5 @@ def ready(page: Page) -> Page:
 
 
 def run(page: Page, script: str, *phones: str) -> Any:
-    """What an async function of so many numbers returns."""
+    """Return the result of an async function that gets these numbers."""
     return page.evaluate(f"async ([one, two]) => {{ {script} }}", [*phones, None, None][:2])

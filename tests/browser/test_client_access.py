@@ -26,7 +26,7 @@ FOCUSED = "(({ ariaLabel, id, textContent }) => ariaLabel || id || textContent)(
 
 
 def violations(page: Page) -> list[str]:
-    """What axe-core finds wrong with the page as it is."""
+    """Return axe-core's findings about the page as it is."""
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE)
     options = json.dumps({"runOnly": RULES, "resultTypes": ["violations"]})

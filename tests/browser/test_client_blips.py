@@ -45,7 +45,7 @@ def test_messages_that_could_not_be_fetched_are_asked_for_again(
 def test_a_count_that_could_not_be_fetched_is_asked_for_again(
     server: DuologueServer, open_page: Open
 ) -> None:
-    """What another device has read is counted by the server, if the messages aren't here."""
+    """The server counts messages that another device has read, if they aren't here."""
     ana, ben = newcomer(open_page, server, "Ana"), Device(server, name="Ben")
     for text in ("One", "Two", "Three"):
         sent = ben.send(ana.phone, text)

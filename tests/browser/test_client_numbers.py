@@ -1,4 +1,4 @@
-"""How the client reads and writes phone numbers, against libphonenumber, for every country."""
+"""Phone numbers in the client, read and written, against libphonenumber, for every country."""
 
 from __future__ import annotations
 

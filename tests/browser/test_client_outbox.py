@@ -1,4 +1,4 @@
-"""What is written arrives exactly once: without a network, across a reload, through crashes, from several devices."""
+"""A message written in the client arrives exactly once: without a network, across a reload, through crashes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_CONNECTION = "No connection. What you write is kept, and sent when it is back
 
 
 def stored(server: DuologueServer, one: Person, other: Person) -> list[str]:
-    """What the server has of their chat."""
+    """Return the server's messages of their chat."""
     return [message["text"] for message in Device(server, one.phone).history(other.phone)]
 
 

@@ -52,7 +52,7 @@ def handset(page: Page, phone: str) -> Locator:
 
 
 def texts(handset: Locator) -> Locator:
-    """What it shows as received and sent."""
+    """Return the SMS that it shows as received and sent."""
     return handset.get_by_role("log").locator(".text")
 
 

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_node(folder: Path, written: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """What the field reads of each text, with a region chosen beside it, and what the SDK tells the server."""
+    """Return the field's reading of each text, with a region chosen beside it, and the number that the SDK sends."""
     done = subprocess.run(
         ["node", str(SCRIPT), str(folder / "client"), str(folder / "sdk")],
         input=json.dumps(written),

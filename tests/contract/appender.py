@@ -28,7 +28,7 @@ from duologue.storage.sqlite import SqliteDatabase
 
 
 class Plan(msgspec.Struct):
-    """What to append: posts under `keys` to each chat in turn, `window` of them under way at a time.
+    """Messages to append: posts under `keys` to each chat in turn, `window` of them under way at a time.
 
     `marks` puts a mark after each post, `others` as many storage functions in between. With `dies` the process
     kills itself as soon as its batch number `dies` is committed, before any of its callers hears of it.

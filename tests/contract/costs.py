@@ -1,4 +1,4 @@
-"""What a transaction costs, and users who would make it cost more if it weren't bounded."""
+"""Cost of a transaction, and users who would make it cost more if it weren't bounded."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Counting:
 
 
 async def counted(store: Store, function: Callable[..., Any], *args: Any) -> Counting:
-    """What a transaction with this storage function costs."""
+    """Return the cost of a transaction with this storage function."""
 
     def count(tx: Tx) -> Counting:
         counting = Counting(tx)

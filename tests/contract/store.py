@@ -86,7 +86,7 @@ class Heard:
         return [event for commit in self.commits for event in commit]
 
     def of(self, user_id: int) -> list[Event]:
-        """What was told of one user's log."""
+        """Return the events of one user's log."""
         return [event for event in self.events if event.user_id == user_id]
 
 

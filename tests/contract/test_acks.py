@@ -1,4 +1,4 @@
-"""What an ack covers is delivered: now, or at the next ack if the store would not take it; and nothing else is."""
+"""Messages that an ack covers are delivered: now, or at the next ack if the store refused; and no others are."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Reader:
         await self.give()
 
     async def give(self) -> int:
-        """What has happened since; the newest seq."""
+        """Add the events that have happened since, and return the newest seq."""
         _, events = await self.store.db.read(event_page, self.user.id, self.position, 100_000)
         for event in events:
             self.acks.gave(notice_of(event))
@@ -97,7 +97,7 @@ class Reader:
         self._tasks.add(asyncio.ensure_future(work))
 
     async def delivered(self) -> list[int]:
-        """How far the user has got in each chat, once nothing is under way any more."""
+        """Return the user's delivered mark in each chat, once nothing is under way any more."""
         async with asyncio.timeout(PATIENCE):
             while self.acks._due or self.acks._pending or self.acks._scanning:
                 await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""What a sound database may look like, and that anything else is found, called by its name, at its place."""
+"""Sound databases, and every kind of fault in one: found, called by its name, at its place."""
 
 from __future__ import annotations
 

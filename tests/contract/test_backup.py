@@ -45,7 +45,7 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def refusal(data: Path, target: Path | str) -> str:
-    """Why a backup is not made."""
+    """Return the error with which a backup fails."""
     with pytest.raises(BackupError) as caught:
         backup(f"sqlite:///{data}/duologue.db", str(target), thorough=False)
     return str(caught.value)

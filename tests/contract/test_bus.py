@@ -1,4 +1,4 @@
-"""What every bus promises: all that is published reaches every node, unchanged, and publishing never hurts.
+"""Promises of every bus: all that is published reaches every node, unchanged, and publishing never hurts.
 
 A bus may lose, repeat or reorder when something breaks; here nothing breaks. A new kind of bus is added to `KINDS`.
 """

@@ -1,4 +1,4 @@
-"""What one request leaves to be done for many is done in small steps: once, whatever happens in between."""
+"""Work that one request leaves for many users is done in small steps: once, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def rename(store: Store, user: User, name: str, now: int = NOW) -> None:
 
 
 def told(store: Store, user: User) -> list[int]:
-    """Whose logs tell of this user, each as often as they do."""
+    """Return the users whose logs tell of this user, each as often as they do."""
     return [
         event.user_id
         for event in store.heard.events
@@ -262,7 +262,7 @@ async def test_a_step_of_retention_forgets_few_sessions(store: Store) -> None:
 
 
 async def test_a_peer_whose_chat_was_moved_can_be_watched(store: Store) -> None:
-    """When accounts became one, their chats kept the ids that they had."""
+    """After two accounts became one, their chats keep the ids that they had."""
     user, peer = await store.user(), await store.user()
     low, high = sorted((user.id, peer.id))
 

@@ -40,7 +40,7 @@ def bus() -> Iterator[NatsServer]:
 
 @pytest.fixture(scope="module")
 def tunnel(bus: NatsServer) -> Iterator[Tunnel]:
-    """What lies between the nodes and the bus."""
+    """Link between the nodes and the bus."""
     with tunnel_to(bus.port) as tunnel:
         yield tunnel
 

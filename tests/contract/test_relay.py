@@ -1,4 +1,4 @@
-"""When a message goes on by SMS, and when it doesn't: over a real store, on both engines, by a clock set by hand."""
+"""Messages that go on by SMS, and those that don't: over a real store, on both engines, by a clock set by hand."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class OverHttp(Network):
 
     @abstractmethod
     def accepted(self) -> Accepted:
-        """What the server made of this provider's latest answer."""
+        """Return the server's record of this provider's latest answer."""
 
     async def report_delivered(self, api: Api) -> None:
         for call in await self.outside.callbacks_of(self.accepted()):

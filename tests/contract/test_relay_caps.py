@@ -1,4 +1,4 @@
-"""How much one phone gets, what senders may spend when, and that no loop costs money: on both engines."""
+"""Limits for one phone and for senders' money, and the end of every loop: on both engines."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ async def report(api: Api, outside: AndroidOutside) -> None:
 
 
 async def delivered(ana: Device) -> int:
-    """How many of her messages are."""
+    """Return the number of her messages that have been sent."""
     chats = (await ana.call("GET", "/v1/chats?limit=100"))["items"]
     return sum(chat["marks"]["peer_delivered"] for chat in chats)
 

@@ -39,7 +39,7 @@ async def test_thousands_of_alarms_for_what_was_acknowledged_are_dropped_togethe
 
 
 async def steps(people: World) -> int:
-    """How many transactions it takes to see to all alarms that are due."""
+    """Return the number of transactions that it takes to see to all alarms that are due."""
     taken = 0
     while await people.store.db.write(relay.answer_alarms, people.rule, people.valid_for, people.clock()):
         taken += 1

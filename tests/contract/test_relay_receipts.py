@@ -1,4 +1,4 @@
-"""What the phone network reports, folded into the marks that devices move: on both engines."""
+"""Reports of the phone network, folded into the marks that devices move: on both engines."""
 
 from __future__ import annotations
 

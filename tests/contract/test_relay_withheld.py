@@ -1,4 +1,4 @@
-"""What is withheld from its recipient on every device goes to no phone either."""
+"""A message withheld from its recipient's devices goes to no phone either."""
 
 from __future__ import annotations
 

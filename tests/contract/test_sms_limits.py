@@ -191,7 +191,7 @@ def block(number: int) -> str:
 
 
 async def until_refused(desk: Desk, clock: Clock, pause: int) -> int:
-    """How many codes a block of numbers gets within a day of trying, each from another network."""
+    """Return the number of codes that a block of numbers gets within a day of trying, each from another network."""
     sent = 0
     for number in range(DAY // pause):
         sent += await desk.granted([(block(number), elsewhere(number))])

@@ -1,4 +1,4 @@
-"""What every SMS provider promises, each against the other end of it over a real socket."""
+"""Promises of every SMS provider, each against the other end of it over a real socket."""
 
 from __future__ import annotations
 

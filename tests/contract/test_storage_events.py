@@ -1,4 +1,4 @@
-"""What is committed is told: once, in order, and only then; and it is read back as it was told."""
+"""A committed event is told once, in order, and only then; and it is read back as it was told."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class Silent(Hang):
 
 
 async def tell(store: Store, operation: Operation) -> object:
-    """What an operation was answered, in time."""
+    """Return the answer to an operation, which must come in time."""
     began = time.monotonic()
     try:
         return await store.apply(operation)

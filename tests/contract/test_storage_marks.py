@@ -213,7 +213,7 @@ async def test_an_ack_only_moves_forward_and_never_beyond_the_log(store: Store) 
 
 @pytest.fixture
 def transactions(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
-    """What the group commits tried to store, one after the other."""
+    """Operations that the group commits tried to store, one after the other."""
     tried: list[Batch] = []
 
     class Counted(Batch):

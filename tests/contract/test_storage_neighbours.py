@@ -1,4 +1,4 @@
-"""What is committed together stands or falls alone, and the queue is bounded."""
+"""Operations committed together stand or fall alone, and the queue is bounded."""
 
 from __future__ import annotations
 

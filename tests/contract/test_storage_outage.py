@@ -1,4 +1,4 @@
-"""When the store itself fails: nothing acknowledged is lost, nothing unacknowledged is guessed at."""
+"""A store that fails: nothing acknowledged is lost, nothing unacknowledged is guessed at."""
 
 from __future__ import annotations
 

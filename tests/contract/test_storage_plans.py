@@ -1,4 +1,4 @@
-"""What a request costs doesn't grow with what is stored: every query goes straight to its few rows.
+"""The cost of a request doesn't grow with the store: every query goes straight to its few rows.
 
 Each storage function of the request path runs on a well-filled database, and the plan of every statement that it
 issues is looked at: an index leads to the rows, none is read in vain, nothing is sorted or counted.
@@ -333,7 +333,7 @@ def test_postgresql_goes_straight_to_the_rows(
 
 
 def scans(url: str) -> dict[str, int]:
-    """How often each table was read from end to end."""
+    """Return how often each table was read from end to end."""
     with psycopg.connect(url) as connection:
         found = connection.execute("SELECT relname, seq_scan FROM pg_stat_user_tables").fetchall()
     return dict(found)

@@ -88,7 +88,7 @@ async def talkative(store: Store) -> list[tuple[int, int, int]]:
 
 
 def stored(url: str) -> dict[str, tuple[int, int, int]]:
-    """Where each key's message stands: chat, side and seq."""
+    """Place of each key's message: chat, side and seq."""
     return {
         unpack_client_id(key): (chat, side, seq)
         for chat, seq, side, _, _, _, _, key, _ in contents(url)["messages"]

@@ -90,7 +90,7 @@ class ByStatementsOnSqlite:
 
 
 class ByStatementsOnPostgres:
-    """What the function is held against, on its own engine."""
+    """The statements that the function is compared with, on its own engine."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -330,7 +330,7 @@ def test_what_a_stranger_sees_of_marks_is_one_on_both_paths(
     steps += [batch(mark(pair, 1, delivered=2)), batch(mark(pair, 1, read=3))]
 
     def marks(rows: dict[str, list[Row]]) -> tuple[int, int]:
-        """What the sender sees: `delivered` and `read`."""
+        """Return the marks that the sender sees: `delivered` and `read`."""
         [row] = [row for row in rows["members"] if row[:2] == (recipient, pair.chat_id)]
         return row[12], row[6]
 

@@ -1,4 +1,4 @@
-"""What the store does with messages between users of whom one has not answered the other."""
+"""Storage of messages between users of whom one has not answered the other."""
 
 from __future__ import annotations
 

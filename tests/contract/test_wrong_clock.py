@@ -43,7 +43,7 @@ async def people(store_url: str) -> AsyncIterator[World]:
 
 
 async def mend(people: World) -> int:
-    """What a node does each minute."""
+    """Do what a node does each minute."""
     return await people.store.db.write(mend_future, people.clock(), DELAY, LEASE)
 
 

@@ -1,4 +1,4 @@
-"""What must be true of any database, whatever was done to it: worked out from its rows the slow and plain way."""
+"""Facts that must be true of any database, worked out from its rows the slow and plain way."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _withheld(tables: Tables) -> set[tuple[int, int]]:
 
 
 def _sides(tables: Tables) -> dict[int, list[int]]:
-    """Which side sent each message of a chat, in order."""
+    """Return the side that sent each message of a chat, in order."""
     sides: dict[int, list[int]] = defaultdict(list)
     for chat, _, side, *_ in tables["messages"]:
         sides[chat].append(side)

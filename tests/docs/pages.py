@@ -34,7 +34,7 @@ def prose(text: str) -> str:
 
 
 def section(text: str, title: str) -> str:
-    """What stands under a heading, up to the next one of its rank or higher. Raises `LookupError`."""
+    """Return the text under a heading, up to the next one of its rank or higher. Raises `LookupError`."""
     headings = list(_HEADING.finditer(_blanked(text)))
     for index, heading in enumerate(headings):
         if heading[2] == title:

@@ -1,4 +1,4 @@
-"""What operators are told to type, and to look for, is there."""
+"""Commands, metrics and settings that the pages name exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the protocol's page says is what the source says, and its client works."""
+"""The protocol's page says what the source says, and its client works."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def sign_in(client: httpx.AsyncClient, phone: str) -> str:
 
 
 class Heard:
-    """What a device was told, and a way to wait for it."""
+    """Events of a device, and a way to wait for them."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []

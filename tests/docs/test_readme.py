@@ -45,7 +45,7 @@ def documents(block: Block) -> Any:
 
 
 def run(commands: list[str], url: str, folder: Path) -> list[str]:
-    """What each block of commands prints, all of them run in one shell."""
+    """Output of each block of commands, all of them run in one shell."""
     marked = "".join(f"{block}printf '\\036'\n" for block in commands)
     assert marked.count(ADDRESS) == 1
     script = marked.replace(ADDRESS, f"URL={url}\n")

@@ -45,7 +45,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> Iterator[Block]:
-    """What a page claims or might claim, without the head of each table."""
+    """Return the sentences of a page that claim or might claim something, without the head of each table."""
     heading = ""
     for part in re.split(r"\n\s*\n", prose(page)):
         if found := _HEADING.match(part.strip()):

@@ -59,7 +59,7 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass
 class Toll:
-    """What was measured in the quiet phases and under attack."""
+    """Measurements of the quiet phases and of those under attack."""
 
     quiet: Latencies = field(default_factory=Latencies)
     attacked: Latencies = field(default_factory=Latencies)
@@ -77,7 +77,7 @@ class Toll:
 
 
 def processes_for_each_core() -> float:
-    """How many times as long as on a machine of one's own a process waits for its turn; at least 1."""
+    """Return how many times longer than on an idle machine a process waits for its turn; at least 1."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 

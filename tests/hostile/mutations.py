@@ -87,7 +87,7 @@ SAMPLES: Final[list[dict[str, Any]]] = [
 
 @dataclass
 class Tally:
-    """What a run has seen."""
+    """Counts of a run."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     closes: Counter[int] = field(default_factory=Counter)
@@ -99,7 +99,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Ground:
-    """What requests are about: two people, their chat, and the operations of the API."""
+    """Subjects of requests: two people, their chat, and the operations of the API."""
 
     device: Device
     chat_id: str

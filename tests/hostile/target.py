@@ -1,4 +1,4 @@
-"""What an attack is given: where the server is, and the account of somebody who means harm."""
+"""Parameters of an attack: the server's address, and the attacker's account."""
 
 from __future__ import annotations
 

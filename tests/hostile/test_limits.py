@@ -1,4 +1,4 @@
-"""What is cheap to send costs the server little, and the others nothing."""
+"""Requests that are cheap to send cost the server little, and others nothing."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def cpu_taken(siege: Siege, attack: Attack, seconds: float) -> float:
 
 
 def cpu_seconds(siege: Siege) -> float:
-    """What the server's processes have used of the processors."""
+    """Return the CPU seconds that the server's processes have used."""
     root = psutil.Process(siege.server.pid)
     times = [process.cpu_times() for process in (root, *root.children(recursive=True))]
     return sum(spent.user + spent.system for spent in times)

@@ -1,4 +1,4 @@
-"""What attacks send and read, byte by byte: sockets, frames, and HTTP answers of any length."""
+"""Bytes that attacks send and read: sockets, frames, and HTTP answers of any length."""
 
 from __future__ import annotations
 

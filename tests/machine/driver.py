@@ -27,7 +27,7 @@ class Api:
 
 
 def assert_ok(answer: httpx.Response, status: int = 200) -> Any:
-    """What the answer holds."""
+    """Return the content of the answer."""
     assert answer.status_code == status, answer.text
     return answer.json() if answer.content else None
 

@@ -1,4 +1,4 @@
-"""What Duologue is, without a database, a network or a clock: the plainest thing that answers as the server must.
+"""Model of Duologue without a database, a network or a clock: the plainest thing that answers as the server must.
 
 Users are known by their phone numbers. Whatever only the server can know (ids, times) is learnt from its first
 answer and must stay so.
@@ -94,7 +94,7 @@ class Chat:
         return sum(message.sender != phone and message.seq > read for message in self.seen_by(phone))
 
     def has_heard(self, phone: str) -> bool:
-        """Whether a side has had any message from the other."""
+        """Return whether a side has had any message from the other."""
         return any(message.sender != phone for message in self.seen_by(phone))
 
     def visible(self, phone: str, seq: int) -> int:
@@ -134,13 +134,13 @@ class User:
         return chat.known[self.phone] == 0 and self.who_can_write == "requests"
 
     def shows(self, chat: Chat) -> bool:
-        """Whether the peer may see marks that rise now."""
+        """Return whether the peer may see marks that rise now."""
         open_to_all = self.who_can_write != "requests" and self.discoverable is not False
         return chat.has_heard(self.phone) and (chat.known[self.phone] == 2 or open_to_all)
 
     @property
     def is_gone(self) -> bool:
-        """Whether the account was deleted."""
+        """Return whether the account was deleted."""
         return not self.phone.startswith("+")
 
 
@@ -174,7 +174,7 @@ class Model:
                 yield peer
 
     def sign_in(self, phone: str, user_id: str, session_id: str, token: str) -> bool:
-        """Whether this was the number's first time."""
+        """Return whether this was the number's first time."""
         user = self.user(phone)
         user.id = user.id or user_id
         first, user.registered = not user.registered, True

@@ -48,7 +48,7 @@ rare = st.sampled_from([False] * 9 + [True] + [False] * 10)
 
 
 class Machine(People):
-    """What people do, a rule for each request."""
+    """Actions of people, a rule for each request."""
 
     may_crash = False
 
@@ -263,7 +263,7 @@ class Machine(People):
     @precondition(lambda self: self.may_crash)
     @rule(who=people, pick=picks, often=st.integers(1, 4))
     def crash_while_sending(self, who: int, pick: int, often: int) -> None:
-        """Whether these were stored before the crash nobody knows; repeated, each is there once."""
+        """Send messages that a crash may have lost; repeated, each is there once."""
         self.may_crash = False
         user = self.signed_in(who)
         chat = self.chat_of(user, pick)

@@ -27,7 +27,7 @@ Step = Callable[["Carrier", OutgoingSms], Awaitable[Accepted]]
 
 @dataclass(frozen=True)
 class Arrival:
-    """What a phone shows."""
+    """Screen of a phone."""
 
     to: str
     text: str
@@ -159,12 +159,12 @@ class Carrier(WithoutCallbacks):
                 await asyncio.sleep(0.001)
 
     def texts(self, to: str | None = None) -> list[str]:
-        """What reached a phone, or all of them."""
+        """Return the texts that reached a phone, or all of them."""
         return [arrival.text for arrival in self.phones if to in (None, arrival.to)]
 
 
 def receipts(accepted: Accepted, state: State = "delivered", code: str | None = None) -> list[Receipt]:
-    """What the network reports about an SMS, part by part."""
+    """Reports of the network about an SMS, part by part."""
     if accepted.receipts == 1:
         return [Receipt(provider_id, state, code=code) for provider_id in accepted.provider_ids]
     whole = Receipt(accepted.provider_ids[0], state, code=code)

@@ -1,4 +1,4 @@
-"""What the web client knows of phone numbers: a small part of libphonenumber's metadata.
+"""Phone numbers for the web client: a small part of libphonenumber's metadata.
 
 python -m tests.support.countries    writes it anew, when `phonenumbers` has been updated
 """
@@ -42,7 +42,7 @@ def _grouping(region: str) -> str:
 
 
 def _trunks(own: PhoneMetadata) -> str:
-    """What is dialled before a number at home, the longest first: 0 in France, 80 or 8 in Belarus."""
+    """Return the national prefixes of a region, the longest first: 0 in France, 80 or 8 in Belarus."""
     found = {own.national_prefix} if own.national_prefix else set()
     ways = own.national_prefix_for_parsing or ""
     if re.fullmatch(r"(\d{1,2}\??\|?)+", ways):  # most are; the others take numbers apart

@@ -38,7 +38,7 @@ def _http() -> httpx.Client:
 
 
 class Stream:
-    """What comes out of a pipe or terminal, read all the time, and waited for."""
+    """Output of a pipe or terminal, read all the time, and waited for."""
 
     def __init__(self, read: Callable[[], bytes]) -> None:
         self._text = ""
@@ -170,7 +170,7 @@ def ask_for_code(server: DuologueServer, phone: str) -> str:
 
 
 def received_by_server(server: DuologueServer) -> int:
-    """How many texts from handsets have come through the provider's callback."""
+    """Return the number of texts from handsets that have come through the provider's callback."""
     found = re.search(
         r"^duologue_sms_inbound_total\{.*\} (\d+)", ask(server, "GET", "/metrics"), re.MULTILINE
     )

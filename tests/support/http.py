@@ -69,7 +69,7 @@ class Raw:
         return rest
 
     def is_over(self) -> bool:
-        """Whether the server closes without another byte."""
+        """Return whether the server closes without another byte."""
         return self.rest() == b""
 
     def _until(self, end: bytes) -> bytes:

@@ -65,7 +65,7 @@ class RelayStore(Store):
 
 @dataclass
 class Node:
-    """What one node does with SMS."""
+    """The SMS services of one node."""
 
     store: Store
     clock: Clock
@@ -181,13 +181,13 @@ class World(Node):
         return await self.store.db.read(outbox.find, (pair or self.pair).chat_id, seq)
 
     async def fate(self, seq: int, pair: Pair | None = None) -> tuple[str, str]:
-        """Where the relay of a message is, and why."""
+        """Return the state of a message's relay, and the reason."""
         row = await self.row(seq, pair)
         assert row, "it is not relayed"
         return row.state.name.lower(), row.reason
 
     async def trace(self, seq: int, *, pair: Pair | None = None, by: User | None = None) -> list[Step]:
-        """What its sender is told of a message."""
+        """Return the trace that the sender sees of a message."""
         user = by or self.ana
         caller = Caller(user.id, 0)
         return await self.traces.trace(caller, pair or self.pair, seq)
@@ -255,7 +255,7 @@ async def another(one: World) -> AsyncIterator[Node]:
 
 
 async def answers_to(people: World, pair: Pair | None = None, user: User | None = None) -> list[str]:
-    """What somebody wrote by SMS."""
+    """Return the messages that somebody wrote by SMS."""
     user = user or people.ben
     messages = await people.store.all_messages(pair or people.pair)
     return [message.text for message in messages if message.by_sms and message.sender_id == user.id]

@@ -110,13 +110,13 @@ class Desk:
             return fault
 
     async def refusal(self, phone: str, address: str = OWNER) -> ApiError:
-        """Why no code is sent."""
+        """Return the reason that no code is sent."""
         told = await self.ask(phone, address)
         assert isinstance(told, ApiError), "a code was sent"
         return told
 
     async def granted(self, wishes: Iterable[tuple[str, str]]) -> int:
-        """How many of these wishes (number, address) are granted, one after the other; the rest is put off."""
+        """Return how many of these requests (number, address) are granted, one after the other."""
         before = self.phones.sent
         for phone, address in wishes:
             told = await self.ask(phone, address)
@@ -187,7 +187,7 @@ class SmsApi:
         return started
 
     async def texts(self, phone: str, after: int = 0, wait: float = 0) -> list[dict[str, Any]]:
-        """What a handset got."""
+        """Return the texts that a handset got."""
         params = {"after": after, "wait": wait}
         answer = await self.http.get(f"/v1/sim/phones/{phone}/messages", params=params)
         assert answer.is_success, answer.text

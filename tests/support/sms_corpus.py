@@ -39,7 +39,7 @@ _PHONE = "+33612345678"
 
 
 class Effect(msgspec.Struct, omit_defaults=True):
-    """What a row leads to."""
+    """Effect of a row."""
 
     receipts: list[list[str]] = []
     texts: list[list[str]] = []
@@ -172,7 +172,7 @@ ANSWERS = _rows(AnswerRow, "answer")
 
 
 async def effects_of_pdus(rows: list[PduRow]) -> dict[str, Effect]:
-    """What each row leads to; all rows share one connection."""
+    """Return the effect of each row; all rows share one connection."""
     carrier, sink = RawCarrier(), Collector()
     provider = open_provider(rows[0].url.replace("HOST", f"127.0.0.1:{await carrier.start()}"))
     await provider.start(sink)
@@ -194,7 +194,7 @@ async def effects_of_pdus(rows: list[PduRow]) -> dict[str, Effect]:
 
 
 async def effect_of_callback(row: CallbackRow) -> Effect:
-    """What a callback leads to. Raises `AssertionError` if a repeat of it isn't known as one."""
+    """Return the effect of a callback. Raises `AssertionError` if a repeat of it isn't known as one."""
     provider = open_provider(row.url)
     try:
         receipts, texts = _parsed(provider, row, row.callback)
@@ -219,7 +219,7 @@ def _parsed(
 
 
 async def effect_of_answer(row: AnswerRow) -> Effect:
-    """What an answer leads to, when an SMS with the reference `ref-1` is sent."""
+    """Return the effect of an answer, when an SMS with the reference `ref-1` is sent."""
     remote = HttpProvider(lambda _: Answer(row.answer.status, row.answer.body))
     provider = open_provider(row.url.replace("HOST", remote.address))
     try:

@@ -85,7 +85,7 @@ class Outside(ABC):
 
     @abstractmethod
     async def arrived(self) -> list[tuple[str, str]]:
-        """What went out so far: number and text, the parts of a long text put together."""
+        """Return the SMS sent so far: number and text, the parts of a long text put together."""
 
     async def refuse_next(self) -> str:
         """A number that the provider refuses for good when the next SMS goes to it."""
@@ -104,7 +104,7 @@ class Outside(ABC):
         """Authentic inbound callbacks for a text from `phone` to the service number."""
 
     async def receipts_of(self, accepted: Accepted) -> list[Receipt]:
-        """What the provider makes of the news that the SMS is delivered."""
+        """Return the provider's reading of the report that the SMS is delivered."""
         return [
             receipt
             for call in await self.callbacks_of(accepted)
@@ -112,7 +112,7 @@ class Outside(ABC):
         ]
 
     async def inbound_from(self, phone: str, text: str) -> list[InboundSms]:
-        """What the provider makes of a text from `phone`."""
+        """Return the provider's reading of a text from `phone`."""
         calls = await self.callbacks_from(phone, text)
         return [message for call in calls for message in self.provider.parse_inbound(call)]
 

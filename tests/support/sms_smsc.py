@@ -68,7 +68,7 @@ class Smsc:
         self._process.stdin.write(json.dumps(fields).encode() + b"\n")
 
     async def answers(self, *answers: int | str) -> None:
-        """How the next submissions are answered: "accept", a status to refuse with, or "hold" for no answer."""
+        """Answer to the next submissions: "accept", a status to refuse with, or "hold" for no answer."""
         self.order(do="answers", answers=answers)
         await self.until("obeyed")
 

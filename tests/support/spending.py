@@ -1,4 +1,4 @@
-"""Where SMS may go in a test, and what they cost."""
+"""Destinations and prices of SMS in a test."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ class Peer:
         return (int.from_bytes(got.payload[:2]) if got.payload else None), got.payload[2:].decode()
 
     def is_over(self) -> bool:
-        """Whether the server ends the TCP connection without another byte."""
+        """Return whether the server ends the TCP connection without another byte."""
         try:
             return not self._read and self.sock.recv(1) == b""
         except ConnectionResetError:

@@ -78,7 +78,7 @@ class Ideal:
         self._tell(one, "chat.updated", chat)
 
     def accept(self, chat: str) -> None:
-        """Who closed a chat opens it."""
+        """The user who closed a chat opens it."""
         since, user = len(self.history), self.chats[chat].other
         self.closed.discard(chat)
         self._tell(user, "chat.updated", chat)

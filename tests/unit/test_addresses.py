@@ -1,4 +1,4 @@
-"""Whose request it is: what a client writes into a header gains it nothing."""
+"""Origin of a request: a client gains nothing by what it writes into a header."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ async def test_each_is_in_one_part_and_none_is_long(count: int) -> None:
 
 
 async def test_what_was_not_taken_yet_stays() -> None:
-    """Whoever is stopped, or refused, half-way through loses what was under way at most."""
+    """A flush that is stopped, or refused, half-way through loses at most the items under way."""
     items = dict.fromkeys(range(500), "")
     async for part in in_steps(items, 0):
         assert list(part) == list(range(200))

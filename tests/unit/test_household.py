@@ -16,6 +16,7 @@ MODULES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT 
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
+QUESTION = re.compile(r"(What|Whether|Who|Whom|Whose|Whoever|How|Where|Which|When|Why)\b")
 
 
 def test_make_help_lists_every_command_with_its_meaning() -> None:
@@ -24,6 +25,17 @@ def test_make_help_lists_every_command_with_its_meaning() -> None:
     plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     told = subprocess.run(["make", "help"], cwd=ROOT, env=plain, check=True, capture_output=True, text=True)
     assert re.findall(r"^  make (\S+) +\w+", told.stdout, re.MULTILINE) == declared[1].split()
+
+
+def test_docstrings_begin_with_a_noun_or_an_imperative() -> None:
+    """`Return whether…` and `Number of…` are understood at once; a clause that begins with a question word is not."""
+    found = [
+        f"{path.relative_to(ROOT)}: {docstring.partition(chr(10))[0]}"
+        for path in MODULES
+        for docstring in docstrings(path)
+        if QUESTION.match(docstring)
+    ]
+    assert found == []
 
 
 def test_ci_runs_what_make_check_runs() -> None:

@@ -1,4 +1,4 @@
-"""What may wait for clients that read nothing, and how many connections there is room for."""
+"""Bytes that may wait for clients that read nothing, and the number of connections that there is room for."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Connection:
 
 
 def stalled(watch: Watch, *connections: Connection) -> list[bool]:
-    """Which of them are cut off once an answer waits for each, one after the other."""
+    """Return those that are cut off once an answer waits for each, one after the other."""
     for connection in connections:
         watch.stalled(connection)
     return [connection.cut for connection in connections]

@@ -1,4 +1,4 @@
-"""When frames are handled: in their order, a slice at a time, and no faster than limits allow."""
+"""Handling of frames: in their order, a slice at a time, and no faster than limits allow."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def signed_in(user_id: int = 1, rates: Rates | None = None, *, limited: bool = T
 
 
 def spent(budget: FrameBudget, most: int = 100_000) -> int:
-    """How many frames are within the limit now."""
+    """Return the number of frames that are within the limit now."""
     return next((count for count in range(most) if not budget.spend()), most)
 
 

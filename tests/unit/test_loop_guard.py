@@ -1,4 +1,4 @@
-"""How many answers between two phones go on in which time."""
+"""Number of answers between two phones that go on in a given time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the relay may send, when, in what words and at what cost."""
+"""Rules of the relay: what it may send, when, in what words and at what cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the message path renders by hand is what its structs say."""
+"""Messages rendered by hand on the message path equal those rendered from their structs."""
 
 from __future__ import annotations
 

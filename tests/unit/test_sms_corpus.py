@@ -1,4 +1,4 @@
-"""What providers send: rows of tests/corpus/*.jsonl (its README has their fields), each with its expected effect."""
+"""Callbacks of providers: tests/corpus/*.jsonl (its README has their fields), each with its expected effect."""
 
 from __future__ import annotations
 

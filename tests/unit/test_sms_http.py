@@ -1,4 +1,4 @@
-"""When an HTTP request fails, whether the SMS may be out depends on how far the request came."""
+"""After a failed HTTP request, the SMS may be out or not: that depends on how far the request came."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def serving(talk: Talk) -> AsyncIterator[str]:
 
 
 async def trouble(url: str, timeout: float = 0.3) -> Unavailable:
-    """What comes of a request to `url`."""
+    """Return the outcome of a request to `url`."""
     async with client(timeout) as http, asyncio.timeout(10):
         with pytest.raises(Unavailable) as failure:
             async with network_errors("carrier", timeout):

@@ -1,4 +1,4 @@
-"""What codes may cost, and to whom they go."""
+"""Cost and destinations of codes."""
 
 from __future__ import annotations
 

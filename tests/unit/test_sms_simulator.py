@@ -41,7 +41,7 @@ class Network:
         return [await self.receipt() for _ in range(count)]
 
     async def quiet(self) -> bool:
-        """Whether nothing is called back for longer than anything is held."""
+        """Return whether nothing is called back for longer than anything is held."""
         try:
             async with asyncio.timeout(0.8):
                 await self.sink.callbacks.get()

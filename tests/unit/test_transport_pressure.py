@@ -173,7 +173,7 @@ def test_flood_of_pings_from_a_peer_that_reads_nothing_costs_no_memory(server: R
 
 
 def sent_until_blocked(peer: Peer, data: bytes, limit: int) -> int:
-    """How much of endless `data` goes out before nothing has moved for a while, or `limit` is passed."""
+    """Return the bytes of endless `data` that go out before nothing has moved for a while, or `limit` is passed."""
     peer.sock.setblocking(False)
     sent = 0
     while sent < limit and select.select([], [peer.sock], [], 0.2)[1]:

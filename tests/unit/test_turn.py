@@ -1,4 +1,4 @@
-"""When queued output is written: at the end of a turn, or a little later."""
+"""Times at which queued output is written: at the end of a turn, or a little later."""
 
 from __future__ import annotations
 

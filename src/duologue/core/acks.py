@@ -51,7 +51,7 @@ class Waiting:
 
 
 class Acks:
-    """What one connection has given its device of the log, and how far that has acked it.
+    """Acks of one connection: the events given to its device, and how far the device has acked them.
 
     An ack moves the delivered marks of the chats whose messages it covers. Which they are is remembered here;
     for events up to `unknown` (given on an earlier connection, or too many to remember, or their marks could

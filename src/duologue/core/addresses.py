@@ -36,7 +36,7 @@ def _network(text: str) -> Network:
 
 
 def client_address(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
-    """Where a request comes from: the peer, or, if that is a trusted proxy, whom it says it speaks for.
+    """Return the client's address: the peer's, or, behind a trusted proxy, the one that the proxy names.
 
     `X-Forwarded-For` is read from its end, the part that our own proxies wrote, up to the first address that is
     none of them. What a client puts there itself is never looked at. The result is in canonical form; a peer
@@ -67,7 +67,7 @@ def _parse(text: str) -> Address | None:
 
 
 def asker(text: str) -> str:
-    """Whoever shares a verification: one IPv4 address, or a /64 of IPv6, which is one household."""
+    """Return the network that shares a verification: one IPv4 address, or a /64 of IPv6, which is one household."""
     address = _parse(text)
     if address is None:
         return "unknown"
@@ -87,19 +87,19 @@ def _block(address: Address, prefix: int) -> str:
 
 
 def is_among(text: str, networks: Sequence[Network]) -> bool:
-    """Whether an address lies in one of the networks."""
+    """Return whether an address lies in one of the networks."""
     address = _parse(text) if networks else None
     return address is not None and any(address in network for network in networks)
 
 
 def is_local(text: str) -> bool:
-    """Whether the request was made on this very machine."""
+    """Return whether the request was made on this very machine."""
     address = _parse(text)
     return address is not None and address.is_loopback
 
 
 class Remote(msgspec.Struct, frozen=True, gc=False):
-    """Where a request comes from: its address, the block that counts as one, and whether it is this machine."""
+    """Origin of a request: its address, the block that counts as one, and whether it is this machine."""
 
     address: str
     block: str
@@ -118,7 +118,7 @@ class Remotes:
         return is_among(peer, self._trusted)
 
     def find(self, peer: str, forwarded: Iterable[str]) -> Remote:
-        """Where a request comes from that `peer` made, with these values of `X-Forwarded-For`."""
+        """Return the origin of a request that `peer` made, with these values of `X-Forwarded-For`."""
         said = ", ".join(forwarded) if self._trusted else ""
         key = (peer, said)
         remote = self._known.get(key)

@@ -74,5 +74,5 @@ class Chores:
 
 
 def next_due(tx: Tx) -> tuple[int | None, int | None]:
-    """When the next telling and the next erasure are due (epoch ms); None where there is nothing to do."""
+    """Return the times of the next telling and the next erasure (epoch ms); None where there is nothing to do."""
     return profile_news.next_news(tx), erasure.next_erasure(tx)

@@ -40,7 +40,7 @@ _RETRY: Final = 1.0
 
 
 class Reader(Protocol):
-    """Whom a feed reads for."""
+    """Receiver of a feed's events."""
 
     def emit(self, notice: Notice) -> None:
         """The next event."""
@@ -221,7 +221,7 @@ class Feed:
         return ended and await self._joins_live()
 
     async def _next_page(self) -> tuple[list[Notice], bool]:
-        """What follows, and whether that is all."""
+        """Return the events that follow, and whether these are all."""
         if self._is_current:
             # As of when it was opened: it may have fallen behind since.
             self._is_current = False

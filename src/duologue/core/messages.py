@@ -40,7 +40,7 @@ class MessagePage(msgspec.Struct, frozen=True, gc=False):
 
 
 def explain(outcome: Exception) -> ApiError:
-    """What a client is told of an operation that was not stored."""
+    """Return the error that a client gets for an operation that was not stored."""
     if isinstance(outcome, ApiError):
         return outcome
     if isinstance(outcome, NoSuchChat):
@@ -85,11 +85,11 @@ class Messages:
         return posted, await self.marks(pair, posted.message) if posted.replayed else (0, 0)
 
     def may_submit(self, caller: Caller, pair: Pair) -> bool:
-        """Whether a caller may `submit`, from memory alone: False says nothing."""
+        """Return whether a caller may `submit`, if that is known from memory; else False."""
         return self._strangers.may_pass(pair, caller.user_id)
 
     async def find_out(self, caller: Caller, pair: Pair) -> bool:
-        """Whether a caller may `submit`, or must `send_apart`. Raises `ApiError` `peer_gone`, `overloaded`."""
+        """Return whether a caller may `submit`, or must `send_apart`. Raises `ApiError` `peer_gone`, `overloaded`."""
         try:
             return await self._strangers.find_out(pair, caller.user_id)
         except NoSuchChat as fault:
@@ -130,7 +130,7 @@ class Messages:
             self._traces.stored(posted.message, accepted_at)
 
     async def marks(self, pair: Pair, message: Message) -> tuple[int, int]:
-        """How far a message's recipient has got and read, as far as the sender may see that with this message."""
+        """Return the recipient's delivered and read marks, as far as the sender may see them with this message."""
         return await self._db.read(receipt_store.marks_of_message, pair, message)
 
     async def check_reply(self, caller: Caller, pair: Pair, reply_to: int) -> None:

@@ -132,7 +132,7 @@ class Presence:
             self._settle(user_id, self._clock())
 
     def may_type(self, pair: Pair) -> bool:
-        """Whether both sides of a chat may see each other type, from memory alone: False says nothing."""
+        """Return whether both sides of a chat may see each other type, if that is known from memory; else False."""
         return self._strangers.is_mutual(pair.chat_id)
 
     async def try_typing(self, caller: Caller, pair: Pair, *, active: bool) -> None:
@@ -177,7 +177,7 @@ class Presence:
         return list(seen)
 
     def _tell_absent(self, absent: dict[int, int | None], watcher: Listener) -> None:
-        """Whoever was found meanwhile, elsewhere, has been told of."""
+        """Skip users whom another node reported online meanwhile; tell that the others are absent."""
         for user_id, last_seen_at in absent.items():
             if self._hub.watches(user_id, watcher) and not self._is_online(user_id):
                 self._tell(user_id, last_seen_at, watcher)

@@ -112,7 +112,7 @@ class Buckets:
         self._seed = secrets.randbits(64)
 
     def __len__(self) -> int:
-        """How many keys have a bucket of their own."""
+        """Return the number of keys that have a bucket of their own."""
         return len(self._young) + len(self._old)
 
     def take(self, key: int | str, now: float, cost: int = 1) -> Standing:
@@ -205,7 +205,7 @@ class Rates:
 
 
 class InFlight:
-    """How many requests each user and each address has in flight: a number of each, while there are any."""
+    """Number of requests in flight of each user and each address, while there are any."""
 
     def __init__(self) -> None:
         self._counts: dict[int | str, int] = {}

@@ -27,7 +27,7 @@ MARKS_AT_ONCE: Final = 50
 
 
 def mark_of(pair: Pair, user_id: int, *, delivered: int = 0, read: int = 0) -> Mark:
-    """What a user says about one of their chats."""
+    """Return a user's mark in one of their chats."""
     return Mark(pair.chat_id, user_id, pair.peer_of(user_id), pair.side_of(user_id), delivered, read)
 
 

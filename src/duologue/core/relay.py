@@ -65,7 +65,7 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class Round(msgspec.Struct, frozen=True):
-    """What one look at the outbox gave: texts to send, and arrivals whose sender is to be told."""
+    """Result of one look at the outbox: texts to send, and arrivals whose sender is to be told."""
 
     texts: list[Text]
     arrived: list[tuple[Outgoing, Pair, int]]
@@ -222,7 +222,7 @@ class RelayLoop:
             unanswered.give_back(tx, row.user_id, row.chat_id)
 
     def _objection(self, tx: Tx, row: Outgoing, pair: Pair, user: User) -> str | None:
-        """Why this message is not, or no longer, to go to this user's phone."""
+        """Return the reason not to send this message to the user's phone any more; None if there is none."""
         if user.phone is None:
             return "account_deleted"
         if relay.policy_of(user, self._rule) is Relay.OFF:

@@ -1,4 +1,4 @@
-"""What the relay may send, when, and at what cost."""
+"""Rules of the relay: what it may send, when, and at what cost."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
             return to
 
     def may_guess(self, service: str | None) -> bool:
-        """Whether a text to this number may be taken for an answer in whichever chat was last active.
+        """Return whether a text to this number may be taken for an answer in the chat that was active last.
 
         Where there are several it must not: the number may have been another chat's.
         """
@@ -229,5 +229,5 @@ def parse_sender(text: str) -> str:
 
 
 def storable(text: str) -> str:
-    """What a provider said, in characters that every database takes: no NUL, no half of a surrogate pair."""
+    """Return a provider's words in characters that every database takes: no NUL, no half of a surrogate pair."""
     return text.replace("\0", "").encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

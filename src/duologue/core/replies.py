@@ -47,7 +47,7 @@ _SWEEP: Final = 60.0
 
 
 class Place(msgspec.Struct, frozen=True):
-    """Where a text belongs: to a side of a chat, or to nobody; and what its phone is to be told.
+    """Destination of a text: a side of a chat, or nobody; and the notice for its phone.
 
     `code_voided`: the text held a live code, which is void now. `known`: we had written to the phone before.
     """
@@ -59,7 +59,7 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Replies:
-    """What becomes of each text from a phone."""
+    """Rules for texts from phones."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class Replies:
         self._answer_as(found, whole.sender, whole.service)
 
     def _place(self, tx: Tx, whole: Whole, text: str, now: int) -> Place:
-        """Where a text belongs, decided when it first comes."""
+        """Return the chat of a text, decided when it first comes."""
         user = user_by_phone(tx, whole.sender)
         if not pairs.claim(tx, whole.provider, whole.provider_id, now):
             return Place(home=_home(tx, user, pairs.placed(tx, whole.provider, whole.provider_id)))

@@ -43,7 +43,7 @@ _SHOWN: Final = 3
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """What a spelling may mean: one phone for certain; or perhaps the one at home in the region, or with a plus."""
+    """Meanings of a spelling: one phone for certain; or perhaps a national number, or an international one."""
 
     certain: str | None = None
     at_home: str | None = None
@@ -51,7 +51,7 @@ class Reading(msgspec.Struct, frozen=True):
 
 
 def reading(spelled: str, region: str | None, *, respell: bool = True) -> Reading:
-    """What a number may mean; nothing for a name or a short code. `respell` is that of `parse_phone`."""
+    """Return the meanings of a number; none for a name or a short code. `respell` is that of `parse_phone`."""
     compact = _SIGNS.sub("", spelled)
     found = _DIGITS.fullmatch(compact)
     if found is None:

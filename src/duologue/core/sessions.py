@@ -1,4 +1,4 @@
-"""Who is calling: tokens, and the sessions that they open."""
+"""Sessions and their tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LONG_AGO: Final = DAY // 2
 
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
-    """Whoever a request comes from."""
+    """The user and session of a request."""
 
     user_id: int
     session_id: int

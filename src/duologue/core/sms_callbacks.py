@@ -1,4 +1,4 @@
-"""What comes back from the SMS network: receipts, and texts from handsets."""
+"""Handling of receipts and inbound texts from the SMS network."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int, *, ado
 
 
 def _adopt(tx: Tx, provider: str, provider_id: str, now: int) -> None:
-    """Whoever reports under our own reference has taken the SMS, although its answer never came.
+    """Take a report under our own reference as proof that the SMS was taken, although its answer never came.
 
     It mustn't be sent again. (With an idempotent provider that does no harm, and tells how many receipts to expect.)
     """

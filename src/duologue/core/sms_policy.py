@@ -1,4 +1,4 @@
-"""What sending codes may cost, and to whom they go: the defence against SMS pumping and floods."""
+"""Limits on the cost and the destinations of codes: the defence against SMS pumping and floods."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ SLOW_PACE: Final = 10 * MINUTE
 
 
 class Spending(msgspec.Struct, frozen=True):
-    """Where SMS may go, and what they may cost: codes and relay alike.
+    """Allowed destinations and prices of SMS: codes and relay alike.
 
     Money is in millionths of the operator's currency; `daily_budget` 0 stands for no limit. `unassigned`: SMS may go
     to numbers of ranges that nobody is known to have, and to those of no country (satellites).
@@ -84,12 +84,12 @@ class Spending(msgspec.Struct, frozen=True):
         return None if known else "unassigned_number"
 
     def cost(self, phone: str, text: str) -> int:
-        """What a text to a number will cost, all parts together."""
+        """Return the price of a text to a number, all parts together."""
         return price(text, phone, self.prices) or 0
 
 
 class SmsPolicy(msgspec.Struct, frozen=True):
-    """Who may have codes sent, to whom, and how often.
+    """Rules for codes: who may have them sent, to whom, and how often.
 
     With `trust_local` this machine's own requests are not limited: only for simulated phones, where nothing costs
     and everybody sees the codes. Else a proxy that isn't declared would make all the world local.
@@ -108,7 +108,7 @@ class SmsPolicy(msgspec.Struct, frozen=True):
             raise ApiError("invalid_phone", f"It can't be used: {hint}.", errors={"phone": hint})
 
     def is_exempt(self, address: str) -> bool:
-        """Whether whoever asks from this address is not limited."""
+        """Return whether requests from this address are not limited."""
         return self.trust_local and is_local(address)
 
     def quotas(self, phone: str, address: str, cost: int, *, acquainted: bool) -> list[Quota]:
@@ -168,7 +168,7 @@ def count_redeemed(tx: Tx, phone: str, now: int) -> None:
 
 
 def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
-    """What a number block whose codes are hardly ever redeemed is held to: a slow pace, then nothing.
+    """Quotas of a number block whose codes are hardly ever redeemed: a slow pace, then nothing.
 
     Raises `QuotaExceeded`.
     """
@@ -182,7 +182,7 @@ def conversion_quotas(tx: Tx, phone: str, now: int) -> list[Quota]:
 
 
 def is_budget(quota: Quota) -> bool:
-    """Whether it is the money that ran out."""
+    """Return whether a quota is one of money."""
     return quota.key == BUDGET
 
 

@@ -37,11 +37,11 @@ class Strangers:
         self._free: OrderedDict[tuple[int, int], float] = OrderedDict()
 
     def is_mutual(self, chat_id: int) -> bool:
-        """Whether both sides of a chat have answered each other, from memory alone: False says nothing."""
+        """Return whether both sides of a chat have answered each other, if that is known from memory; else False."""
         return chat_id in self._mutual
 
     def may_pass(self, pair: Pair, user_id: int) -> bool:
-        """Whether a user's messages in a chat may take the message path, from memory alone: False says nothing."""
+        """Return whether a user's messages may take the message path, if that is known from memory; else False."""
         if pair.chat_id in self._mutual:
             return True
         until = self._free.get((pair.chat_id, user_id))
@@ -105,7 +105,7 @@ class Strangers:
         await self._db.write(store.accept, user_id, pair, self._clock())
 
     async def may_signal(self, pair: Pair, user_id: int) -> bool:
-        """Whether the peer of a chat may see that the user types: only after the user has answered."""
+        """Return whether the peer of a chat may see that the user types: only after the user has answered."""
         if pair.chat_id in self._mutual:
             return True
         standing = await self._db.read(store.standing, pair, user_id)

@@ -60,7 +60,7 @@ class Traces:
         self.note(chat_id, (seq, _ACKNOWLEDGED, self._clock()))
 
     def note(self, chat_id: int, notes: Sequence[int]) -> None:
-        """What has become of a chat's messages: a seq, a `Hop` and when (epoch ms), as often as there are any."""
+        """Note what happened to a chat's messages: a seq, a `Hop` and a time (epoch ms) for each."""
         if not self._kept or self._count >= _MOST:
             return
         self._count += len(notes)

@@ -114,7 +114,7 @@ class Verifications:
         _BUDGET_SPENT.set_function(lambda: float(self._is_spent()))
 
     def _is_spent(self) -> bool:
-        """Whether the day's money ran out within this day, by a clock that may have been set back since."""
+        """Return whether the day's money ran out within this day, by a clock that may have been set back since."""
         return 0 < self._spent_until - self._clock() <= DAY + SLACK
 
     async def start(self, phone: str, address: str) -> Verification:

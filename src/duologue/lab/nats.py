@@ -33,12 +33,12 @@ class NatsServer:
 
     @property
     def port(self) -> int:
-        """Where it listens, the same for its whole life."""
+        """The port that it listens on, the same for its whole life."""
         return self._port
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped since."""
+        """True if it was started and not stopped since."""
         return self._process is not None
 
     def start(self) -> None:

@@ -74,7 +74,7 @@ def load_user(row: Sequence[Any]) -> User:
 
 
 def user_by_phone(tx: Tx, phone: str) -> User | None:
-    """Whoever holds this number now, signed in before or not."""
+    """Return the user who holds this number now, signed in before or not."""
     row = tx.one(f"SELECT {USER_COLUMNS} FROM users WHERE phone = :phone", phone=phone)
     return load_user(row) if row else None
 
@@ -86,7 +86,7 @@ def user_by_id(tx: Tx, user_id: int) -> User | None:
 
 
 def ensure_user(tx: Tx, phone: str, now: int) -> User:
-    """Whoever holds this number; a number nobody has used yet becomes a user who hasn't signed in."""
+    """Return the user who holds this number; a number not used yet becomes a user who hasn't signed in."""
     found = user_by_phone(tx, phone)
     if found:
         return found
@@ -351,7 +351,7 @@ def end_sessions(
 def idle_sessions(
     tx: Tx, after_id: int, used_since: int, used_until: int = _ALWAYS
 ) -> tuple[int | None, list[Session]]:
-    """Which of the next few sessions after `after_id` live but were last used before `used_since`.
+    """Return those of the next few sessions after `after_id` that live but were last used before `used_since`.
 
     Those used after `used_until` (epoch ms) are among them: their last use was dated by a wrong clock.
 

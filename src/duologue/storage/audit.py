@@ -1,4 +1,4 @@
-"""Whether a whole database keeps every promise that its numbers make, worked out row by row in bounded memory.
+"""Check of a whole database: are its numbers consistent? Row by row, in bounded memory.
 
 Two walks, each in the order of its keys: chats with their messages, and users with their chats, sessions and logs.
 At no time is more held than a page of each table and the chats and sessions of one user.
@@ -36,7 +36,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What was read, what was found (the first of each rule), and how often."""
+    """Rows read, findings (the first of each rule), and their number."""
 
     counts: Counter[str]
     findings: list[Finding]
@@ -117,7 +117,7 @@ def _check_chats(stream: Streams, found: Found) -> None:
 
 
 def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, ...]:
-    """What the chat's counters should be: its newest seq, the messages of each side, and what each doesn't see."""
+    """Counters that a chat should have: its newest seq, each side's messages, and those that each doesn't see."""
     seq = low = high = 0
     visible, newest_withheld = [0, 0], [0, 0]
     for _, number, side, low_count, high_count, reply_to, withheld_side, pointer in rows:

@@ -170,7 +170,7 @@ def _check_rise(
 
 
 def _check_told(user: int, side: Side, found: Found, *, trimmed: bool) -> None:
-    """What the log tells of a chat ends where the chat stands; a trimmed log may not tell of it at all."""
+    """Check that what the log tells of a chat ends where the chat stands; a trimmed log may not tell of it at all."""
     where = f"user {user}, chat {side.chat}"
     if side.due() <= side.last_seq and (side.told or not trimmed):
         found("message not told once", f"{where}: told up to {side.told} of {side.last_seq}")

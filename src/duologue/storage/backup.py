@@ -82,7 +82,7 @@ def check(draft: Path, watch: Watch) -> None:
 
 
 def dump_command(program: str, url: str) -> tuple[list[str], dict[str, str]]:
-    """How to have `pg_dump` write a database to stdout: its arguments, and what its environment needs.
+    """Return the arguments and the environment with which `pg_dump` writes a database to stdout.
 
     Arguments can be seen by every user of the machine, so a password is none of them.
     """

@@ -127,7 +127,7 @@ class MovedMark(msgspec.Struct, frozen=True, gc=False):
 
 
 class Numbers(msgspec.Struct, frozen=True, gc=False):
-    """What an engine answers: each counter's value before the batch, and what became of the marks."""
+    """Answer of an engine: each counter's value before the batch, and the outcome of the marks."""
 
     chats: Sequence[tuple[int, int, int]]
     users: Sequence[int]
@@ -187,7 +187,7 @@ def _tell_mark(told: list[Event], batch: Batch, users: Sequence[int], moved: Mov
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """What a batch has become: its messages in its order, and every event that came of it."""
+    """A stored batch: its messages in its order, and all events that follow from it."""
 
     numbers: Numbers
     messages: list[Message]

@@ -135,7 +135,7 @@ def _opened(tx: Tx, user_id: int, chat_id: int, now: int) -> None:
 
 
 def write_rule(tx: Tx, user: User) -> WhoCanWrite:
-    """Whose messages reach a user."""
+    """Return the user's choice whose messages arrive."""
     return tx.presets.who_can_write if user.who_can_write is None else user.who_can_write
 
 

@@ -63,7 +63,7 @@ class Checkpointer:
 
 
 def _copy(connection: sqlite3.Connection) -> bool:
-    """Whether it could be done. If not, that is no failure of the writer's: what it wrote is committed."""
+    """Return whether the copy succeeded. If not, the writer hasn't failed: what it wrote is committed."""
     try:
         connection.execute(_CHECKPOINT)
     except sqlite3.Error as fault:

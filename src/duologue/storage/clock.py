@@ -14,7 +14,7 @@ def settled_time(tx: Tx) -> int | None:
 
 
 def newest_use(tx: Tx) -> int | None:
-    """When (epoch ms) a session was last used; None if there is none. Reads all sessions."""
+    """Return the time (epoch ms) at which a session was last used; None if there is none. Reads all sessions."""
     row = tx.one("SELECT max(last_seen_at) FROM sessions")
     return row[0] if row else None
 

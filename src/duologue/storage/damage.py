@@ -1,4 +1,4 @@
-"""What can still be read of a damaged SQLite file, and which keys are lost with its unreadable pages.
+"""Reading of a damaged SQLite file, and the keys that are lost with its unreadable pages.
 
 Each table is a tree of pages in the order of its key. Reading breaks off at a page that is damaged, so a table is
 read from both ends. In the gap between them are the rows of that page, and readable rows if there are several such
@@ -29,7 +29,7 @@ class Table(NamedTuple):
 
     @property
     def width(self) -> int:
-        """How many columns the key has."""
+        """Number of columns of the key."""
         return len(self.key)
 
 

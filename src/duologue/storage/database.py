@@ -1,4 +1,4 @@
-"""What the server asks of a store, whichever engine stands behind it.
+"""Interface of the store, the same for both engines.
 
 Two ways in. `read` and `write` run a storage function: a plain synchronous function over a `Tx`, one
 function one transaction, pure over the `Tx` because it may run twice. `append` is the message path:
@@ -66,7 +66,7 @@ class Tx(Protocol):
 
 
 class RelayRule(msgspec.Struct, frozen=True, gc=False):
-    """When messages are to be looked at for the relay: `delay` is in milliseconds.
+    """Rule when the relay looks at messages: `delay` is in milliseconds.
 
     `default` is for users who chose nothing, `unregistered` for numbers that nobody has signed in with.
     """
@@ -97,7 +97,7 @@ class Posted(msgspec.Struct, frozen=True, gc=False):
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """What `owner`, on its `side` of a chat, has got and read, as seqs; 0 says nothing. Marks only ever rise."""
+    """Delivered and read seqs of `owner`, on its `side` of a chat; 0 leaves a mark as it is. Marks only ever rise."""
 
     chat_id: int
     owner: int
@@ -108,7 +108,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 class Marked(msgspec.Struct, frozen=True, gc=False):
-    """Whether a mark moved anything."""
+    """Outcome of a mark: whether it moved anything."""
 
     changed: bool
 
@@ -152,7 +152,7 @@ class Listener(Protocol):
 
 
 class Health:
-    """How the store has been.
+    """Health of the store, by its last operations.
 
     `stored_at` and `refused_at` say when (of `time.monotonic`) it last took a write on the message path, and last
     refused one. `damaged` is true once a part of it could not be read any more.
@@ -178,7 +178,7 @@ class Database(Protocol):
 
     @property
     def health(self) -> Health:
-        """How the store has been."""
+        """Return the store's health, by its last operations."""
         ...
 
     async def probe(self, work: Callable[[Tx], None]) -> None:
@@ -198,7 +198,7 @@ class Database(Protocol):
         ...
 
     async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
-        """What `fn`, a function of a module, finds for a key. Raises `ApiError` `overloaded`.
+        """Return what `fn`, a function of a module, finds for a key. Raises `ApiError` `overloaded`.
 
         Keys that wait for the same function are found by one call of it: for reads that come in crowds.
         """

@@ -14,7 +14,7 @@ _FULL: Final = 2
 
 
 class NotDurable(ValueError):
-    """What is acknowledged could be lost with the power; the message says why."""
+    """The store could lose acknowledged messages with the power; the message says why."""
 
 
 def check_sqlite(connection: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Which engine a database URL means."""
+"""Choice of the engine by the database URL."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def is_database_url(url: str) -> bool:
-    """Whether some engine answers to this URL."""
+    """Return whether some engine knows this URL."""
     return url.startswith((_SQLITE, *_POSTGRES))
 
 

@@ -19,7 +19,7 @@ _KEYS: Final = {
 
 
 def next_erasure(tx: Tx) -> int | None:
-    """When the next step is due (epoch ms); None if nobody is to be erased."""
+    """Return the time of the next step (epoch ms); None if nobody is to be erased."""
     row = tx.one("SELECT min(due_at) FROM erasures")
     return row[0] if row else None
 

@@ -11,7 +11,7 @@ Id = TypeVar("Id", bound=int | bytes)
 
 
 def id_list(ids: Sequence[Id]) -> tuple[str, dict[str, Id]]:
-    """What follows `IN`, and its parameters: some ids, and the last of them as often as it takes."""
+    """Return the text that follows `IN`, and its parameters. Lists are padded to few lengths: plans are reused."""
     padded = [*ids, *[ids[-1]] * (_length(ids) - len(ids))]
     return _texts(len(padded), 1), _named(padded)
 

@@ -1,4 +1,4 @@
-"""What the store says of the sessions and logs that a node follows: many in one statement."""
+"""Queries about the sessions and logs that a node follows: many in one statement."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def pack_client_id(client_id: str, *, by_sms: bool) -> bytes:
 
 
 def unpack_client_id(packed: bytes) -> str:
-    """What `pack_client_id` was given."""
+    """Undo `pack_client_id`."""
     packed = bytes(packed)
     return str(UUID(bytes=packed[1:])) if packed[:1] == _UUID_MARK else packed[1:].decode()
 

@@ -30,7 +30,7 @@ _LOOKED_BACK: Final = 64
 
 
 class State(IntEnum):
-    """Where a relayed message is, as stored. Append only; the first three are open."""
+    """State of a relayed message, as stored. Append only; the first three are open."""
 
     QUEUED = 0
     LEASED = 1
@@ -150,7 +150,7 @@ def wake(tx: Tx, chat_id: int, user_id: int, reason: str, now: int) -> None:
 
 
 def answers_sent(tx: Tx, row: Outgoing, since: int, now: int) -> list[int]:
-    """When (epoch ms) the chat's answers by SMS went on by SMS since then, up to the last message from an app.
+    """Return the times (epoch ms) of relayed answers by SMS in a chat, since the last message from an app.
 
     What is being sent counts as sent now; `row` itself doesn't count.
     """
@@ -259,7 +259,7 @@ def record_receipt(
 
 
 def fold(tx: Tx, outbox_id: int, now: int) -> None:
-    """What all receipts of an SMS together say: delivered once every part is, failed once any is and no copy came.
+    """Return the state told by all receipts of an SMS: delivered if every part is, failed if any is and no copy came.
 
     Delivered stands against a failure that comes later, and a delivery against an earlier failure.
     """
@@ -354,7 +354,7 @@ def receipts_of(tx: Tx, outbox_id: int) -> list[tuple[int, str, int, str]]:
 
 
 def counts(tx: Tx) -> dict[State, int]:
-    """How many rows are in each state."""
+    """Return the number of rows in each state."""
     rows = tx.all("SELECT state, count(*) FROM sms_outbox GROUP BY state")
     return {State(state): count for state, count in rows}
 

@@ -122,12 +122,12 @@ def opt_in(tx: Tx, phone: str) -> bool:
 
 
 def opted_out(tx: Tx, phone: str) -> bool:
-    """Whether the phone sent STOP and no START since."""
+    """Return whether the phone sent STOP and no START since."""
     return tx.one("SELECT 1 FROM sms_opt_outs WHERE phone = :phone", phone=phone) is not None
 
 
 def claim(tx: Tx, provider: str, provider_id: str, now: int) -> bool:
-    """Whether a text from a phone comes for the first time. Until it has a `place`, it is for nobody."""
+    """Return whether a text from a phone comes for the first time. Until it has a `place`, it is for nobody."""
     added = tx.run(
         "INSERT INTO sms_inbound (provider, provider_id, chat_id, at) VALUES (:provider, :provider_id, 0, :now)"
         " ON CONFLICT (provider, provider_id) DO NOTHING",
@@ -149,7 +149,7 @@ def place(tx: Tx, provider: str, provider_id: str, chat_id: int) -> None:
 
 
 def placed(tx: Tx, provider: str, provider_id: str) -> int:
-    """Which chat a text went to when it first came; 0: none."""
+    """Return the chat that a text went to when it first came; 0 if none."""
     row = tx.one(
         "SELECT chat_id FROM sms_inbound WHERE provider = :provider AND provider_id = :provider_id",
         provider=provider,

@@ -44,7 +44,7 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
 
 
 class Text(NamedTuple):
-    """What tells one text in pieces from another."""
+    """Identity of a text in pieces."""
 
     sender: str
     service: str
@@ -64,14 +64,14 @@ class _Kept(NamedTuple):
 
 
 class _Gap(NamedTuple):
-    """What stands for pieces that never came."""
+    """Mark in the place of pieces that never came."""
 
     data: bytes = " […] ".encode()
     alphabet: str = UTF8
 
 
 class Stretch(NamedTuple):
-    """What pieces that follow each other have in one alphabet."""
+    """Bytes of consecutive parts in one alphabet."""
 
     data: bytes
     alphabet: str
@@ -91,7 +91,7 @@ class Whole(msgspec.Struct, frozen=True, gc=False):
 
 
 class Added(msgspec.Struct, frozen=True, gc=False):
-    """What a piece made of its text.
+    """Outcome of a piece for its text.
 
     `whole` is there if that was the last piece missing, or a repeat of one. `crowded`: too many texts are open, so
     that some of them are to be given up now.

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Closable(Protocol):
-    """What a thread keeps and closes at its end."""
+    """Resource that a thread keeps and closes at its end."""
 
     def close(self) -> None: ...
 

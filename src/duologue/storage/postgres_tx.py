@@ -71,7 +71,7 @@ class Line:
         return self.checked(self._pgconn.exec_(command))
 
     def rows(self, result: PGresult) -> list[Row]:
-        """What a query has found."""
+        """Rows that a query has found."""
         self._adapt.set_pgresult(result)
         return self._adapt.load_rows(0, result.ntuples, tuple)
 

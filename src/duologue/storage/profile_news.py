@@ -26,7 +26,7 @@ _ID_BYTES: Final = 8
 
 
 def next_news(tx: Tx) -> int | None:
-    """When the next step is due (epoch ms); None if nobody has news."""
+    """Return the time of the next step (epoch ms); None if nobody has news."""
     row = tx.one("SELECT min(due_at) FROM profile_news")
     return row[0] if row else None
 
@@ -43,7 +43,7 @@ def fresh_news(tx: Tx, now: int) -> list[tuple[int, int]]:
 
 
 def peers_to_tell(tx: Tx, user_id: int) -> list[int]:
-    """Who hears of this user's profile, the most recently active chat first.
+    """Return the users who hear of this user's profile, the most recently active chat first.
 
     These are the peers whom the user has answered; that an account is gone is told to all who list a chat with it.
     """

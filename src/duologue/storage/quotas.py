@@ -152,7 +152,7 @@ def remember(tx: Tx, key: str, until: int) -> None:
 
 
 def used(tx: Tx, key: str, window: int, now: int) -> tuple[int, int]:
-    """What is used in the present window (ms), and when it ends; nothing if there is none."""
+    """Return the amount used in the present window, and the window's end (epoch ms); zeros if there is none."""
     row = tx.one(
         "SELECT used, ends_at FROM quotas WHERE key = :key AND ends_at > :now AND ends_at <= :latest",
         key=key,

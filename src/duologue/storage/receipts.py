@@ -103,7 +103,7 @@ def _raised(tx: Tx, mark: Mark, before: _Standing | None) -> RaisedMark | None:
 
 
 def _shows(tx: Tx, known: int, who_can_write: int | None, *, discoverable: bool | None) -> bool:
-    """Whether the peer may see marks that rise now: a stranger doesn't, if the member chose so."""
+    """Return whether the peer may see marks that rise now: a stranger doesn't, if the member chose so."""
     if known == Known.ANSWERED:
         return True
     presets = tx.presets
@@ -113,7 +113,7 @@ def _shows(tx: Tx, known: int, who_can_write: int | None, *, discoverable: bool 
 
 
 def shows_marks(tx: Tx, user_id: int, chat_id: int) -> bool:
-    """Whether the peer may see what a user gets and reads in a chat from now on."""
+    """Return whether the peer may see a user's marks in a chat from now on."""
     row = tx.one(
         "SELECT m.known, u.who_can_write, u.discoverable FROM members m JOIN users u ON u.id = m.user_id"
         " WHERE m.user_id = :user_id AND m.chat_id = :chat_id",
@@ -149,7 +149,7 @@ class ShownMarks(msgspec.Struct, frozen=True, gc=False):
 
 
 def shown_marks(tx: Tx, pair: Pair) -> ShownMarks:
-    """What both sides of a chat may see of each other's marks."""
+    """Return the marks that both sides of a chat may see of each other."""
     rows = tx.all(
         "SELECT peer_id, delivered_shown, read_shown, withheld FROM members"
         " WHERE user_id IN (:low, :high) AND chat_id = :chat_id",
@@ -162,7 +162,7 @@ def shown_marks(tx: Tx, pair: Pair) -> ShownMarks:
 
 
 def marks_of_message(tx: Tx, pair: Pair, message: Message) -> tuple[int, int]:
-    """How far the recipient has got and read, as far as the sender of a message may see it with this message."""
+    """Return the recipient's delivered and read marks, as far as the sender may see them with this message."""
     shown = shown_marks(tx, pair)
     if shown.withholds and withheld_among(tx, pair.chat_id, message.seq, message.seq):
         return 0, 0
@@ -195,7 +195,7 @@ def _hidden(message: Message, user_id: int) -> Message:
 
 
 class Received(msgspec.Struct, frozen=True, gc=False):
-    """What one step through a log covers: it reached `reached`; the log's newest event is `last_seq`.
+    """One step through a log: it reached `reached`; the log's newest event is `last_seq`.
 
     `newest` has each chat's highest message from the peer in between.
     """
@@ -206,7 +206,7 @@ class Received(msgspec.Struct, frozen=True, gc=False):
 
 
 def received(tx: Tx, user_id: int, after: int, seq: int, limit: int) -> Received:
-    """Which messages an ack of everything up to `seq` covers, in steps of at most `limit` events.
+    """Return the messages that an ack up to `seq` covers, in steps of at most `limit` events.
 
     It begins behind `after`, or behind what was acked before if that is further.
     """

@@ -54,7 +54,7 @@ def raise_alarms(tx: Tx, batch: Batch, before: Sequence[tuple[int, int, int]], r
 
 
 def policy_of(user: User, rule: RelayRule) -> Relay:
-    """What the rule makes of a user's choice. A suspended user gets no SMS."""
+    """Return the relay policy that follows from a user's choice. A suspended user gets no SMS."""
     if user.phone is None or user.suspended_at is not None:
         return Relay.OFF
     if user.registered_at is None:
@@ -159,14 +159,14 @@ def _unacknowledged(tx: Tx, alarm: _Alarm, policy: Relay) -> list[tuple[int, int
 
 
 def anything_due(tx: Tx, now: int) -> tuple[bool, bool]:
-    """Whether an alarm is due, and whether somebody must see to the outbox."""
+    """Return whether an alarm is due, and whether the outbox has work to do."""
     alarm = tx.one("SELECT 1 FROM relay_alarms WHERE due_at <= :now LIMIT 1", now=now)
     row = tx.one("SELECT 1 FROM sms_outbox WHERE state <= 2 AND next_at <= :now LIMIT 1", now=now)
     return alarm is not None, row is not None
 
 
 def is_needless(tx: Tx, outgoing: Outgoing, rule: RelayRule) -> bool:
-    """Whether a device has the message, and its user doesn't want all of them on the phone too."""
+    """Return whether a device has the message, and its user doesn't want all messages on the phone too."""
     row = tx.one(
         f"SELECT m.delivered, {_PEER} FROM members m JOIN users u ON u.id = m.user_id"
         " WHERE m.user_id = :user_id AND m.chat_id = :chat_id",
@@ -179,7 +179,7 @@ def is_needless(tx: Tx, outgoing: Outgoing, rule: RelayRule) -> bool:
 
 
 def is_unanswered(tx: Tx, outgoing: Outgoing, pair: Pair) -> bool:
-    """Whether the recipient has had a text in this chat, and has never written in it."""
+    """Return whether the recipient has had a text in this chat, and has never written in it."""
     written = tx.one("SELECT low_count, high_count FROM chats WHERE id = :chat_id", chat_id=pair.chat_id)
     if written is None or written[pair.side_of(outgoing.user_id)]:
         return False

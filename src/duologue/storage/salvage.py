@@ -31,7 +31,7 @@ class CannotSalvage(Exception):
 
 
 class Salvaged(msgspec.Struct):
-    """How many rows of each table could be read, and a sentence for each thing that could not."""
+    """Number of rows read of each table, and a sentence for each thing that could not be read."""
 
     counts: Counter[str]
     losses: list[str]

@@ -21,7 +21,7 @@ from duologue.storage.receipts import as_seen, shown_marks, shows_marks, visible
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
-    """How a sender stands with the recipient of a chat.
+    """Relation of a sender to the recipient of a chat.
 
     `waiting`: messages that the recipient hasn't shown to have read, in a chat in which it never wrote. `listed`: the
     chat is in the recipient's list. `gone`: the recipient has deleted its account.
@@ -36,22 +36,22 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def mutual(self) -> bool:
-        """Whether each has answered the other: that never ends."""
+        """True if each has answered the other: that never ends."""
         return self.sender_known == self.recipient_known == Known.ANSWERED
 
     @property
     def withheld(self) -> bool:
-        """Whether the recipient is to see nothing of what the sender writes now."""
+        """True if the recipient is to see nothing of what the sender writes now."""
         return self.recipient_known is not Known.ANSWERED and self.who_can_write is WhoCanWrite.NOBODY
 
     @property
     def is_request(self) -> bool:
-        """Whether the recipient has yet to accept the chat."""
+        """True while the recipient has yet to accept the chat."""
         return self.recipient_known is Known.STRANGER and self.who_can_write is WhoCanWrite.REQUESTS
 
 
 def shows_arrival(tx: Tx, pair: Pair, message: Message) -> bool:
-    """Whether the sender of a message may learn of anything that happens to it after its commit."""
+    """Return whether the sender of a message may learn of anything that happens to it after its commit."""
     shown = shown_marks(tx, pair)
     if shown.withholds and withheld_among(tx, pair.chat_id, message.seq, message.seq):
         return False
@@ -69,7 +69,7 @@ class TooManyWaiting(Exception):
 
 
 def standing(tx: Tx, pair: Pair, sender_id: int) -> Standing:
-    """How a sender stands with its peer. Raises `NoSuchChat`."""
+    """Return the relation of a sender to its peer. Raises `NoSuchChat`."""
     row = tx.one(
         "SELECT m.known, p.known, u.who_can_write, c.last_seq - p.read_shown, p.activity, u.deleted_at"
         " FROM members m JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.peer_id"

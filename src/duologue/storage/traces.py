@@ -1,4 +1,4 @@
-"""Where messages were when: short notes, kept for a few days."""
+"""Traces of messages: short notes of places and times, kept for a few days."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STEP: Final = 1_000
 
 
 class Hop(IntEnum):
-    """What happened to a message on its way, as stored. Append only."""
+    """Step of a message on its way, as stored. Append only."""
 
     ACCEPTED = 1
     COMMITTED = 2
@@ -45,7 +45,7 @@ def store_notes(tx: Tx, notes: Mapping[int, Sequence[int]], now: int) -> None:
 
 
 def notes_of(tx: Tx, chat_id: int, seq: int) -> dict[Hop, int]:
-    """When each hop of a message was first noted; an acknowledgement of a later one counts for it too."""
+    """Return the time at which each hop of a message was first noted; an ack of a later message counts too."""
     rows = tx.all(
         "SELECT low_seq, at, hops FROM traces WHERE chat_id = :chat_id AND high_seq >= :seq"
         " ORDER BY high_seq LIMIT :most",

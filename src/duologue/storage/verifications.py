@@ -60,7 +60,7 @@ class TooSoon(Exception):
 
 
 class Redeemed(msgspec.Struct, frozen=True, gc=False):
-    """What came of a code: a session, or how many tries are left (None when it can't be tried any more)."""
+    """Outcome of a code: a session, or the number of tries left (None when it can't be tried any more)."""
 
     signed_in: tuple[User, Session, bool] | None
     attempts_left: int | None

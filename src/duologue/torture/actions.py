@@ -1,4 +1,4 @@
-"""What people do: write, repeat, mark, look, and try what they may not. Each is noted before it is done."""
+"""Actions of users: write, repeat, mark, look, and try what they may not. Each is noted before it is done."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def send_over_http(world: World, device: Device, draft: Draft, expected: s
 
 
 def say_all_again(world: World, device: Device) -> None:
-    """What a person is still waiting for, in the order of writing: a new connection begins with it."""
+    """Send again all that a user still waits for, in the order of writing: a new connection begins with it."""
     for draft in tuple(device.person.drafts.values()):
         send(world, device, draft)
 
@@ -124,7 +124,7 @@ def ack(world: World, device: Device) -> None:
 
 
 async def ack_over_http(world: World, device: Device) -> bool:
-    """Whether it was acknowledged."""
+    """Ack over HTTP; returns whether that succeeded."""
     n = _mark(world, device, "ack", "", device.applied)
     return await _put(world, device, n, "POST", "/v1/events/ack", device.applied)
 

@@ -1,4 +1,4 @@
-"""Who takes part: new users, some with a second device, and the chats between them."""
+"""Set-up of a run: new users, some with a second device, and the chats between them."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ RECEIPT = "receipt.updated"
 
 
 class Key(NamedTuple):
-    """What makes a message the same one: its chat, its sender and its `client_id`."""
+    """Identity of a message: its chat, its sender and its `client_id`."""
 
     chat: str
     sender: str
@@ -165,11 +165,11 @@ class Book:
                 self.peers_of[user].add(peer)
 
     def user(self, device: int) -> str:
-        """Whose device that is."""
+        """Return the user of a device."""
         return self.devices[device].user
 
     def key_of(self, send: Send) -> Key:
-        """Which message an attempt is of."""
+        """Return the identity of the message of an attempt."""
         return Key(send.chat, self.user(send.device), send.client_id)
 
     def send(self, n: int) -> Send:
@@ -235,7 +235,7 @@ class Book:
         )
 
     def was_read(self, chat: str) -> bool:
-        """Whether its first user could read it back to its end."""
+        """Return whether the chat's first user could read it back to its end."""
         return (self.chats[chat].one, chat) in self.whole
 
     def kept(self, chat: str) -> list[int]:

@@ -15,7 +15,7 @@ _EACH: Final = 20
 
 
 def check(entries: Sequence[AnyEntry]) -> list[Violation]:
-    """What in a history breaks a promise, with the evidence; empty if all is well."""
+    """Return the broken promises of a history, with the evidence; empty if there are none."""
     book = Book(entries)
     rules = (
         run_is_complete,

@@ -42,7 +42,7 @@ class TortureError(Exception):
 
 
 class Options(msgspec.Struct, frozen=True):
-    """What was asked for. `urls`: a running system, instead of one started for it; `kill`: which kinds to harm."""
+    """Options of a run. `urls`: a running system, instead of one started for it; `kill`: the kinds to harm."""
 
     plan: Plan
     engine: str = "postgresql"
@@ -63,7 +63,7 @@ def plan(
     tokens: Path | None,
     retention: float,
 ) -> Plan:
-    """What the flags of the command say. Raises `TortureError`."""
+    """Make the plan from the command's flags. Raises `TortureError`."""
     try:
         known = tokens.read_text().split() if tokens else ()
     except OSError as fault:
@@ -150,7 +150,7 @@ def _whole(history: History) -> list[Piece]:
 
 
 def _keep(console: Console, history: History, path: Path) -> None:
-    """What proves a violation must not be lost."""
+    """Save the history that proves a violation."""
     with path.open("wb") as file:
         copy = History(file)
         for at, entry in zip(history.times, history.entries, strict=True):
@@ -159,7 +159,7 @@ def _keep(console: Console, history: History, path: Path) -> None:
 
 
 def check_file(path: Path) -> bool:
-    """Whether a saved history keeps every promise. Raises `TortureError`."""
+    """Return whether a saved history keeps every promise. Raises `TortureError`."""
     try:
         return _judge(Console(), pieces(path))
     except (OSError, BadHistory) as fault:

@@ -256,7 +256,7 @@ def untold(_: Book, entry: Logged) -> Sequence[AnyEntry]:
 
 
 def tell_too_much(_: Book, entry: Logged) -> Sequence[AnyEntry]:
-    """What isn't there."""
+    """Tell of a message that isn't there."""
     return [replace(entry, a=entry.a + 1_000)]
 
 
@@ -276,7 +276,7 @@ def repeat_mark(_: Book, entry: Logged) -> Sequence[AnyEntry]:
 
 
 def show_private(book: Book, entry: Logged) -> Sequence[AnyEntry]:
-    """How far somebody has read who doesn't show it."""
+    """Show the read mark of a user who doesn't show it."""
     private = entry.who != entry.user and not book.people[entry.who].shows_read
     return [replace(entry, b=entry.a)] if private else [entry]
 

@@ -40,7 +40,7 @@ def delay(book: Book) -> Entries | None:
 
 
 def _answered(book: Book, chat: str, seq: int) -> int:
-    """Where a message was acknowledged first; 0 if it was not."""
+    """Return the place where a message was acknowledged first; 0 if it was not."""
     for key, answers in book.answers.items():
         if key.chat == chat and book.answer(answers[0]).seq == seq:
             return answers[0]
@@ -84,7 +84,7 @@ def change_for_nothing(book: Book) -> Entries | None:
 
 
 def _closed(book: Book) -> Iterator[tuple[Chat, int, Stored]]:
-    """What can be read back of closed chats by those who have closed them."""
+    """Return what those who have closed chats can read back of them."""
     for chat in book.chats.values():
         if chat.closed:
             for place in book.stored[chat.chat, chat.other]:

@@ -1,4 +1,4 @@
-"""What is done to the system: parts are killed, stopped, halted and locked, and older copies of the store put back.
+"""Faults made in the system: parts are killed, stopped, halted and locked, and older copies of the store put back.
 
 All of it is written down: when a fault begins, and when it is over.
 """
@@ -63,7 +63,7 @@ class Victim(msgspec.Struct):
 
 
 class Store(msgspec.Struct):
-    """What can be done to the store behind the nodes' backs. The calls block.
+    """Faults of the store, made behind the nodes' backs. The calls block.
 
     `lock` holds a lock that writers need for so many seconds. `server`: what must be stopped to `copy` and `restore`.
     """
@@ -79,7 +79,7 @@ class Store(msgspec.Struct):
 
 
 class Menu(msgspec.Struct):
-    """What may be done to a system: to which victims, and which deeds of others.
+    """Faults that may be made in a system: the victims, and the deeds of others.
 
     These are `clock`, `failover`, `lock`, `restore`, `rollback` and `worker`. `nodes` are all nodes, victims or not.
     """
@@ -140,7 +140,7 @@ def _to_one(world: World, menu: Menu, group: asyncio.TaskGroup) -> None:
 
 
 async def _comes(event: asyncio.Event, seconds: float) -> bool:
-    """Whether it comes within that time."""
+    """Return whether it comes within that time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
@@ -297,7 +297,7 @@ async def _with_server_away(
 
 
 def listen_to(world: World, victims: Sequence[Victim]) -> None:
-    """What the nodes have logged that they never should."""
+    """Note log lines of the nodes that never should be."""
     for victim in victims:
         log = victim.log() if victim.log else ""
         if "Traceback" in log:

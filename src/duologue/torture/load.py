@@ -1,4 +1,4 @@
-"""What goes on during a run: writing at a given pace, and beside it repeats, marks, looks, cuts and bad manners."""
+"""Load of a run: writing at a given pace, and beside it repeats, marks, looks, cuts and forbidden requests."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FLOODS: Final = 0.2
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How often things are done, a second."""
+    """Rates of the actions, per second."""
 
     messages: float
     cuts: float

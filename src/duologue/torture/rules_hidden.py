@@ -1,4 +1,4 @@
-"""What must hold of messages to somebody who takes none of strangers: they have their place, and nobody sees them."""
+"""Rules for messages to somebody who takes none of strangers: they have their place, and nobody sees them."""
 
 from __future__ import annotations
 

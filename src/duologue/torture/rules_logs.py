@@ -1,4 +1,4 @@
-"""What must hold of logs: 1, 2, 3… the same for every device, telling each message once, and nobody else's."""
+"""Rules for logs: 1, 2, 3… the same for every device, telling each message once, and nobody else's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from duologue.torture.history import Connected, Event, Logged, Peek, Skipped
 
 
 def devices_are_given_everything_once(book: Book) -> Iterator[Violation]:
-    """What a device is given over all its connections is 1, 2, 3… up to the end of its user's log.
+    """Rule: a device gets 1, 2, 3… over all its connections, up to the end of its user's log.
 
     Where it was told that the log can't be followed any longer, it goes on behind the newest event of that moment.
     """
@@ -26,7 +26,7 @@ def devices_are_given_everything_once(book: Book) -> Iterator[Violation]:
 
 
 def _reached(book: Book, place: int) -> int:
-    """How far in its log a device is after it was given an event, or was told to skip some."""
+    """Return a device's position in its log after it was given an event, or was told to skip some."""
     entry = book.entries[place]
     return entry.latest if isinstance(entry, Skipped) else book.event(place).seq
 

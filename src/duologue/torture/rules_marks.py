@@ -1,4 +1,4 @@
-"""What must hold of marks: they rise, reach what was acknowledged and no further, and unread follows from them."""
+"""Rules for marks: they rise, reach what was acknowledged and no further, and unread follows from them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Side = tuple[str, str]
 
 
 class Level(NamedTuple):
-    """How far marks go, and the place in the history that says so."""
+    """Values of marks, and the place in the history that says so."""
 
     delivered: int = 0
     read: int = 0
@@ -30,7 +30,7 @@ class Level(NamedTuple):
 
 
 class Covered(NamedTuple):
-    """What an ack of one event says: that this message of this chat has arrived, if `seq` isn't 0."""
+    """Meaning of an ack of one event: this message of this chat has arrived, if `seq` isn't 0."""
 
     chat: str = ""
     seq: int = 0
@@ -42,7 +42,7 @@ _ALL: Final = 2**62
 
 
 class Claims:
-    """What devices have said of each chat so far, as far as the caller counts it.
+    """Marks that devices have claimed of each chat so far, as far as the caller counts them.
 
     `covered` tells for each event of a user's log what an ack of it says.
     """
@@ -96,12 +96,12 @@ class Witness:
             self._held_at[place + 1] = {side: self.held[side] for side in sides}
 
     def held_then(self, view: View, side: Side) -> Level:
-        """What was acknowledged when a view was asked for."""
+        """Return the marks that were acknowledged when a view was asked for."""
         return self._held_at.get(view.since, {}).get(side, Level())
 
 
 def _covered(book: Book, user: str, *, sure: bool) -> list[Covered]:
-    """What an ack of each event of a user's log says; if `sure`, only of those that are in the log to the end.
+    """Return the meaning of an ack of each event of a log; if `sure`, only of those that are in the log to the end.
 
     An event that was dropped may have been dropped before its ack was looked at.
     """
@@ -154,7 +154,7 @@ def _view_follows(witness: Witness, place: int, view: View) -> Iterator[Violatio
 
 
 def _moments(book: Book) -> dict[int, list[Side]]:
-    """When views were asked for, and whose."""
+    """Times at which views were asked for, and whose."""
     moments: dict[int, list[Side]] = defaultdict(list)
     for place in book.views:
         view = book.entries[place]
@@ -296,7 +296,7 @@ def logs_agree_with_views(book: Book) -> Iterator[Violation]:
 
 
 def _end(book: Book, log: Sequence[int]) -> int:
-    """How many events a log has had."""
+    """Return the number of events that a log has had."""
     return book.event(log[-1]).seq
 
 

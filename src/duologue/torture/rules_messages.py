@@ -1,4 +1,4 @@
-"""What must hold of messages: acknowledged means stored once, as it was sent, in one order for both."""
+"""Rules for messages: acknowledged means stored once, as it was sent, in one order for both."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def answers_agree(book: Book) -> Iterator[Violation]:
 
 
 def order_is_kept(book: Book) -> Iterator[Violation]:
-    """What was acknowledged before another message was first sent stands before it."""
+    """Rule: a message acknowledged before another was first sent stands before it."""
     seqs = {
         Key(chat, message.sender, message.client_id): message.seq
         for chat in book.chats
@@ -127,7 +127,7 @@ def order_is_kept(book: Book) -> Iterator[Violation]:
 
 
 def connection_keeps_order(book: Book) -> Iterator[Violation]:
-    """What one connection sent, and had acknowledged without an error, stands before what it alone sent later."""
+    """Rule: a message sent and acknowledged on a connection stands before what that connection alone sent later."""
     settled, alone = _settled(book), _alone(book)
     highest: dict[tuple[int, str], tuple[int, int]] = {}
     seen: set[Key] = set()
@@ -149,7 +149,7 @@ def connection_keeps_order(book: Book) -> Iterator[Violation]:
 
 
 def _settled(book: Book) -> set[tuple[int, Key]]:
-    """What was acknowledged over a connection that never refused it."""
+    """Return the messages acknowledged over a connection that never refused them."""
     refused = {entry.n for entry in book.entries if isinstance(entry, Refused) and entry.n in book.sends}
     return {
         (book.send(book.answer(place).n).connection, key)

@@ -1,4 +1,4 @@
-"""What must hold of time: a connected device hears what was acknowledged within two seconds, outside of faults.
+"""Rule for time: a connected device hears what was acknowledged within two seconds, outside of faults.
 
 The time is counted by the history's own ticks, and only while both ends could keep it: not while the run itself was
 held up, not while the node or the database is known to be down, and not for a moment after either.
@@ -158,7 +158,7 @@ class _Hearing:
                 return
 
     def _was_skipped(self, device: int, seq: int) -> bool:
-        """Whether a device need not hear of an event: it has gone on behind it, and reads the chat instead."""
+        """Return whether a device need not hear of an event: it has gone on behind it, and reads the chat instead."""
         return any(
             isinstance(skipped := self._book.entries[place], Skipped) and seq <= skipped.latest
             for place in self._book.skips[device]

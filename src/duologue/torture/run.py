@@ -26,7 +26,7 @@ _LONGEST_NAP: Final = 1.5
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to do: so many users, for so long, a kill every so many seconds, and what chance is seeded with.
+    """Plan of a run: number of users, duration, seconds between kills, and the random seed.
 
     `tokens`: the users, if they aren't to be signed in. `patience`: seconds to catch up within, at the end.
     `retention`: seconds for which events are kept, if the database can be reached. Some devices sleep for longer.
@@ -43,7 +43,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 class Ground(msgspec.Struct):
-    """Where to do it: the nodes' URLs, what may be harmed, and the database's URL if it can be reached."""
+    """System of a run: the nodes' URLs, the parts that may be harmed, and the database's URL if it can be reached."""
 
     urls: list[str]
     menu: Menu

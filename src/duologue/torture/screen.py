@@ -1,4 +1,4 @@
-"""What a run shows: a table that lives while it goes on, lines where there is no terminal, and the verdict."""
+"""Output of a run: a live table on a terminal, lines elsewhere, and the verdict."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Screen:
             self._live.stop()
 
     def show(self, doing: str, world: World) -> None:
-        """How the run goes now."""
+        """Show the state of the run."""
         now = time.monotonic()
         if self._live:
             self._live.update(_table(doing, world, now - self._began), refresh=True)
@@ -65,7 +65,7 @@ def _table(doing: str, world: World, seconds: float) -> Table:
 
 
 def summary(world: World) -> list[str]:
-    """What has been done, in a few phrases."""
+    """Return a summary of what has been done."""
     counts = world.counts
     skips = ", ".join(f"{code} {count}" for code, count in sorted(counts.skips.items()))
     harm = ", ".join(f"{deed} {count}" for deed, count in sorted(counts.harm.items()))
@@ -79,7 +79,7 @@ def summary(world: World) -> list[str]:
 
 
 class Verdict:
-    """What was found, each with its evidence from the history, told piece by piece and then in one line."""
+    """Findings, each with its evidence from the history, told piece by piece and then in one line."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

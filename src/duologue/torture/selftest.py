@@ -1,4 +1,4 @@
-"""Whether the checker would notice: every kind of fault, planted into a good history, and the name it must go by."""
+"""Self-test of the checker: every kind of fault, planted into a good history, with the rule that must find it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ from duologue.torture.history import AnyEntry, Event, Odd, Over
 
 
 class Fault(NamedTuple):
-    """What is planted, the rule by whose name it must be found, and how it is planted."""
+    """A fault: its name, the rule that must find it, and the function that plants it."""
 
     name: str
     rule: str

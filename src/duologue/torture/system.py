@@ -27,7 +27,7 @@ _NOISE: Final = "TORTURE_NOISE"
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What to start: an engine, and so many nodes with so many workers each.
+    """System to start: an engine, and so many nodes with so many workers each.
 
     `noise`: the seed of what their bus loses, repeats and delays; 0: nothing. `clocks`: their clocks can be set.
     `standby`: PostgreSQL has one.

@@ -26,7 +26,7 @@ Window = tuple[int, int]
 
 
 def windows(entries: Sequence[AnyEntry]) -> list[Window]:
-    """What was undone: each restore puts the newest copy back."""
+    """Return the windows that restores have undone: each restore puts the newest copy back."""
     found: list[Window] = []
     copied = 0
     for place, entry in enumerate(entries):

@@ -1,4 +1,4 @@
-"""What stands on the wire, as far as the torture looks at it: read leniently, without the server's own types."""
+"""Bodies and frames as the torture reads them: leniently, without the server's own types."""
 
 from __future__ import annotations
 

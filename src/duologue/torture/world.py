@@ -1,4 +1,4 @@
-"""Who takes part in a run, what they still have to get acknowledged, and what has been counted."""
+"""Users of a run, what they still have to get acknowledged, and the counts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Person:
 
 
 class Hello(msgspec.Struct, frozen=True, gc=False):
-    """How a connection began: its number, its node, how long the history was then, and where it resumed."""
+    """Beginning of a connection: its number, its node, the history's length then, and where it resumed."""
 
     connection: int
     node: int
@@ -116,7 +116,7 @@ class Attempt(msgspec.Struct, gc=False):
 
 
 class Counts(msgspec.Struct):
-    """What a run has done so far."""
+    """Counts of what a run has done so far."""
 
     sent: int = 0
     attempts: int = 0
@@ -212,12 +212,12 @@ class World:
                 del peer.drafts[draft.client_id]
 
     def is_strict(self) -> bool:
-        """Whether everybody must know what the store has: no restore was just now."""
+        """Return whether all devices must know the store's content: no restore was just now."""
         return time.monotonic() > self._lenient_until
 
     @property
     def is_busy(self) -> bool:
-        """Whether so much waits for an answer over HTTP that more would only hold up the run itself."""
+        """Return whether so many HTTP requests wait that more would only hold up the run itself."""
         return len(self._tasks) >= _AT_ONCE
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -117,7 +117,7 @@ LOG: Final = (
         "core/lookout.py",
         "_WELL_FOR: Final = 0.8",
         "_WELL_FOR: Final = 8e9",
-        contract("nodes_in_doubt", "what_is_acknowledged_while_the_bus_hangs_is_heard_within_two_seconds"),
+        contract("nodes_in_doubt", "what_is_acknowledged_while_the_bus_fails_is_heard_within_two_seconds"),
     ),
     Mutant(
         "an event too many is trimmed",

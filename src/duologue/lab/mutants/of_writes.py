@@ -53,10 +53,8 @@ MESSAGES: Final = (
     Mutant(
         "news are told before their callers are answered",
         "storage/writer.py",
-        "        for unit in batch:\n            unit.done(unit.result)\n        if events:\n"
-        "            self._listener.committed(events)",
-        "        if events:\n            self._listener.committed(events)\n"
-        "        for unit in batch:\n            unit.done(unit.result)",
+        "        self._waiting.settle(batch)\n        if events:\n            self._listener.committed(events)",
+        "        if events:\n            self._listener.committed(events)\n        self._waiting.settle(batch)",
         sqlite("storage_events", "a_batch_is_told_after_its_callers_were_answered"),
     ),
     Mutant(
