@@ -16,6 +16,8 @@ export class History {
   #used = new Set();
   /** @type {Set<number>} */
   #loading = new Set();
+  /** How often all was forgotten: what was asked for before is not believed. */
+  #age = 0;
   #fetch;
   #changed;
 
@@ -73,6 +75,7 @@ export class History {
   forget() {
     this.#messages.clear();
     this.#used.clear();
+    this.#age += 1;
   }
 
   #isComplete(/** @type {number} */ block) {
@@ -83,10 +86,11 @@ export class History {
 
   async #load(/** @type {number} */ block) {
     this.#loading.add(block);
+    const age = this.#age;
     const messages = await this.#fetch(block * BLOCK, BLOCK);
     if (!messages) return; // it can't be had, and isn't asked for again
     this.#loading.delete(block);
-    this.add(...messages);
+    if (age === this.#age) this.add(...messages);
     this.#evict();
     this.#changed();
   }

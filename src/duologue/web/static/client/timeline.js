@@ -137,9 +137,11 @@ export class Timeline {
     this.#source.settled();
   }
 
-  /** Take away the rows of items that aren't there any more. */
+  /** Take away the rows of items that aren't there any more, and go to none of these. */
   #cut() {
-    for (const row of this.rows.splice(Math.max(0, this.#source.total() - this.first + 1))) row.remove();
+    const total = this.#source.total();
+    for (const row of this.rows.splice(Math.max(0, total - this.first + 1))) row.remove();
+    if (this.#target && this.#target.item > total) this.#target.item = Math.max(1, total);
   }
 
   /** Have a row where the window is, or where it should be. Says whether there is one. */
