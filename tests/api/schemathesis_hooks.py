@@ -30,6 +30,8 @@ BEYOND_SCHEMAS = {
     "Expected `int`, got `float`",  # 5.0 is an integer to JSON Schema
     "Expected `int | null`, got `float`",
     "is unreachable, so it can't send",
+    "is the time of an event: after must tell which",
+    "is the time of an event: seq must tell which",
 }
 ONE_OF_TWO = "POST /v1/sessions"
 """Takes a phone number, or a verification and its code: no schema without `anyOf` tells which must be there."""
