@@ -112,9 +112,7 @@ class Siege:
             growths = [0]
             watched = partial(self._watched, before, growths)
             for _ in range(TRIES):
-                tolls.append(
-                    await self._exact(attack, target, people, partial(self._watched, before, growths), phase)
-                )
+                tolls.append(await self._exact(attack, target, people, watched, phase))
                 if tolls[-1].bearable:
                     break
         assert max(growths) <= MEMORY, f"a process grew by {max(growths) / 1024 / 1024:.0f} MiB"
