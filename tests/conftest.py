@@ -92,6 +92,7 @@ SLOW = (
     "tests/contract/test_storage_outage.py",
     "tests/contract/test_storage_power_cut.py",
     "tests/contract/test_storage_processes.py",
+    "tests/contract/test_store_went_back.py",
     "tests/contract/test_workers.py",
     "tests/unit/test_http_bounds.py",
     "tests/unit/test_phone_command.py",

@@ -231,6 +231,12 @@ class Node:
                 self.sessions.saw(connection.caller)
         await self.sessions.flush(pause)
 
+    def _forget(self) -> None:
+        """Forget all that was remembered of the store: it may have gone back to an older state."""
+        self.receipts.forget()
+        self.strangers.forget()
+        self.services.chats.forget()
+
     def drain(self, seconds: float) -> None:
         """The node will stop after so many seconds: it isn't ready any more, and sends its sockets elsewhere."""
         self.draining = True
@@ -248,7 +254,7 @@ class Node:
     async def running(self, _: Litestar) -> AsyncIterator[None]:
         """Everything started, and stopped in the reverse order."""
         await self.bus.start(self.hub)
-        await self.db.open(Publisher(self.bus, self.hub, self.receipts.forget))
+        await self.db.open(Publisher(self.bus, self.hub, self._forget))
         await self.watch.start()
         if self.neighbours:
             await self.neighbours.arrive()

@@ -24,7 +24,7 @@ _REMEMBERED: Final = 200_000
 
 
 class Chats:
-    """The rules for chats. Who the two sides of a chat are never changes, so it is remembered."""
+    """The rules for chats. Who the two sides of a chat are never changes, so a node remembers it."""
 
     def __init__(self, db: Database, clock: Clock, *, limited: bool) -> None:
         self._db = db
@@ -48,6 +48,10 @@ class Chats:
         """The same from memory alone: None says nothing."""
         pair = self._pairs.get(chat_id) if chat_id is not None else None
         return pair if pair and user_id in (pair.low, pair.high) else None
+
+    def forget(self) -> None:
+        """Forget all chats: the store may have gone back to an older state, and have lost some."""
+        self._pairs.clear()
 
     def remember(self, pair: Pair) -> Pair:
         """Keep in mind who the two sides of a chat are."""

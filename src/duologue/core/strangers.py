@@ -11,7 +11,7 @@ from typing import Final
 from duologue.clock import HOUR, SECOND, Clock
 from duologue.core.limits import UNANSWERED_MESSAGES
 from duologue.errors import ApiError, RatePolicy
-from duologue.model import Known, Pair, WhoCanWrite
+from duologue.model import Known, Pair
 from duologue.storage import strangers as store
 from duologue.storage.database import Database, Mark, Marked, Post, Posted, RelayRule, settle
 
@@ -24,8 +24,8 @@ _POLICY: Final = RatePolicy("unanswered-messages", UNANSWERED_MESSAGES, HOUR // 
 class Strangers:
     """The rules for chats in which one side has not answered the other.
 
-    In a chat whose two sides have answered each other, messages take the message path without a further look. That
-    never ends, so it is remembered; `_mutual` is the one place to forget it from.
+    In a chat whose two sides have answered each other, messages take the message path without a further look. A
+    node remembers such chats until the store may have gone back to an older state.
     """
 
     def __init__(self, db: Database, clock: Clock, *, limited: bool, relay: RelayRule | None = None) -> None:
@@ -35,6 +35,11 @@ class Strangers:
         self._relay = relay
         self._mutual: OrderedDict[int, None] = OrderedDict()
         self._free: OrderedDict[tuple[int, int], float] = OrderedDict()
+
+    def forget(self) -> None:
+        """Forget all chats: the store may have gone back to an older state."""
+        self._mutual.clear()
+        self._free.clear()
 
     def is_mutual(self, chat_id: int) -> bool:
         """Return whether both sides of a chat have answered each other, if that is known from memory; else False."""
@@ -57,12 +62,7 @@ class Strangers:
             return True
         key = pair.chat_id, user_id
         was_free = self._free.pop(key, None) is not None
-        if (
-            self._most is None
-            and standing.sender_known is Known.ANSWERED
-            and standing.who_can_write is WhoCanWrite.EVERYONE
-            and standing.listed
-        ):
+        if self._most is None and standing.is_open:
             self._free[key] = monotonic() + _TRUSTED_FOR
             if len(self._free) > _REMEMBERED:
                 self._free.popitem(last=False)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from time import monotonic
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import psycopg
@@ -16,7 +17,7 @@ from psycopg import errors as pg
 from duologue.clock import Clock
 from duologue.errors import ApiError, overloaded
 from duologue.model import Event, Message, Presets
-from duologue.storage.batch import Batch, Stored, as_stored
+from duologue.storage.batch import Batch, Numbers, Stored, as_stored
 from duologue.storage.database import (
     Done,
     Health,
@@ -38,6 +39,7 @@ from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
 from duologue.storage.postgres_link import Link, Outage, Watchdog, connect, connect_limited, persist
 from duologue.storage.postgres_tx import Line, PostgresTx
+from duologue.storage.strangers import check_path
 from duologue.storage.writer import Writer
 
 P = ParamSpec("P")
@@ -64,6 +66,8 @@ _BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + _BY_KE
 """One moment for all that a function reads."""
 _BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED" + _BY_KEY
 _MIGRATION_LOCK: Final = 7237960
+_WARY_FOR: Final = 5.0
+"""Seconds in which messages may still come that the node let pass before it forgot what the store has lost."""
 _DAMAGE: Final = (pg.DataCorrupted, pg.IndexCorrupted)
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
 _RERUNS: Final = 5
@@ -136,6 +140,8 @@ class PostgresDatabase:
         )
         self._writers = Pool("postgres", self._watchdog.link, self._change, size=_WRITERS, capacity=_CAPACITY)
         self._in_doubt = False
+        self._wary = False
+        self._wary_until = 0.0
 
     async def open(self, listener: Listener) -> None:
         self._loop = asyncio.get_running_loop()
@@ -246,6 +252,8 @@ class PostgresDatabase:
         for unit, outcome in zip(operations, outcomes, strict=True):
             unit.result = self._damaged(outcome) if isinstance(outcome, _DAMAGE) else outcome
         self._tell(())
+        if self._wary:
+            self._wary, self._wary_until = False, monotonic() + _WARY_FOR
         return group.events
 
     def _run_probes(self, units: Sequence[Unit]) -> None:
@@ -263,7 +271,13 @@ class PostgresDatabase:
 
     def _store(self, batch: Batch) -> Stored:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
-        return as_stored(batch, self._insist(partial(self._appender.append, batch=batch)))
+        return as_stored(batch, self._insist(partial(self._append, batch=batch)))
+
+    def _append(self, line: Line, batch: Batch) -> Numbers:
+        """Store a batch; after the connection broke, look first: the store may have gone back to an older state."""
+        if self._wary or monotonic() < self._wary_until:
+            check_path(PostgresTx(line, presets=self._presets), batch.posts)
+        return self._appender.append(line, batch)
 
     def _find(self, post: Post) -> Message | None:
         return self._insist(lambda line: find_post(PostgresTx(line), post))
@@ -272,7 +286,11 @@ class PostgresDatabase:
         return self._insist(lambda line: last_seqs(PostgresTx(line), chat_ids))
 
     def _insist(self, work: Callable[[Line], T]) -> T:
-        return persist(self._link, self._sends, work, self._doubt)
+        return persist(self._link, self._sends, work, self._lose)
+
+    def _lose(self) -> None:
+        self._wary = True
+        self._doubt()
 
 
 def prepare(url: str) -> None:

@@ -6,8 +6,11 @@ both are known, messages take the message path (`append`), and nothing of this i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
+from duologue.errors import overloaded
 from duologue.model import Event, Kind, Known, Message, Pair, Receipt, WhoCanWrite
 from duologue.storage.accounts import user_by_id
 from duologue.storage.append import append, insert_messages
@@ -36,8 +39,14 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def mutual(self) -> bool:
-        """True if each has answered the other: that never ends."""
+        """True if each has answered the other: only a store that goes back to an older state ends that."""
         return self.sender_known == self.recipient_known == Known.ANSWERED
+
+    @property
+    def is_open(self) -> bool:
+        """True if the recipient takes messages from everybody, and the sender's first one has been stored."""
+        is_first = self.sender_known is not Known.ANSWERED or not self.listed
+        return self.who_can_write is WhoCanWrite.EVERYONE and not is_first
 
     @property
     def withheld(self) -> bool:
@@ -83,6 +92,21 @@ def standing(tx: Tx, pair: Pair, sender_id: int) -> Standing:
     mine, theirs, who, waiting, activity, deleted_at = row
     rule = tx.presets.who_can_write if who is None else WhoCanWrite(who)
     return Standing(Known(mine), Known(theirs), rule, waiting, activity > 0, deleted_at is not None)
+
+
+def check_path(tx: Tx, posts: Iterable[Post]) -> None:
+    """Check that messages may take the message path by what the store says now.
+
+    A node that remembers more than that remembers a state which the store has lost. Raises `ApiError` `overloaded`:
+    the node has forgotten it when the sender tries again.
+    """
+    for chat_id, low, high, side in {(post.chat_id, post.low, post.high, post.side) for post in posts}:
+        try:
+            found = standing(tx, Pair(chat_id, low, high), high if side else low)
+        except NoSuchChat:
+            found = None
+        if found is None or not (found.mutual or found.is_open):
+            raise overloaded("The store went back to an older state")
 
 
 def send(tx: Tx, post: Post, relay: RelayRule | None, most: int | None, now: int) -> tuple[Outcome, bool]:
