@@ -12,7 +12,7 @@ import pytest
 from duologue.torture import checker, rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
 from duologue.torture.book import Book
 from duologue.torture.checker import check
-from duologue.torture.history import History, Odd, Over
+from duologue.torture.history import Event, History, Logged, Odd, Over, View
 from duologue.torture.selftest import FAULTS, Fault
 from tests.torture.ideal import Ideal, good_history
 
@@ -123,3 +123,25 @@ def test_what_nobody_got_acknowledged_is_told_with_its_last_attempt() -> None:
     entries = [*system.end().entries[:-1], Over(("stuck",))]
     violation = next(found for found in check(entries) if found.rule == "never answered")
     assert [entries[place] for place in violation.evidence] == [system.send(1)]
+
+
+def test_a_view_is_spoilt_where_a_whole_log_tells_of_it(good: History) -> None:
+    """A log that was trimmed before any device was given all of it can't be compared with what its user sees."""
+    [fault] = [fault for fault in FAULTS if fault.rule == "marks differ"]
+    book = Book(good.entries)
+    spoilt = fault.plant(book)
+    assert spoilt
+    [place] = [place for place in book.views if spoilt[place] != book.entries[place]]
+    view = book.entries[place]
+    assert isinstance(view, View)
+    user = view.user
+    devices = book.devices_of[user]
+    torn = [
+        entry
+        for entry in good.entries
+        if not (isinstance(entry, Event) and entry.device in devices and entry.seq == 2)
+        and not (isinstance(entry, Logged) and entry.user == user and entry.seq == 2)
+    ]
+    elsewhere = fault.plant(Book(torn))
+    assert elsewhere
+    assert "marks differ" in {violation.rule for violation in check(elsewhere)}

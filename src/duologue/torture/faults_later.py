@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from duologue.torture.book import MESSAGE, Book
 from duologue.torture.faults import Entries
-from duologue.torture.history import AnyEntry, Chat, Event, Skipped, Stored, Tick
+from duologue.torture.history import AnyEntry, Chat, Event, Skipped, Stored, Tick, View
+from duologue.torture.rules_marks import final_views
 from duologue.torture.rules_time import Watch
 
 _DELAY = 40
@@ -80,6 +81,15 @@ def change_for_nothing(book: Book) -> Entries | None:
         if isinstance(event, Event) and (not restores or places[0] < restores[0]):
             skipped = Skipped(event.device, "log_changed", event.seq, event.seq)
             return [*book.entries[: places[0] + 1], skipped, *book.entries[places[0] + 1 :]]
+    return None
+
+
+def forget_peer(book: Book) -> Entries | None:
+    """A user's last view of a chat shows nothing of what the peer got, of which the user's log tells."""
+    for place in final_views(book):
+        view = book.entries[place]
+        if isinstance(view, View) and view.peer_delivered:
+            return _changed(book, place, replace(view, peer_delivered=0, peer_read=0))
     return None
 
 

@@ -267,6 +267,22 @@ def _at(lasts: list[tuple[int, int]], place: int) -> tuple[int, int]:
     return lasts[index - 1] if index else (0, 0)
 
 
+def final_views(book: Book) -> Iterator[int]:
+    """Return the places of each user's last view of each chat, if the user's whole log is known up to that view.
+
+    Of a log that was trimmed before any device was given all of it, the last receipts may be missing.
+    """
+    final = {
+        (view.user, view.chat): place for place in book.views if isinstance(view := book.entries[place], View)
+    }
+    for (user, chat), place in final.items():
+        view = book.entries[place]
+        assert isinstance(view, View)
+        log = book.logged[user]
+        if log and chat in book.chats and view.since >= log[-1] and len(book.log(user)) >= _end(book, log):
+            yield place
+
+
 def logs_agree_with_views(book: Book) -> Iterator[Violation]:
     """The last receipts of a log are the marks that its user sees at the end."""
     last: dict[tuple[str, str, str], tuple[int, int, int]] = {}
@@ -275,15 +291,10 @@ def logs_agree_with_views(book: Book) -> Iterator[Violation]:
             event = book.event(place)
             if event.type == RECEIPT:
                 last[user, event.about, event.who] = event.a, event.b, place
-    final = {
-        (view.user, view.chat): place for place in book.views if isinstance(view := book.entries[place], View)
-    }
-    for (user, chat), place in final.items():
+    for place in final_views(book):
         view = book.entries[place]
         assert isinstance(view, View)
-        log = book.logged[user]
-        if not log or chat not in book.chats or view.since < log[-1] or len(book.log(user)) < _end(book, log):
-            continue
+        user, chat = view.user, view.chat
         own = last.get((user, chat, user), (0, 0, 0))
         peers = last.get((user, chat, book.peer(chat, user)), (0, 0, 0))
         for told, delivered, read in (

@@ -43,6 +43,7 @@ from duologue.torture.faults import (
 from duologue.torture.faults_later import (
     change_for_nothing,
     delay,
+    forget_peer,
     show_withheld,
     trim_too_much,
     withhold_for_ever,
@@ -136,11 +137,7 @@ FAULTS: Final = (
         "stale view",
         seen(lambda view: replace(view, last_seq=0, delivered=0, read=0), lambda view: view.last_seq > 1),
     ),
-    Fault(
-        "a view and the log differ",
-        "marks differ",
-        seen(lambda view: replace(view, peer_delivered=0, peer_read=0), lambda view: view.peer_delivered > 0),
-    ),
+    Fault("a view and the log differ", "marks differ", forget_peer),
     Fault("a connected device hears late", "late", delay),
     Fault("an event too many is trimmed", "trimmed too early", trim_too_much),
     Fault("a device is sent on for nothing", "log changed for nothing", change_for_nothing),
