@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 from time import monotonic
+from typing import Final
 
 import psutil
 import pytest
@@ -23,6 +24,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 FREE = "--rate-limits", "off"
 GROWTH = 48 << 20
 """Bytes of memory that a stall may cost."""
+STILL: Final = 7
+"""Seconds that the store stands still: longer than a caller waits for it."""
 
 
 @contextmanager
@@ -52,19 +55,43 @@ def frozen(server: PostgresServer) -> Iterator[None]:
             process.resume()
 
 
-async def insist(socket: Socket, chat_id: str, client_ids: list[str]) -> list[Frame]:
-    """Send each until it is acknowledged, waiting as long as one is told to; the refusals on the way."""
+def text_of(client_id: str) -> str:
+    """A text of 500 characters, always the same for this message."""
+    return client_id.ljust(500, "x")
+
+
+async def insist(socket: Socket, chat_id: str, client_ids: list[str]) -> tuple[list[Frame], list[Frame]]:
+    """Send each until it is acknowledged, waiting as long as one is told to.
+
+    Returns the acknowledgements and the refusals.
+    """
+    acknowledged: list[Frame] = []
     refusals: list[Frame] = []
     missing = list(client_ids)
     while missing:
         for client_id in missing:
-            await socket.say("send", chat_id=chat_id, text=client_id, client_id=client_id)
-        answers = [await answer_of(socket) for _ in missing]
-        refused = [frame for frame in answers if frame["op"] == "error"]
+            await socket.say("send", chat_id=chat_id, text=text_of(client_id), client_id=client_id)
+        sent, refused = apart([await answer_of(socket) for _ in missing])
+        assert sorted(frame["client_id"] for frame in [*sent, *refused]) == sorted(missing)
         missing = [frame["client_id"] for frame in refused]
+        acknowledged += sent
         refusals += refused
         await asyncio.sleep(max((frame["retry_after"] for frame in refused), default=0))
-    return refusals
+    return acknowledged, refusals
+
+
+def apart(answers: list[Frame]) -> tuple[list[Frame], list[Frame]]:
+    """The acknowledgements and the refusals, all of which say `overloaded`."""
+    refused = [frame for frame in answers if frame["op"] == "error"]
+    assert all(frame["code"] == "overloaded" and frame["retry_after"] > 0 for frame in refused)
+    return [frame for frame in answers if frame["op"] == "sent"], refused
+
+
+def placed(acknowledged: list[Frame]) -> list[str]:
+    """The client_ids in the order of the seqs that the acknowledgements name, each of which is named once."""
+    places = {frame["message"]["seq"]: frame["client_id"] for frame in acknowledged}
+    assert len(places) == len(acknowledged)
+    return [places[seq] for seq in sorted(places)]
 
 
 async def answer_of(socket: Socket) -> Frame:
@@ -79,6 +106,15 @@ async def stored(device: Device, chat_id: str) -> list[str]:
     mine = [message for message in created if message["chat_id"] == chat_id]
     assert [message["seq"] for message in mine] == list(range(1, len(mine) + 1))
     return [message["client_id"] for message in mine]
+
+
+async def refused_over_http(device: Device, chat_id: str) -> None:
+    """Send a message that the store doesn't take in time. It is in doubt then: it may be stored later."""
+    body = {"text": text_of("http"), "client_id": "http"}
+    refused = await device.ask("POST", f"/v1/chats/{chat_id}/messages", body)
+    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert refused.json()["code"] == "overloaded"
+    assert int(refused.headers["Retry-After"]) >= 1
 
 
 async def recovers(one: Device, other: Device, chat_id: str) -> None:
@@ -99,19 +135,15 @@ async def test_a_locked_file_answers_overloaded_and_recovers(tmp_path: Path) -> 
                 with write_lock(tmp_path / "duologue.db"):
                     names = [f"meanwhile {number}" for number in range(100)]
                     insisting = asyncio.create_task(insist(sender, chat_id, names))
-                    body = {"text": "http", "client_id": "http"}
-                    refused = await ana.ask("POST", f"/v1/chats/{chat_id}/messages", body)
-                    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-                    assert refused.json()["code"] == "overloaded"
-                    assert int(refused.headers["Retry-After"]) >= 1
+                    await refused_over_http(ana, chat_id)
                     assert (await ben.chat(chat_id))["last_seq"] == 1, "reading goes on"
                     assert not insisting.done()
                     await reader.settled()
-                refusals = await insisting
-                assert {frame["code"] for frame in refusals} == {"overloaded"}
-                assert all(frame["retry_after"] > 0 and frame["client_id"] in names for frame in refusals)
-                await reader.until(reader.heard[0]["latest"] + 101)
-            assert sorted(await stored(ben, chat_id)) == sorted(["before", *names])
+                acknowledged, refusals = await insisting
+                assert refusals
+                acknowledged += (await insist(sender, chat_id, ["http"]))[0]
+                await reader.until(reader.heard[0]["latest"] + 102)
+            assert await stored(ben, chat_id) == ["before", *placed(acknowledged)]
             await recovers(ana, ben, chat_id)
 
 
@@ -127,27 +159,22 @@ async def test_a_store_that_has_gone_answers_overloaded_and_recovers(tmp_path: P
                     await asyncio.to_thread(postgres.stop, kill=True)
                     names = [f"meanwhile {number}" for number in range(100)]
                     insisting = asyncio.create_task(insist(sender, chat_id, names))
-                    body = {"text": "http", "client_id": "http"}
-                    refused = await ana.ask("POST", f"/v1/chats/{chat_id}/messages", body)
-                    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-                    assert refused.json()["code"] == "overloaded"
-                    assert int(refused.headers["Retry-After"]) >= 1
+                    await refused_over_http(ana, chat_id)
                     assert (await api.http.get("/readyz")).status_code == HTTPStatus.SERVICE_UNAVAILABLE
                     assert (await api.http.get("/healthz")).status_code == HTTPStatus.OK
                     await reader.settled()
                     await asyncio.to_thread(postgres.start)
-                    refusals = await insisting
-                    assert {frame["code"] for frame in refusals} == {"overloaded"}
-                    await reader.until(reader.heard[0]["latest"] + 101)
-                assert sorted(await stored(ben, chat_id)) == sorted(["before", *names])
+                    acknowledged, refusals = await insisting
+                    assert refusals
+                    acknowledged += (await insist(sender, chat_id, ["http"]))[0]
+                    await reader.until(reader.heard[0]["latest"] + 102)
+                assert await stored(ben, chat_id) == ["before", *placed(acknowledged)]
                 await recovers(ana, ben, chat_id)
                 assert (await api.http.get("/readyz")).status_code == HTTPStatus.OK
 
 
-async def test_a_store_that_stands_still_holds_senders_up_in_bounded_memory_and_loses_nothing(
-    tmp_path: Path,
-) -> None:
-    """Many clients send as much as they can meanwhile: what the server doesn't take stays with them."""
+async def test_a_store_that_stands_still_costs_bounded_memory_and_loses_nothing(tmp_path: Path) -> None:
+    """Many clients send as much as they can meanwhile, and repeat what the store didn't take in time."""
     with postgres_server() as postgres:
         migrate(postgres.url())
         env = {"DUOLOGUE_DATABASE_URL": postgres.url(), "DUOLOGUE_RATE_LIMITS": "off"}
@@ -165,7 +192,7 @@ async def test_a_store_that_stands_still_holds_senders_up_in_bounded_memory_and_
                     await asyncio.sleep(2)
                     before = process.memory_info().rss
                     with frozen(postgres):
-                        await asyncio.sleep(5)
+                        await asyncio.sleep(STILL)
                         assert (await api.http.get("/healthz")).status_code == HTTPStatus.OK
                         during = process.memory_info().rss
                     await asyncio.sleep(1)
@@ -174,20 +201,23 @@ async def test_a_store_that_stands_still_holds_senders_up_in_bounded_memory_and_
                 assert max(during, after) - before < GROWTH
                 for number, (one, other, chat_id) in enumerate(pairs):
                     acknowledged = [*writers[2 * number].result(), *writers[2 * number + 1].result()]
-                    assert sorted(await stored(one, chat_id)) == sorted(acknowledged)
-                    assert await stored(other, chat_id) == await stored(one, chat_id)
+                    assert await stored(one, chat_id) == placed(acknowledged)
+                    assert await stored(other, chat_id) == placed(acknowledged)
                 await recovers(*pairs[0])
 
 
-async def pour(device: Device, chat_id: str, stop: asyncio.Event) -> list[str]:
-    """Send without waiting for answers until told to stop; then wait for every answer."""
+async def pour(device: Device, chat_id: str, stop: asyncio.Event) -> list[Frame]:
+    """Send without waiting for answers until told to stop; then repeat what was refused. All acknowledgements."""
     async with device.online() as socket:
-        written = 0
+        written: list[str] = []
         while not stop.is_set():
-            client_id = f"{device.user_id}-{written}"
-            await socket.say("send", chat_id=chat_id, text="x" * 500, client_id=client_id)
-            written += 1
+            client_id = f"{device.user_id}-{len(written)}"
+            await socket.say("send", chat_id=chat_id, text=text_of(client_id), client_id=client_id)
+            written.append(client_id)
             await asyncio.sleep(0.03)
-        answers = [await answer_of(socket) for _ in range(written)]
-        assert {answer["op"] for answer in answers} == {"sent"}
-        return [answer["client_id"] for answer in answers]
+        sent, refused = apart([await answer_of(socket) for _ in written])
+        missing = [frame["client_id"] for frame in refused]
+        assert missing, "the store stood still for longer than a caller waits"
+        in_order = [client_id for client_id in written if client_id not in set(missing)]
+        assert placed(sent) == in_order, "what was acknowledged stands in the order in which it was sent"
+        return sent + (await insist(socket, chat_id, missing))[0]
