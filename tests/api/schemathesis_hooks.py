@@ -32,6 +32,7 @@ BEYOND_SCHEMAS = {
     "is unreachable, so it can't send",
     "is the time of an event: after must tell which",
     "is the time of an event: seq must tell which",
+    "is not a time as RFC 3339 writes it, e.g. 2026-11-23T09:30:00.123Z",  # `format` only annotates
 }
 ONE_OF_TWO = "POST /v1/sessions"
 """Takes a phone number, or a verification and its code: no schema without `anyOf` tells which must be there."""
