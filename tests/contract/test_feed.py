@@ -10,11 +10,11 @@ import pytest
 from duologue.core import feed as feed_module
 from duologue.core.positions import Position
 from duologue.errors import ApiError, overloaded
-from duologue.model import Kind
+from duologue.model import Kind, Pair
 from duologue.realtime.bus import Notice
 from duologue.storage.accounts import delete_user
 from duologue.storage.database import Tx
-from tests.contract.line import Line
+from tests.contract.line import Diary, Line
 
 pytestmark = pytest.mark.anyio
 
@@ -88,11 +88,17 @@ def notice(user_id: int, seq: int) -> Notice:
     return Notice(user_id, seq, Kind.MESSAGE_CREATED, 1, 1, 0, b"{}")
 
 
-async def test_a_gap_is_read_from_the_log_after_a_moment(line: Line) -> None:
+async def unheard(line: Line) -> tuple[Pair, Diary]:
+    """A chat, and a live feed of its lower user that no notice reaches from now on."""
     pair = await line.store.pair()
     diary = await line.diary(pair.low).follow(None)
     await diary.until(lambda: diary.caught_up_at)
     line.bus.mute = True
+    return pair, diary
+
+
+async def test_a_gap_is_read_from_the_log_after_a_moment(line: Line) -> None:
+    pair, diary = await unheard(line)
     await line.talk(pair, 1, "unheard", 3)
     assert diary.seqs == []
     line.bus.mute = False
@@ -103,10 +109,7 @@ async def test_a_gap_is_read_from_the_log_after_a_moment(line: Line) -> None:
 
 
 async def test_a_recheck_finds_what_no_notice_told_of(line: Line) -> None:
-    pair = await line.store.pair()
-    diary = await line.diary(pair.low).follow(None)
-    await diary.until(lambda: diary.caught_up_at)
-    line.bus.mute = True
+    pair, diary = await unheard(line)
     await line.talk(pair, 1, "unheard", 3)
     line.hub.recheck()
     await diary.has(await line.newest(pair.low))
@@ -222,10 +225,7 @@ async def test_a_trim_between_two_looks_at_the_log_leaves_no_hole(line: Line) ->
 
 
 async def test_a_deleted_account_ends_the_feed(line: Line) -> None:
-    pair = await line.store.pair()
-    diary = await line.diary(pair.low).follow(None)
-    await diary.until(lambda: diary.caught_up_at)
-    line.bus.mute = True
+    pair, diary = await unheard(line)
     await line.store.db.write(delete_user, pair.low, line.store.clock())
     line.hub.recheck()
     await diary.until(lambda: diary.errors)
@@ -283,10 +283,7 @@ async def test_only_what_somebody_follows_is_published(line: Line) -> None:
 
 
 async def test_a_reader_is_told_how_far_the_log_goes_and_reads_what_it_lacks(line: Line) -> None:
-    pair = await line.store.pair()
-    diary = await line.diary(pair.low).follow(None)
-    await diary.until(lambda: diary.caught_up_at)
-    line.bus.mute = True
+    pair, diary = await unheard(line)
     await line.talk(pair, 1, "unheard", 1)
     newest = await line.newest(pair.low)
     assert diary.seqs == []

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from duologue.clock import SECOND
 from duologue.storage import pairs
 from tests.support.relays import World, answers_to, world
-from tests.support.smpp_people import OWN, Smsc, number_of, smsc
+from tests.support.smpp_people import OWN, has_been_written_to, number_of, smsc
 
 pytestmark = pytest.mark.anyio
 
@@ -53,15 +52,6 @@ async def people(store_url: str) -> AsyncIterator[World]:
     """Ana has written to Ben's phone."""
     async with world(store_url, services=(SERVICE,)) as people:
         yield people
-
-
-async def has_been_written_to(people: World, carrier: Smsc, node: Any) -> None:
-    await people.writes()
-    people.clock.pass_by(31 * SECOND)
-    await node.loop.round()
-    _, tell = await carrier.submitted()
-    tell("1")
-    await node.sent()
 
 
 def spelled(people: World, ton: int, form: str) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from duologue.clock import DAY, SECOND
 from duologue.core.retention import sweep_round
 from tests.support.relays import World, answers_to, world
-from tests.support.smpp_people import OWN, number_of, smsc
+from tests.support.smpp_people import OWN, has_been_written_to, number_of, smsc
 
 pytestmark = pytest.mark.anyio
 
@@ -64,12 +64,7 @@ async def test_a_receipt_whose_answer_was_lost_is_no_text_of_the_phone_on_any_no
 async def test_a_person_whose_sms_were_all_answered_may_write_a_receipt(people: World) -> None:
     before = unanswered()
     async with smsc(people) as (carrier, node):
-        await people.writes()
-        people.clock.pass_by(31 * SECOND)
-        await node.loop.round()
-        _, tell = await carrier.submitted()
-        tell("1")
-        await node.sent()
+        await has_been_written_to(people, carrier, node)
         await carrier.hears(RECEIPT.encode(), sender=(1, number_of(people.ben)))
         assert await answers_to(people) == [RECEIPT]
         assert unanswered() == before

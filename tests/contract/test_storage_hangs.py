@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ TOLD_WITHIN = 6.0
 """Seconds until a caller has an answer; 5 are promised, and one is for a busy machine."""
 
 
-class Hang:
+class Hang(ABC):
     """Something that keeps a store from answering. `reads` tells whether it stops reads, too."""
 
     reads = False
@@ -45,11 +46,13 @@ class Hang:
         async with opened(self.url) as store:
             yield store
 
+    @abstractmethod
     async def begin(self) -> None:
-        raise NotImplementedError
+        """From now on the store doesn't answer."""
 
+    @abstractmethod
     async def end(self) -> None:
-        raise NotImplementedError
+        """The store answers again."""
 
 
 class Stopped(Hang):

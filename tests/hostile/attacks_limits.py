@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 from tests.hostile.target import Target
-from tests.hostile.wire import UPGRADE, frame, greeted, opened, request, unknown_token
+from tests.hostile.wire import UPGRADE, flood_with_frames, frame, greeted, opened, request, unknown_token
 
 _PING = b"\x89\x80\0\0\0\0"
 _FRAGMENT = b"\x00\x81\0\0\0\0x"
@@ -63,13 +63,7 @@ def frames_by_a_user(target: Target, until: float) -> None:
         + frame(op="send", chat_id=chat_id, text=f"text {number}", client_id="used")
         for number in range(66)
     )
-    with contextlib.suppress(OSError), contextlib.closing(greeted(target)) as tcp:
-        tcp.settimeout(0.1)
-        while time.monotonic() < until:
-            with contextlib.suppress(TimeoutError):
-                tcp.sendall(frames)
-            with contextlib.suppress(TimeoutError):
-                tcp.recv(65_536)
+    flood_with_frames(target, frames, until)
 
 
 def unknown_tokens(target: Target, until: float) -> None:

@@ -7,7 +7,7 @@ import socket
 import time
 
 from tests.hostile.target import Target
-from tests.hostile.wire import asked, frame, greeted, request
+from tests.hostile.wire import asked, flood_with_frames, frame, greeted, request
 
 _WATCHED = 200
 _REPLAYS = 12
@@ -34,13 +34,7 @@ def renaming(target: Target, until: float) -> None:
 def watching(target: Target, until: float) -> None:
     """`watch` of as many peers as one may name, as fast as the server takes it."""
     watches = frame(op="watch", user_ids=target.peers[:_WATCHED]) * 8
-    with contextlib.suppress(OSError), contextlib.closing(greeted(target)) as tcp:
-        tcp.settimeout(0.1)
-        while time.monotonic() < until:
-            with contextlib.suppress(TimeoutError):
-                tcp.sendall(watches)
-            with contextlib.suppress(TimeoutError):
-                tcp.recv(65_536)
+    flood_with_frames(target, watches, until)
 
 
 def leaving(target: Target, until: float) -> None:

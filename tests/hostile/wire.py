@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import socket
+import time
 from typing import Any
 
 from tests.hostile.target import Target
@@ -42,6 +43,17 @@ def greeted(target: Target, *, receive_buffer: int = 0, **fields: Any) -> socket
     tcp.sendall(frame(op="hello", **fields))
     tcp.recv(4096)
     return tcp
+
+
+def flood_with_frames(target: Target, frames: bytes, until: float) -> None:
+    """Send the same frames again and again, as fast as the server takes them, and read what it answers."""
+    with contextlib.suppress(OSError), contextlib.closing(greeted(target)) as tcp:
+        tcp.settimeout(0.1)
+        while time.monotonic() < until:
+            with contextlib.suppress(TimeoutError):
+                tcp.sendall(frames)
+            with contextlib.suppress(TimeoutError):
+                tcp.recv(65_536)
 
 
 def request(target: Target, method: str, path: str, body: Any = None, *lines: str) -> bytes:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from duologue.clock import SECOND
 from duologue.model import User
 from duologue.sms.smpp import Account, Smpp
 from duologue.storage import outbox
@@ -86,6 +87,16 @@ async def until_states(people: World, wanted: dict[Place, str]) -> dict[Place, s
     while (found := await states_of(people, wanted)) != wanted and loop.time() < deadline:
         await asyncio.sleep(0.05)
     return found
+
+
+async def has_been_written_to(people: World, carrier: Smsc, node: Node) -> None:
+    """Ana's message has gone to Ben's phone, with the id 1."""
+    await people.writes()
+    people.clock.pass_by(31 * SECOND)
+    await node.loop.round()
+    _, tell = await carrier.submitted()
+    tell("1")
+    await node.sent()
 
 
 def number_of(user: User) -> str:

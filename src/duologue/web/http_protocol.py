@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from abc import abstractmethod
 from typing import Any, ClassVar, Final
 
 import httptools
@@ -249,9 +250,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
             self._parse(head, head, 0)
 
+    @abstractmethod
     def open_socket(self, rest: bytes) -> None:
         """Answer a request for a WebSocket. `rest` has been read behind its head."""
-        raise NotImplementedError
 
     def hand_over(self) -> Place:
         """This connection is no HTTP any more: its place, for the protocol that goes on with it."""
