@@ -165,7 +165,7 @@ CODES: Final[dict[str, ErrorCode]] = {
     "sms_budget_spent": ErrorCode(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "What the operator allows for SMS in a day is spent",
-        "Codes go out again after `Retry-After` seconds. Who is signed in is not concerned.",
+        "Codes go out again after `Retry-After` seconds. Signed-in users are not affected.",
     ),
     "sms_unavailable": ErrorCode(
         HTTPStatus.SERVICE_UNAVAILABLE,

@@ -1,1 +1,1 @@
-"""The Python SDK: HTTP and the socket, with resume and an outbox."""
+"""A lean socket client, for `bench` and `torture`."""

@@ -159,7 +159,7 @@ class Acks:
             self._advance(self._failed)
 
     def _overdue(self) -> None:
-        """No ack has come that took with it those that wait; or one has, and these are others, called for later."""
+        """Timer: raise the marks of waiting acks, unless newer ones were scheduled."""
         if monotonic() + 2 * _TICK >= self._due:
             self.settle()
 

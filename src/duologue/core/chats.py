@@ -45,7 +45,7 @@ class Chats:
         return self.remember(pair)
 
     def known_pair(self, user_id: int, chat_id: int | None) -> Pair | None:
-        """The same from memory alone: None says nothing."""
+        """Return the two sides of a chat if this node remembers them; else None."""
         pair = self._pairs.get(chat_id) if chat_id is not None else None
         return pair if pair and user_id in (pair.low, pair.high) else None
 

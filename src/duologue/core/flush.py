@@ -28,7 +28,7 @@ async def flush_forever(every: float, *flushes: Flush) -> None:
 
 
 async def flush_once(*flushes: Flush, pause: float = 0) -> None:
-    """Run each; what the store refuses now is lost, which is harmless by each one's own promise."""
+    """Run each once. A write that the store refuses now is lost: every flush here tolerates that."""
     for flush in flushes:
         try:
             await flush(pause)

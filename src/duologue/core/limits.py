@@ -1,4 +1,4 @@
-"""Every limit, in one place: enforced from here and published by `GET /v1/server`."""
+"""Limits that `GET /v1/server` publishes, and those of connections."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ class RelayLoop:
             await self._settle(_sent, text, accepted)
 
     async def _settle(self, work: Callable[[Tx, Text, T, int], str], text: Text, result: T) -> None:
-        """Write down what came of it, for as long as that takes: whoever forgets it sends it again."""
+        """Store the outcome; retry until it is stored, or the SMS would be sent twice."""
         while True:
             try:
                 outcome = await self._db.write(work, text, result, self._clock())

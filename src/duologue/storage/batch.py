@@ -38,7 +38,7 @@ class Batch:
         self.top_offsets: list[int] = []
         """Of the events that move them there."""
         self.several: dict[int, dict[int, int]] = {}
-        """For users of whom it moves more than one chat: each of them with its event's offset, the top one last."""
+        """For users with more than one chat in the batch: each chat with its event's offset, the top chat last."""
         self.chat_of: list[int] = []
         self.low_of: list[int] = []
         self.high_of: list[int] = []

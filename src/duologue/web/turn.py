@@ -7,7 +7,7 @@ import logging
 from typing import Final, Protocol
 
 LATE: Final = 0.05
-"""Seconds that a message may wait for others to the same client, if nobody waits for it."""
+"""Longest delay in seconds of a frame that is not urgent."""
 _logger = logging.getLogger(__name__)
 
 
