@@ -30,8 +30,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 SEED = int(os.environ.get("TEST_CHAOS_SEED") or random.randrange(10**6))
 PAIRS = int(os.environ.get("TEST_CHAOS_PAIRS", "30"))
-SECONDS = float(os.environ.get("TEST_CHAOS_SECONDS", "15"))
-KILLS = int(os.environ.get("TEST_CHAOS_KILLS", "5"))
+SECONDS = float(os.environ.get("TEST_CHAOS_SECONDS", "9"))
+KILLS = int(os.environ.get("TEST_CHAOS_KILLS", "3"))
 CUTS = float(os.environ.get("TEST_CHAOS_CUTS", "40"))
 MESSAGES = float(os.environ.get("TEST_CHAOS_MESSAGES", "300"))
 PATIENCE = 60 + SECONDS

@@ -19,6 +19,7 @@ from websockets.exceptions import ConnectionClosed
 
 from duologue.lab.nats import NatsServer, nats_server
 from duologue.lab.postgres import Postgres
+from duologue.lab.process import halt
 from duologue.lab.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, Socket, api_of
 from tests.support.tunnel import Tunnel, tunnel_to
@@ -234,7 +235,7 @@ WORKERS = 2
 
 @contextlib.contextmanager
 def stopped(process: psutil.Process) -> Iterator[None]:
-    process.send_signal(signal.SIGSTOP)
+    halt(process.pid)
     try:
         yield
     finally:

@@ -23,6 +23,11 @@ MAX_ACTIVITY: Final = 2**31 - 1
 _REMEMBERED: Final = 200_000
 
 
+def no_such_chat() -> ApiError:
+    """Return the error for a chat that is someone else's or isn't there: one can't tell which."""
+    return ApiError("not_found", "There is no such chat of yours.")
+
+
 class Chats:
     """The rules for chats. Who the two sides of a chat are never changes, so a node remembers it."""
 
@@ -41,7 +46,7 @@ class Chats:
         if pair is None and chat_id is not None:
             pair = await self._db.read(store.pair_of, user_id, chat_id)
         if pair is None:
-            raise ApiError("not_found", "There is no such chat of yours.")
+            raise no_such_chat()
         return self.remember(pair)
 
     def known_pair(self, user_id: int, chat_id: int | None) -> Pair | None:
@@ -102,7 +107,7 @@ class Chats:
         """Raises `ApiError` `not_found`."""
         chat = await self._db.read(store.chat_view, caller.user_id, chat_id) if chat_id is not None else None
         if chat is None:
-            raise ApiError("not_found", "There is no such chat of yours.")
+            raise no_such_chat()
         return chat
 
     async def page(
@@ -120,7 +125,7 @@ class Chats:
             return await self.get(caller, chat_id)
         chat = await self._db.write(store.update_chat, caller.user_id, chat_id, changes, self._clock())
         if chat is None:
-            raise ApiError("not_found", "There is no such chat of yours.")
+            raise no_such_chat()
         return chat
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from duologue.clock import Clock
-from duologue.core.chats import Chats
+from duologue.core.chats import Chats, no_such_chat
 from duologue.core.limits import MAX_PAGE_BYTES
 from duologue.core.pages import fill, message_bytes
 from duologue.core.sessions import Caller
@@ -89,11 +89,15 @@ class Messages:
         return self._strangers.may_pass(pair, caller.user_id)
 
     async def find_out(self, caller: Caller, pair: Pair) -> bool:
-        """Return whether a caller may `submit`, or must `send_apart`. Raises `ApiError` `peer_gone`, `overloaded`."""
+        """Return whether a caller may `submit`, or must `send_apart`.
+
+        Raises `ApiError` `overloaded`, and `not_found` where the store went back to before the chat was made.
+        """
         try:
             return await self._strangers.find_out(pair, caller.user_id)
-        except NoSuchChat as fault:
-            raise explain(fault) from None
+        except NoSuchChat:
+            self._chats.forget()
+            raise no_such_chat() from None
 
     async def send_apart(
         self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None

@@ -11,7 +11,7 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from duologue.lab.process import Command, Process, environment, hold_port
+from duologue.lab.process import Command, Process, environment, halt, hold_port
 
 # Said once it listens; who connects from then on is served.
 LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
@@ -71,7 +71,7 @@ class NatsServer:
     def pause(self) -> None:
         """Let it hang: connections stay open, and nothing is answered, until `resume`."""
         assert self._process, "the server isn't running"
-        os.kill(self._process.pid, signal.SIGSTOP)
+        halt(self._process.pid)
 
     def resume(self) -> None:
         """Undo `pause`; harmless if it runs."""

@@ -24,7 +24,15 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from duologue.lab.process import Command, Process, ServerError, delete_folder, environment, temporary_folder
+from duologue.lab.process import (
+    Command,
+    Process,
+    ServerError,
+    delete_folder,
+    environment,
+    halt,
+    temporary_folder,
+)
 
 READY = re.compile("database system is ready to accept (read-only )?connections")
 INITDB = (
@@ -125,16 +133,15 @@ class PostgresServer(Postgres):
 
     def pause(self) -> None:
         """Let it hang: connections stay open, and nothing is answered, until `resume`."""
-        self._signal(signal.SIGSTOP)
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                halt(pid)
 
     def resume(self) -> None:
         """Undo `pause`; harmless if it runs."""
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: signal.Signals) -> None:
         for pid in self.pids():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
+                os.kill(pid, signal.SIGCONT)
 
     def discard(self) -> None:
         """Stop it, its data being no longer needed, and delete them."""

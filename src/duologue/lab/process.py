@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -181,6 +182,26 @@ def wait_until_dead(pid: int) -> None:
             raise TimeoutError(f"process {pid} still runs")
     finally:
         os.close(handle)
+
+
+def halt(pid: int) -> None:
+    """Have a process do nothing (SIGSTOP) until a SIGCONT; none of its threads runs any more when this returns.
+
+    The signal alone doesn't do that: a thread on another core runs on for a moment. Raises `ProcessLookupError`.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    for status in Path(f"/proc/{pid}/task").glob("*/stat"):
+        while not _is_halted(status) and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+
+def _is_halted(status: Path) -> bool:
+    """Tell whether a thread of proc(5) is stopped, or has ended."""
+    try:
+        return status.read_text().rpartition(") ")[2][:1] in "TtZX"
+    except OSError:
+        return True
 
 
 _reaper_lock = threading.Lock()
