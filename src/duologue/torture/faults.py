@@ -239,6 +239,12 @@ def in_log(
     return plant
 
 
+def left_out(book: Book, entry: Logged) -> Sequence[AnyEntry]:
+    """An event between two others is gone: without its first or its last one, a trimmed log may still be right."""
+    places = book.logged[entry.user]
+    return [entry] if entry in (book.entries[places[0]], book.entries[places[-1]]) else []
+
+
 def foreign(book: Book, entry: Logged) -> Sequence[AnyEntry]:
     """An event is about a chat of others."""
     chat = _first(chat for chat in book.chats if chat not in book.chats_of[entry.user])
