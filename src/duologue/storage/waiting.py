@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Final
 
 from duologue.errors import overloaded
@@ -25,10 +26,10 @@ class Waiting:
     """
 
     def __init__(self) -> None:
-        # Between the units stand times (of `time.monotonic`): what follows one was queued after it. A time for
-        # each unit would cost more.
-        self._units: deque[Unit | float] = deque()
-        self._since = 0.0
+        self._units: deque[Unit] = deque()
+        self._left = 0
+        # How many units had been queued by a time (of `time.monotonic`). A time for each unit would cost more.
+        self._queued: deque[tuple[float, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self.add: Callable[[Unit], None] = self._units.append
         """A unit was queued."""
@@ -51,18 +52,24 @@ class Waiting:
                 unit.done = None
                 done(unit.result)
                 unit.result = None
+        self._drop_answered()
+
+    def _drop_answered(self) -> None:
+        """Forget the answered units at the front: kept until a sweep they would fill the processor's caches."""
+        waiting, before = self._units, len(self._units)
+        while waiting and waiting[0].done is None:
+            waiting.popleft()
+        self._left += before - len(waiting)
 
     def _sweep(self) -> None:
-        now, units = time.monotonic(), self._units
-        while units:
-            first = units[0]
-            if isinstance(first, float):
-                self._since = first
-            elif first.done and self._since > now - PATIENCE + _SWEEP_EVERY:
-                break
-            units.popleft()
-            if isinstance(first, Unit) and first.done:
-                done, first.done = first.done, None
+        now = time.monotonic()
+        self._queued.append((now, self._left + len(self._units)))
+        overdue = 0
+        while self._queued[0][0] <= now - PATIENCE + _SWEEP_EVERY:
+            overdue = self._queued.popleft()[1] - self._left
+        for unit in list(islice(self._units, max(0, overdue))):
+            if unit.done:
+                done, unit.done = unit.done, None
                 done(overloaded("The store doesn't answer"))
-        units.append(now)
+        self._drop_answered()
         self._timer = self._loop.call_later(_SWEEP_EVERY, self._sweep)
