@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 Clock = Callable[[], int]
-"""Anything that tells the wall clock in milliseconds since the Unix epoch."""
+"""Function that returns a time: the wall clock's in milliseconds since the Unix epoch, if nothing else is said."""
 
 _log = logging.getLogger(__name__)
 
@@ -75,12 +75,14 @@ class SteadyClock:
     Any thread may read it; `look` and the others belong to one.
     """
 
-    def __init__(self, wall: Clock = now_ms, steady: Clock = steady_ms, slept: Clock = slept_ms) -> None:
+    def __init__(
+        self, wall: Clock = now_ms, steady_ns: Clock = time.monotonic_ns, slept: Clock = slept_ms
+    ) -> None:
         self._wall = wall
-        self._steady = steady
+        self._steady_ns = steady_ns
         self._slept = slept
         self._slept_before = slept()
-        self._looked_at = steady()
+        self._looked_at = self._steady()
         self._ahead = wall() - self._looked_at
         self._settled = wall()
         self._jump: _Jump | None = None
@@ -91,7 +93,11 @@ class SteadyClock:
         self._store_ahead = 0
 
     def __call__(self) -> int:
-        return self._steady() + self._ahead
+        # Read several times for each message, so without a further call.
+        return self._steady_ns() // 1_000_000 + self._ahead
+
+    def _steady(self) -> int:
+        return self._steady_ns() // 1_000_000
 
     def settled(self) -> int:
         """The time by which ages are judged that make something end for good."""

@@ -20,7 +20,7 @@ class Machine:
         self.asleep = 0
         self.clock = SteadyClock(
             lambda: NOON + self.passed + self.ahead,
-            lambda: 5_000_000 + self.passed - self.asleep,
+            lambda: (5_000_000 + self.passed - self.asleep) * 1_000_000,
             lambda: 7_000 + self.asleep,
         )
         if start is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -62,6 +63,8 @@ class Messages:
         self._chats = chats
         self._traces = traces
         self._strangers = strangers
+        self.may_submit: Callable[[Pair, int], bool] = strangers.may_pass
+        """Return whether a user may `submit` to a chat, if that is known from memory; else False."""
 
     async def send(
         self, caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None
@@ -83,10 +86,6 @@ class Messages:
         except NoSuchChat as fault:
             raise explain(fault) from None
         return posted, await self.marks(pair, posted.message) if posted.replayed else (0, 0)
-
-    def may_submit(self, caller: Caller, pair: Pair) -> bool:
-        """Return whether a caller may `submit`, if that is known from memory; else False."""
-        return self._strangers.may_pass(pair, caller.user_id)
 
     async def find_out(self, caller: Caller, pair: Pair) -> bool:
         """Return whether a caller may `submit`, or must `send_apart`.
@@ -111,7 +110,8 @@ class Messages:
             posted = await self._strangers.send(_post(caller, pair, text, client_id, reply_to))
         except NoSuchChat as fault:
             raise explain(fault) from None
-        self._note(posted, accepted_at)
+        if not posted.replayed:
+            self._traces.stored(posted.message, accepted_at)
         return posted
 
     def submit(
@@ -125,13 +125,9 @@ class Messages:
         self._db.append(post, partial(self._settled, done, self._clock()))
 
     def _settled(self, done: Done, accepted_at: int, outcome: Posted | Exception) -> None:
-        if isinstance(outcome, Posted):
-            self._note(outcome, accepted_at)
+        if isinstance(outcome, Posted) and not outcome.replayed:
+            self._traces.stored(outcome.message, accepted_at)
         done(outcome)
-
-    def _note(self, posted: Posted, accepted_at: int) -> None:
-        if not posted.replayed:
-            self._traces.stored(posted.message, accepted_at)
 
     async def marks(self, pair: Pair, message: Message) -> tuple[int, int]:
         """Return the recipient's delivered and read marks, as far as the sender may see them with this message."""

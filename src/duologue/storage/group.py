@@ -59,9 +59,12 @@ class Group:
         self._settle_twins(operations, twins, results)
         mixed = []
         for indexes, outcome in zip(marks.values(), marked, strict=True):
-            results.update(dict.fromkeys(indexes, outcome))
-            if len(indexes) > 1 and isinstance(outcome, OutOfRange):
-                mixed.append(indexes)
+            if len(indexes) == 1:
+                results[indexes[0]] = outcome
+            else:
+                results.update(dict.fromkeys(indexes, outcome))
+                if isinstance(outcome, OutOfRange):
+                    mixed.append(indexes)
         results |= self._spread(operations, mixed)
         return [results[index] for index in range(len(operations))]
 

@@ -95,7 +95,7 @@ def send(client: Client, frame: frames.Send) -> None:
         client.fail(ApiError("invalid", errors={"chat_id": "either this or to must be given"}), frame)
         return
     pair = None if isinstance(frame.chat_id, UnsetType) or frame.reply_to else _known(client, frame.chat_id)
-    if pair and client.desk.messages.may_submit(client.caller, pair):
+    if pair and client.desk.messages.may_submit(pair, client.caller.user_id):
         _submit(client, frame, pair)
     else:
         client.later(_send_slowly(client, frame))
