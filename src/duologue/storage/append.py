@@ -52,7 +52,7 @@ def _advance_chats(tx: Tx, batch: Batch) -> list[tuple[int, int, int]]:
     """Move the chats' counters on; where they stood before."""
     sql = "SELECT id, last_seq, low_count, high_count FROM chats WHERE id IN"
     before = [(seq, low, high) for _, seq, low, high in _found(tx, sql, batch.chat_ids)]
-    check_seqs(seq + moves[0] for (seq, *_), moves in zip(before, batch.chat_moves, strict=True))
+    check_seqs([seq + moves[0] for (seq, _, _), moves in zip(before, batch.chat_moves, strict=True)])
     tx.many(
         "UPDATE chats SET last_seq = ?, low_count = ?, high_count = ? WHERE id = ?",
         [
@@ -96,7 +96,7 @@ def _advance_logs(tx: Tx, batch: Batch, moves: Sequence[int]) -> list[int]:
     users = [user for user, moved_by in enumerate(moves) if moved_by]
     sql = "SELECT user_id, last_seq, top_chat FROM logs WHERE user_id IN"
     rows = _found(tx, sql, [batch.user_ids[user] for user in users])
-    check_seqs(row[1] + moves[user] for user, row in zip(users, rows, strict=True))
+    check_seqs([row[1] + moves[user] for user, row in zip(users, rows, strict=True)])
     before, logs, activity = [0] * len(moves), [], []
     for user, (user_id, seq, top) in zip(users, rows, strict=True):
         before[user] = seq

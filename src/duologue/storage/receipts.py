@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from duologue.model import Kind, Known, Message, Pair, WhoCanWrite
 from duologue.storage.database import Mark, Tx
 from duologue.storage.lists import pair_list
+
+# Looking an enum's member up takes longer than the rest of a check.
+_ANSWERED: Final = Known.ANSWERED
 
 
 class RaisedMark(msgspec.Struct, frozen=True, gc=False):
@@ -28,6 +32,8 @@ class _Standing(msgspec.Struct, frozen=True, gc=False):
     `withheld` is the newest message that is withheld from the member; 0 if none is.
     """
 
+    user_id: int
+    chat_id: int
     delivered: int
     read: int
     delivered_shown: int
@@ -79,7 +85,7 @@ def _standings(tx: Tx, marks: Sequence[Mark]) -> dict[tuple[int, int], _Standing
         f" LEFT JOIN logs l ON l.user_id = m.peer_id WHERE (m.user_id, m.chat_id) IN {listed}",
         **values,
     )
-    return {(row[0], row[1]): _Standing(*row[2:]) for row in rows}
+    return {(row[0], row[1]): _Standing(*row) for row in rows}
 
 
 def _raised(tx: Tx, mark: Mark, before: _Standing | None) -> RaisedMark | None:
@@ -92,7 +98,7 @@ def _raised(tx: Tx, mark: Mark, before: _Standing | None) -> RaisedMark | None:
     if before.peer_count and _shows(tx, before.known, before.who_can_write, discoverable=before.discoverable):
         delivered_shown = max(delivered_shown, _visible(tx, mark, before, delivered))
         if before.read_receipts:
-            read_shown = max(read_shown, _visible(tx, mark, before, mark.read))
+            read_shown = max(read_shown, mark.read and _visible(tx, mark, before, mark.read))
     own_changed = (delivered, read) != (before.delivered, before.read)
     # A peer whose account is deleted has no log to tell it in.
     peer_changed = before.peer_log is not None and (delivered_shown, read_shown) != (
@@ -104,7 +110,7 @@ def _raised(tx: Tx, mark: Mark, before: _Standing | None) -> RaisedMark | None:
 
 def _shows(tx: Tx, known: int, who_can_write: int | None, *, discoverable: bool | None) -> bool:
     """Return whether the peer may see marks that rise now: a stranger doesn't, if the member chose so."""
-    if known == Known.ANSWERED:
+    if known == _ANSWERED:
         return True
     presets = tx.presets
     who = presets.who_can_write if who_can_write is None else who_can_write
