@@ -18,13 +18,13 @@ from duologue.lab.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 
-_TEXT: Final = "x" * 3_000
+_TEXT: Final = "x" * 4_000
 """Long, so that few messages make much data: what is kept of the file is full after the first third."""
-_WARM_UP: Final = 8_000
-"""Messages: 24 MB of text."""
+_WARM_UP: Final = 10_000
+"""Messages: 40 MB of text."""
 _MEASURED: Final = 8_000
 _MOST: Final = 8 * 2**20
-"""Bytes by which memory may grow meanwhile: 24 MB of text are stored."""
+"""Bytes by which memory may grow meanwhile: 32 MB of text are stored."""
 _PATIENCE: Final = 120.0
 """Seconds."""
 

@@ -57,7 +57,7 @@ _SERVER_PATIENCE: Final = 4.0
 _PAUSE: Final = 0.01
 _READER_CACHE: Final = 8_192
 """KiB of the file that a connection keeps in memory. The kernel keeps the file, too."""
-_WRITER_CACHE: Final = 16_384
+_WRITER_CACHE: Final = 32_768
 """KiB that the writer keeps: it changes pages of all who are active."""
 _NO_PRESETS: Final = Presets()
 _PRAGMAS: Final = (
