@@ -27,37 +27,82 @@ class Sample(NamedTuple):
     stack: tuple[Frame, ...]
 
 
-# The innermost call that some rule knows decides.
-_RULES: Final = [
-    (re.compile(place), stage)
-    for place, stage in (
-        (r"web/codec\.py:.*decode", "decode"),
-        (r"web/codec\.py:|protocol/render\.py:|protocol/", "encode"),
-        (r"web/wire\.py:(flush|_queue|send|_frame_head|_send_close|buffered_bytes)", "write"),
-        (r"web/(wire|transport)\.py:", "frame in"),
-        (r"web/intake\.py:(spend|refused)", "limits"),
-        (r"core/limits\.py:", "limits"),
-        (r"web/intake\.py:", "turn-taking"),
-        (r"core/(acks|receipts)\.py:|web/frames\.py:(ack|_?mark|read)|core/flush\.py:", "acks and marks"),
-        (r"core/(feed|events)\.py:|realtime/", "fan-out"),
-        (r"web/socket\.py:(emit|foresee|signal)", "fan-out"),
-        (r"web/socket\.py:(say|fail)", "encode"),
-        (r"web/socket\.py:_push", "write"),
-        (r"(core|storage)/traces\.py:", "traces"),
-        (r"(core|storage)/relay", "relay"),
-        (r"web/(frames|socket)\.py:|core/(messages|chats|sessions|presence)\.py:", "rules"),
-        (r"storage/postgres_append\.py:(_parameters|_array|_numbers|<)|storage/messages\.py:pack", "batch"),
-        (r"storage/(batch|group)\.py:", "batch"),
-        (r"storage/writer\.py:_settle", "answer"),
-        (r"storage/writer\.py:|threading\.py:", "queue"),
-        (r"storage/sqlite\.py:_commit", "commit"),
-        (r"storage/(postgres_append|postgres)\.py:|psycopg", "commit"),
-        (r"storage/(sqlite|append|receipts|events)\.py:", "store"),
-        (r"storage/", "store"),
-        (r"/(litestar|uvicorn/protocols|httptools|msgspec|copy)[/.]|web/", "HTTP"),
-        (r"uvloop/|asyncio/|uvicorn/server\.py:|duologue/serve\.py:", LOOP),
-    )
-]
+class Rule(NamedTuple):
+    """Functions of a stage: their files, as the beginning of a path below a package, and their names, or all.
+
+    A name may hold `*`.
+    """
+
+    files: str
+    functions: str
+    stage: str
+
+
+# The innermost call that some rule knows decides; of two rules that know a call, the first one.
+RULES: Final = (
+    Rule("web/codec.py", "decode _decode_again", "decode"),
+    Rule("web/codec.py", "*", "encode"),
+    Rule("protocol/", "*", "encode"),
+    Rule("web/wire.py", "flush send _frame_head _send_close buffered_bytes _control", "write"),
+    Rule("web/turn.py", "*", "write"),
+    Rule("web/wire.py", "*", "frame in"),
+    Rule("web/transport.py", "*", "frame in"),
+    Rule("web/budget.py", "*", "limits"),
+    Rule("web/intake.py", "control refused", "limits"),
+    Rule("core/rates.py", "*", "limits"),
+    Rule("web/intake.py", "*", "turn-taking"),
+    Rule("core/acks.py", "*", "acks and marks"),
+    Rule("core/receipts.py", "*", "acks and marks"),
+    Rule("web/frames.py", "ack _ack* _mark_read _marked read _read_slowly", "acks and marks"),
+    Rule("core/flush.py", "*", "acks and marks"),
+    Rule("core/feed.py", "*", "fan-out"),
+    Rule("core/events.py", "*", "fan-out"),
+    Rule("realtime/", "*", "fan-out"),
+    Rule("web/socket.py", "emit foresee signal", "fan-out"),
+    Rule("web/socket.py", "say say_json fail", "encode"),
+    Rule("core/traces.py", "*", "traces"),
+    Rule("storage/traces.py", "*", "traces"),
+    Rule("core/relay", "*", "relay"),
+    Rule("storage/relay.py", "*", "relay"),
+    Rule("web/frames.py", "*", "rules"),
+    Rule("web/socket.py", "*", "rules"),
+    Rule("core/messages.py", "*", "rules"),
+    Rule("core/chats.py", "*", "rules"),
+    Rule("core/strangers.py", "*", "rules"),
+    Rule("core/sessions.py", "*", "rules"),
+    Rule("core/presence.py", "*", "rules"),
+    Rule("storage/postgres_append.py", "_parameters _array _places _columns _texts _ints _numbers", "batch"),
+    Rule("storage/messages.py", "pack_client_id", "batch"),
+    Rule("storage/batch.py", "*", "batch"),
+    Rule("storage/group.py", "*", "batch"),
+    Rule("storage/waiting.py", "*", "answer"),
+    Rule("storage/writer.py", "_settle", "answer"),
+    Rule("storage/writer.py", "*", "queue"),
+    Rule("storage/sqlite.py", "_commit", "commit"),
+    Rule("storage/postgres_append.py", "*", "commit"),
+    Rule("storage/postgres.py", "*", "commit"),
+    Rule("storage/postgres_tx.py", "*", "commit"),
+    Rule("storage/", "*", "store"),
+    Rule("web/", "*", "HTTP"),
+    Rule("serve.py", "*", LOOP),
+)
+_LIBRARIES: Final = (
+    (r"/threading\.py", "queue"),
+    (r"/psycopg", "commit"),
+    (r"/(litestar|uvicorn/protocols|httptools|msgspec|copy)[/.]", "HTTP"),
+    (r"uvloop/|asyncio/|uvicorn/server\.py", LOOP),
+)
+
+
+def _pattern(rule: Rule) -> str:
+    names = "|".join(re.escape(name).replace(r"\*", ".*") for name in rule.functions.split())
+    return rf"/duologue/{re.escape(rule.files)}.*:({names})$"
+
+
+_PATTERNS: Final = tuple(
+    (re.compile(pattern), stage)
+    for pattern, stage in (*((_pattern(rule), rule.stage) for rule in RULES), *_LIBRARIES)
+)
 
 
 def samples(written: str) -> Iterator[Sample]:
@@ -81,4 +126,4 @@ def stage_of(stack: Sequence[Frame]) -> str:
 
 def _stage_at(frame: Frame) -> str:
     place = f"{frame.file}:{frame.function}"
-    return next((stage for rule, stage in _RULES if rule.search(place)), "")
+    return next((stage for pattern, stage in _PATTERNS if pattern.search(place)), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.stages import LOOP, OTHER, SAMPLING, Frame, samples, stage_of
+from bench.stages import LOOP, OTHER, RULES, SAMPLING, Frame, Rule, samples, stage_of
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = f"""\
@@ -26,6 +27,16 @@ def test_the_innermost_known_call_decides() -> None:
     assert found[0].used == 7000
     assert found[0].stack[0] == Frame("/x/duologue/model.py", "encode_id")
     assert [stage_of(sample.stack) for sample in found] == ["encode", LOOP, OTHER, SAMPLING]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.files} {rule.functions}")
+def test_each_rule_names_functions_that_there_are(rule: Rule) -> None:
+    package = ROOT / "src" / "duologue"
+    files = [file for file in package.rglob("*.py") if str(file.relative_to(package)).startswith(rule.files)]
+    written = "\n".join(file.read_text("utf-8") for file in files)
+    defined = re.findall(r"def (\w+)\(", written)
+    assert defined
+    assert [name for name in rule.functions.split() if not fnmatch.filter(defined, name)] == []
 
 
 @pytest.mark.slow
