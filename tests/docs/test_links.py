@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,3 +97,9 @@ def definitions(path: Path) -> set[str]:
             methods = (part for part in node.body if isinstance(part, ast.FunctionDef | ast.AsyncFunctionDef))
             names |= {f"{node.name}.{method.name}" for method in methods}
     return names
+
+
+def test_the_order_of_the_layers_is_the_one_that_is_checked() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract["id"] == "layers"]
+    assert " > ".join(layers) in " ".join((DOCS / "architecture.md").read_text().split())
