@@ -57,8 +57,8 @@ from duologue.web.endpoint import SocketEndpoint
 from duologue.web.socket import Connection
 from duologue.web.transport import http_with_websocket
 
-_FLUSH: Final = 20.0
-_FLUSH_TRACES: Final = 3.0
+_FLUSH: Final = 20.0  # seconds
+_FLUSH_TRACES: Final = 3.0  # seconds
 
 
 class Node:

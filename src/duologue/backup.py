@@ -28,7 +28,7 @@ _TELL_EVERY: Final = 10.0
 """Seconds from one line about the progress to the next, where there is no terminal."""
 _LOOK_EVERY: Final = 0.2
 """Seconds between two looks at a `pg_dump` that is running."""
-_MB: Final = 1_000_000
+_MB: Final = 1_000_000  # bytes
 
 
 class BackupError(Exception):

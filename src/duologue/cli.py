@@ -20,7 +20,7 @@ _users = typer.Typer(no_args_is_help=True, help="Suspend users, and let them in 
 app.add_typer(_users, name="users")
 _User = Annotated[str, typer.Argument(help="The phone number or the user id.", metavar="PHONE|USER_ID")]
 
-_BAD_CONFIGURATION = 2
+_BAD_CONFIGURATION = 2  # the exit code
 _NICE = 19
 """Of a process that nobody waits for (nice(2))."""
 

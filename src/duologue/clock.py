@@ -15,7 +15,7 @@ Clock = Callable[[], int]
 
 _log = logging.getLogger(__name__)
 
-SECOND = 1_000
+SECOND = 1_000  # milliseconds, as the following ones
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR

@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 _STOP_WITHIN: Final = 12.0
 """Seconds from the signal to SIGKILL, besides what the workers take to drain: see `Crew`'s `patience`."""
-_YOUNG: Final = 5.0
+_YOUNG: Final = 5.0  # seconds
 _MOST_DEATHS: Final = 5
 """As many workers that die young in a row are a fault that another try won't mend."""
 _STOPS: Final = (signal.SIGTERM, signal.SIGINT)

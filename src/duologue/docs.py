@@ -15,7 +15,7 @@ from duologue.errors import CODES
 from duologue.web import asyncapi
 from duologue.web.openapi import document
 
-_SHOWN_LINES: Final = 20
+_SHOWN_LINES: Final = 20  # lines
 _MADE: Final = "<!-- Made from the code by `duologue docs`. Change it there. -->"
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 MAX_SEQ: Final = 2**31 - 1
 """The last number of a message in its chat, and of an event in its log: they are stored and sent in 31 bits."""
-_ID_BITS: Final = 63
+_ID_BITS: Final = 63  # bits
 _ID: Final = re.compile("[0-9a-f]{16}").fullmatch
 
 

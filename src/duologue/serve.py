@@ -29,9 +29,9 @@ Ready = Callable[[socket.socket], None]
 
 _log = logging.getLogger(__name__)
 
-_BACKLOG = 2048
-_COLLECT_AFTER = 50_000
-_SHUTDOWN_SECONDS = 8
+_BACKLOG = 2048  # connections that wait to be accepted
+_COLLECT_AFTER = 50_000  # objects made since the last garbage collection
+_SHUTDOWN_SECONDS = 8  # seconds
 
 
 class _Server(uvicorn.Server):

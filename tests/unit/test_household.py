@@ -9,6 +9,7 @@ import subprocess
 import tokenize
 import tomllib
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,44 @@ def test_every_function_fits_on_a_screen() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert [(name, length) for name, length in functions if length > LONGEST_FUNCTION] == []
+
+
+def test_every_number_has_a_unit() -> None:
+    """A constant that is a number says of what: in a comment of its line, or in the docstring below it."""
+    bare = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "src").rglob("*.py")
+        for name in unexplained_numbers(path)
+    ]
+    assert bare == []
+
+
+def unexplained_numbers(path: Path) -> Iterator[str]:
+    text = path.read_text()
+    lines, statements = text.splitlines(), ast.parse(text).body
+    for statement, following in zip_longest(statements, statements[1:]):
+        if isinstance(statement, ast.Assign | ast.AnnAssign) and is_number(statement.value):
+            target = statement.target if isinstance(statement, ast.AnnAssign) else statement.targets[0]
+            line = lines[statement.lineno - 1]
+            is_explained = "#" in line or (
+                isinstance(following, ast.Expr)
+                and isinstance(following.value, ast.Constant)
+                and isinstance(following.value.value, str)
+            )
+            if not is_explained:
+                yield ast.unparse(target)
+
+
+def is_number(value: ast.expr | None) -> bool:
+    """Return whether an expression is a number, or made of numbers only."""
+    match value:
+        case ast.Constant(value=int() | float() as number):
+            return not isinstance(number, bool)
+        case ast.UnaryOp(operand=operand):
+            return is_number(operand)
+        case ast.BinOp(left=left, right=right):
+            return is_number(left) and is_number(right)
+    return False
 
 
 def test_nothing_is_left_to_do_later() -> None:

@@ -13,9 +13,9 @@ from duologue.bench.meter import quantiles
 from duologue.bench.result import Result, costs
 from duologue.bench.talk import Talker, Tally, clock, talkers_of
 
-_CONNECTING: Final = 100
-_PATIENCE: Final = 60.0
-_KEPT_UP: Final = 0.95
+_CONNECTING: Final = 100  # sockets at once
+_PATIENCE: Final = 60.0  # seconds
+_KEPT_UP: Final = 0.95  # of the offered rate
 _LEAD: Final = 0.05
 """Seconds until the first message of a fixed rate is due."""
 _TICK: Final = 0.001

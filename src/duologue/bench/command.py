@@ -47,7 +47,7 @@ _OF_ITS_OWN: Final = {"history", "chats", "start"}
 """They fill the store or stop the server, which one can't do to a server that others use."""
 
 
-_MACHINE_SECONDS: Final = 2.0
+_MACHINE_SECONDS: Final = 2.0  # seconds
 _PICTURES: Final = (".png", ".svg", ".pdf")
 _RATES: Final = (1_000.0, 5_000.0)
 _SWEEP: Final = (250.0, 500.0, 1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0, 7_000.0, 9_000.0)

@@ -16,10 +16,10 @@ from duologue.bench.talk import Talker, Tally, clock
 
 CONNECTING: Final = 100
 """Sockets whose handshake is under way at once."""
-_CALM: Final = 3
+_CALM: Final = 3  # times the options' settling time
 _HOLDING: Final = 30.0
 """Seconds in which every socket is pinged at least once."""
-_KIB: Final = 1024
+_KIB: Final = 1024  # bytes
 
 
 async def connect(ground: Ground) -> list[Result]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import resource
 from typing import Final
 
-_OTHERS: Final = 500
-_PLENTY: Final = 100_000
+_OTHERS: Final = 500  # open files beside the sockets
+_PLENTY: Final = 100_000  # open files
 
 
 def allow_files() -> None:

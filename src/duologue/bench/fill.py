@@ -19,7 +19,7 @@ from duologue.storage.engines import sqlite_path
 from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx, connect
 
-_LOT: Final = 50_000
+_LOT: Final = 50_000  # messages
 _TEXT: Final = "x" * 100
 # The two sides take turns, so every count follows from the seq. Client ids rise, as UUIDv7 do.
 _SQLITE: Final = (

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 WIDTH: Final = 64
 """Requests, and therefore connections, at once."""
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 60.0  # seconds
 
 
 class RequestFailed(Exception):

@@ -26,8 +26,8 @@ from duologue.client.link import Link, connect
 from duologue.lab.postgres import PostgresServer
 from duologue.lab.process import Command, Process, environment
 
-_SOCKETS: Final = 400
-_CONNECTING: Final = 100
+_SOCKETS: Final = 400  # sockets
+_CONNECTING: Final = 100  # sockets at once
 _FRAME: Final = b"x" * 200
 _ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:\d+")
 _RAW: Final = (sys.executable, "-m", "duologue.bench.raw")

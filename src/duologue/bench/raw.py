@@ -22,7 +22,7 @@ from duologue.bench.meter import quantiles
 from duologue.storage.engines import sqlite_path
 from duologue.storage.sqlite import connect
 
-ROWS: Final = 200
+ROWS: Final = 200  # rows in a commit
 _TEXT: Final = "x" * 200
 
 Rows = Sequence[tuple[int, str]]

@@ -25,13 +25,13 @@ from duologue.bench.result import Result, costs
 from duologue.bench.talk import clock
 from duologue.bench.watch import Watch
 
-_SMALL: Final = 10_000
+_SMALL: Final = 10_000  # messages
 _SIZES: Final = (1_000_000,)
-_LARGE: Final = 10_000_000
-_CHATS: Final = 100
-_SECONDS: Final = 5.0
-_TURN: Final = 0.5
-_WARM_UP: Final = 20
+_LARGE: Final = 10_000_000  # messages
+_CHATS: Final = 100  # chats
+_SECONDS: Final = 5.0  # seconds
+_TURN: Final = 0.5  # seconds
+_WARM_UP: Final = 20  # requests
 
 Pairs = list[tuple[User, User, str]]
 Read = Callable[[], Awaitable[None]]

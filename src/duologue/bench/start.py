@@ -13,9 +13,9 @@ from duologue.bench.meter import quantiles, seconds_array
 from duologue.bench.result import Result
 from duologue.bench.talk import clock
 
-_STARTS: Final = 5
-_CHATS: Final = 50
-_MESSAGES: Final = 100_000
+_STARTS: Final = 5  # starts
+_CHATS: Final = 50  # chats
+_MESSAGES: Final = 100_000  # messages
 
 
 async def start(ground: Ground) -> list[Result]:

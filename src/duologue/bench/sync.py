@@ -17,12 +17,12 @@ from duologue.bench.meter import quantiles, seconds_array
 from duologue.bench.result import Result, costs
 from duologue.bench.talk import Talker, Tally, clock, talkers_of
 
-_BACKLOG: Final = 20
-_STEADY_PAIRS: Final = 20
-_STEADY_RATE: Final = 100.0
+_BACKLOG: Final = 20  # events for each user
+_STEADY_PAIRS: Final = 20  # pairs of users
+_STEADY_RATE: Final = 100.0  # messages a second
 _HANDSHAKES: Final = 500
 """Handshakes under way at once. Each must be done within 5 s, or it is tried again."""
-_PATIENCE: Final = 600.0
+_PATIENCE: Final = 600.0  # seconds
 
 
 async def sync(ground: Ground) -> list[Result]:

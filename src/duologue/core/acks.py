@@ -20,9 +20,9 @@ from duologue.storage.database import Mark, Marked
 
 GATHER: Final = 0.1
 """Seconds after a device's marks were raised in which its next acks wait, so as to be raised together."""
-_TICK: Final = 0.01
+_TICK: Final = 0.01  # seconds by which a timer may be early
 _CREATED: Final = Kind.MESSAGE_CREATED
-_GIVEN: Final = 500
+_GIVEN: Final = 500  # events
 
 Spawn = Callable[[Coroutine[Any, Any, None]], Any]
 Failed = Callable[[ApiError], None]

@@ -19,8 +19,8 @@ from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Database, Tx
 from duologue.storage.quotas import Quota, QuotaExceeded, take
 
-MAX_ACTIVITY: Final = 2**31 - 1
-_REMEMBERED: Final = 200_000
+MAX_ACTIVITY: Final = 2**31 - 1  # the last position in a log
+_REMEMBERED: Final = 200_000  # chats
 
 
 def no_such_chat() -> ApiError:

@@ -16,8 +16,8 @@ Flush = Callable[[float], Awaitable[None]]
 """Writes down what there is, with so many seconds between two parts of it."""
 T = TypeVar("T")
 
-_STEP: Final = 200
-_PAUSE: Final = 0.02
+_STEP: Final = 200  # items
+_PAUSE: Final = 0.02  # seconds
 
 
 async def flush_forever(every: float, *flushes: Flush) -> None:

@@ -12,8 +12,8 @@ from duologue.core.secret import code_for
 from duologue.storage import verifications
 from duologue.storage.database import Tx
 
-_NO_DIGIT: Final = -1.0
-_BASE: Final = 10
+_NO_DIGIT: Final = -1.0  # the value of a character that is no digit
+_BASE: Final = 10  # digits are below it
 
 
 class Given(Enum):

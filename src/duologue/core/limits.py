@@ -17,12 +17,12 @@ from duologue.protocol.server import Limits, Rate
 from duologue.storage.accounts import SESSIONS_PER_USER
 from duologue.storage.profile_news import PEERS_TOLD
 
-MAX_BODY: Final = 64 * 1024
+MAX_BODY: Final = 64 * 1024  # bytes
 MAX_HEAD: Final = 32 * 1024
 """Bytes of a request's line and header lines together, and of what frames its body in chunks."""
 MAX_TARGET: Final = 8 * 1024
 """Bytes of the path and query of a request."""
-MAX_HEADER_LINES: Final = 100
+MAX_HEADER_LINES: Final = 100  # lines
 MAX_PIPELINED: Final = 16
 """Requests of one connection that may wait for the answer to the one before."""
 HEAD_WITHIN: Final = 10
@@ -37,27 +37,27 @@ MAX_CONNECTIONS_PER_ADDRESS: Final = 1_000
 """Connections of one network to one process, unless the operator says otherwise."""
 UNREAD_WITHIN: Final = 30
 """Seconds in which a client must take some part of the answer that waits for it."""
-MAX_CHATS_PAGE: Final = 100
-MAX_MESSAGES_PAGE: Final = 200
-MAX_EVENTS_PAGE: Final = 500
+MAX_CHATS_PAGE: Final = 100  # chats
+MAX_MESSAGES_PAGE: Final = 200  # messages
+MAX_EVENTS_PAGE: Final = 500  # events
 MAX_PAGE_BYTES: Final = 1024 * 1024
 """A page ends before it is longer, unless its one item is."""
 MAX_REPLAY_BYTES: Final = 256 * 1024
 """What a socket or an event stream reads of the log at once."""
-MAX_WAIT: Final = 60
-MAX_FRAME: Final = 64 * 1024
-FRAMES_PER_SECOND: Final = 200
-FRAME_BURST: Final = 1_000
+MAX_WAIT: Final = 60  # seconds
+MAX_FRAME: Final = 64 * 1024  # bytes
+FRAMES_PER_SECOND: Final = 200  # frames a second
+FRAME_BURST: Final = 1_000  # frames
 MAX_IN_FLIGHT: Final = 128
 """Sends of one connection that wait for their commit before it is read on."""
 MAX_OUTBOUND: Final = 512 * 1024
 """Bytes that may wait for a slow reader before its connection is closed."""
-MAX_SOCKETS_PER_USER: Final = 20
+MAX_SOCKETS_PER_USER: Final = 20  # sockets
 IN_FLIGHT_PER_USER: Final = 128
 """Requests of one user on one node, long polls and streams among them."""
 LASTING_PER_USER: Final = 20
 """So many in flight, and no more long polls, streams or exports are taken: short requests still are."""
-IN_FLIGHT_PER_ADDRESS: Final = 1_000
+IN_FLIGHT_PER_ADDRESS: Final = 1_000  # requests
 LASTING_PER_ADDRESS: Final = 800
 """As for a user, but of one block of addresses."""
 UNANSWERED_MESSAGES: Final = 20

@@ -153,7 +153,7 @@ class Messages:
         return await self._db.read(_page, caller.user_id, pair, before, after, around, limit)
 
 
-_END: Final = 2**31
+_END: Final = 2**31  # beyond the last seq of a chat
 
 
 def _post(caller: Caller, pair: Pair, text: str, client_id: str, reply_to: int | None) -> Post:

@@ -25,7 +25,7 @@ _EVERY: Final = 30.0
 """Seconds between the rolls that a node calls of its own users."""
 _FORGOTTEN_AFTER: Final = 75 * SECOND
 """A node that was killed says nothing: after so long its users are taken to have gone."""
-_ROLL: Final = 5_000
+_ROLL: Final = 5_000  # users in a signal
 _CHANGES: Final = 1.0
 """Seconds between two changes of one user that watchers are told of, however often it comes and goes."""
 _ANSWER: Final = 0.2

@@ -43,10 +43,10 @@ _log = logging.getLogger(__name__)
 _OUTCOMES: Final = Counter("duologue_relay_total", "Relayed messages, by what became of them.", ["outcome"])
 _PAUSE: Final = 0.5
 """Seconds between looks at the outbox."""
-_TROUBLE: Final = 5.0
+_TROUBLE: Final = 5.0  # seconds
 LEASE: Final = 2 * MINUTE
 """Longer than any provider takes: an SMS under way mustn't be taken up by another node."""
-_AT_ONCE: Final = 32
+_AT_ONCE: Final = 32  # SMS
 _FIRST_RETRY: Final = 5 * SECOND
 _LONGEST_RETRY: Final = 10 * MINUTE
 _NEXT_LOOK: Final = 2 * MINUTE

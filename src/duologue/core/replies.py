@@ -43,7 +43,7 @@ _PATIENCE: Final = 10 * MINUTE
 """For the pieces of a long text; after that it is taken as it is."""
 _REPEATED: Final = 2 * DAY
 """For as long a provider may offer a text again."""
-_SWEEP: Final = 60.0
+_SWEEP: Final = 60.0  # seconds
 
 
 class Place(msgspec.Struct, frozen=True):

@@ -24,8 +24,8 @@ from duologue.storage.verifications import purge_verifications
 
 _log = logging.getLogger(__name__)
 
-_BETWEEN_STEPS: Final = 0.05
-_BETWEEN_ROUNDS: Final = 3600.0
+_BETWEEN_STEPS: Final = 0.05  # seconds
+_BETWEEN_ROUNDS: Final = 3600.0  # seconds
 
 
 async def trim_round(db: Database, clock: Clock, retention_ms: int) -> int:

@@ -9,8 +9,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-_BYTES: Final = 32
-_CODE_SPACE: Final = 1_000_000
+_BYTES: Final = 32  # bytes
+_CODE_SPACE: Final = 1_000_000  # codes of six digits
 
 
 def load_secret(path: Path) -> bytes:

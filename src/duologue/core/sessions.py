@@ -19,9 +19,9 @@ from duologue.storage.database import Database
 from duologue.storage.events import NOWHERE, LogHead
 
 _PREFIX: Final = "dlg_"
-_TOKEN_BYTES: Final = 32
+_TOKEN_BYTES: Final = 32  # bytes
 _TRUSTED_FOR: Final = SECOND
-_REMEMBERED: Final = 100_000
+_REMEMBERED: Final = 100_000  # sessions
 _LONG_AGO: Final = DAY // 2
 
 

@@ -16,7 +16,7 @@ from duologue.sms.segments import price, region_of
 from duologue.storage.database import Tx
 from duologue.storage.quotas import Quota, QuotaExceeded, add, used
 
-MILLION: Final = 1_000_000
+MILLION: Final = 1_000_000  # millionths in one
 STRANGERS_PER_NUMBER: Final = 12
 """Codes a day to one number, for all who ask from networks that it has not signed in from lately."""
 ASKER_PER_NUMBER: Final = 6
@@ -27,12 +27,12 @@ FAILURES_PER_ASKER: Final = 20
 """Codes an hour that the provider may fail to send for one asker (an IPv4 address, an IPv6 /64)."""
 CODES_SHARE: Final = 90
 """Percent of the day's money that codes may use; what is left is for confirmations of STOP and the like."""
-_NUMBER_BLOCK: Final = 4
+_NUMBER_BLOCK: Final = 4  # digits at the end of a number
 BUDGET: Final = "sms-budget"
 """The key of the day's money, which codes and the relay share."""
 _EVERYWHERE: Final = "001"
-_DEAREST: Final = 1_000
-_UNLIMITED: Final = 2**62
+_DEAREST: Final = 1_000  # the price of one SMS, in the operator's currency
+_UNLIMITED: Final = 2**62  # more SMS than can be sent
 
 
 Refusal = Literal["country_not_allowed", "premium_number", "unassigned_number"]

@@ -15,7 +15,7 @@ from duologue.model import Known, Pair
 from duologue.storage import strangers as store
 from duologue.storage.database import Database, Mark, Marked, Post, Posted, RelayRule, settle
 
-_REMEMBERED: Final = 200_000
+_REMEMBERED: Final = 200_000  # chats
 _TRUSTED_FOR: Final = 1.0
 """Seconds for which a recipient's choice is remembered."""
 _POLICY: Final = RatePolicy("unanswered-messages", UNANSWERED_MESSAGES, HOUR // SECOND)

@@ -19,13 +19,13 @@ from typing import Final
 from duologue.lab.process import Command, Process, environment
 
 _READY: Final = re.compile(r"lossy proxy at (\d+)")
-_LOST: Final = 0.05
-_REPEATED: Final = 0.05
-_DELAYED: Final = 0.05
+_LOST: Final = 0.05  # share of the messages, as the next two
+_REPEATED: Final = 0.05  # share
+_DELAYED: Final = 0.05  # share
 _LONGEST_DELAY: Final = 0.3
 """Seconds."""
 _MESSAGES: Final = (b"MSG ", b"HMSG ")
-_CHUNK: Final = 65_536
+_CHUNK: Final = 65_536  # bytes
 
 
 async def pass_messages(

@@ -15,7 +15,7 @@ from duologue.lab.process import Command, Process, environment, halt, hold_port
 
 # Said once it listens; who connects from then on is served.
 LISTENING = re.compile(r"Listening for client connections on 127\.0\.0\.1:(\d+)")
-RANDOM_PORT = -1
+RANDOM_PORT = -1  # NATS chooses one
 
 
 class NatsServer:

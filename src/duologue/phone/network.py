@@ -14,7 +14,7 @@ from duologue.protocol.simulator import Behaviour, Inbox, Phones, ReceivedSms
 POLL: Final = 25
 """Seconds that a long poll takes."""
 _TIMEOUT: Final = httpx.Timeout(10, read=POLL + 10)
-_FOREIGN: Final = 502
+_FOREIGN: Final = 502  # the status of an answer that isn't Duologue's
 _NO_SIMULATOR: Final = (404, _FOREIGN)
 
 T = TypeVar("T")

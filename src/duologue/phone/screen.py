@@ -16,7 +16,7 @@ from rich.text import Text
 from duologue.protocol.simulator import ReceivedSms
 
 PROMPT: Final = "> "
-_WIDTH: Final = 64
+_WIDTH: Final = 64  # columns
 _CODE: Final = re.compile(r"(?<![\d+])\d{6}(?!\d)", re.ASCII)
 # A text may hold anything, and a terminal obeys control characters; some others turn the line around.
 _VISIBLE: Final = {

@@ -17,11 +17,11 @@ from duologue.protocol.preferences import Discoverable, ReadReceipts, ShowPresen
 
 T = TypeVar("T")
 
-MAX_TEXT: Final = 4096
-MAX_CLIENT_ID: Final = 64
-MAX_DEVICE_NAME: Final = 64
-MAX_DISPLAY_NAME: Final = 64
-MAX_PHONE_INPUT: Final = 32
+MAX_TEXT: Final = 4096  # characters
+MAX_CLIENT_ID: Final = 64  # characters
+MAX_DEVICE_NAME: Final = 64  # characters
+MAX_DISPLAY_NAME: Final = 64  # characters
+MAX_PHONE_INPUT: Final = 32  # characters
 
 _NO_NUL: Final = "^[^\\x00]*$"
 # `$` alone would let a final newline through (Python's `re`); the look-ahead refuses it, in JavaScript too.

@@ -12,8 +12,8 @@ from duologue.protocol.positions import KnownAt
 
 SUBPROTOCOL_JSON: Final = "duologue.v1"
 SUBPROTOCOL_MSGPACK: Final = "duologue.v1.msgpack"
-MAX_REF: Final = 64
-MAX_WATCHED: Final = 200
+MAX_REF: Final = 64  # characters
+MAX_WATCHED: Final = 200  # users
 
 Ref = Annotated[
     str,

@@ -46,7 +46,7 @@ _RECONNECT_WAIT: Final = 0.2
 """Seconds between tries, at least."""
 _PING_EVERY: Final = 5
 """Seconds between the client library's own pings, of which two may be unanswered until it connects anew."""
-_PINGS_MISSED: Final = 2
+_PINGS_MISSED: Final = 2  # pings
 _ANSWER_WITHIN: Final = 60
 """Seconds for an answer to our ping: longer than the library takes to give up the connection."""
 _CONNECTED_FOR: Final = 3.0

@@ -28,7 +28,7 @@ from duologue.sms.segments import measure
 for _library in ("apprise", "urllib3"):
     logging.getLogger(_library).setLevel(logging.WARNING)
 
-_THREADS = 4
+_THREADS = 4  # threads
 _SAMPLE = "+15005550006"
 # The attributes in which Apprise's plugins keep whom they send to.
 _RECIPIENTS = re.compile(r"(target_)?(targets?|phones?|groups|contacts|channels|topics)|b?cc")

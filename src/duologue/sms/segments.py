@@ -15,7 +15,7 @@ DEFAULT = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞ\x1bÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
-_ESCAPE = 0x1B
+_ESCAPE = 0x1B  # the code of GSM 03.38 that leads to the extension table
 EXTENSION = {
     0x0A: "\f", 0x14: "^", 0x28: "{", 0x29: "}", 0x2F: "\\",
     0x3C: "[", 0x3D: "~", 0x3E: "]", 0x40: "|", 0x65: "€",
@@ -24,7 +24,7 @@ _CODES = {char: bytes([code]) for code, char in enumerate(DEFAULT) if code != _E
     char: bytes([_ESCAPE, code]) for code, char in EXTENSION.items()
 }
 _LIMITS: dict[Encoding, tuple[int, int]] = {"GSM-7": (160, 153), "UCS-2": (70, 67)}
-MAX_PARTS = 255
+MAX_PARTS = 255  # parts of one text
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,9 @@ _DEAD_NUMBERS: dict[str, tuple[RejectionCause, str, str]] = {
     "+15005550004": ("opted_out", "the number has opted out", "21610"),
     "+15005550009": ("number", "the number cannot receive SMS", "21614"),
 }
-_REPEATS_KEPT = 10_000
-_DELIVERY_TRIES = 6
-_LONGEST_HOLD = 0.5
+_REPEATS_KEPT = 10_000  # references
+_DELIVERY_TRIES = 6  # tries
+_LONGEST_HOLD = 0.5  # seconds
 
 
 @dataclass(frozen=True, slots=True)

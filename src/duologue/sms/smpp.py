@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 # Pauses between tries: from a quarter of a second, doubled up to half a minute.
 _FIRST_PAUSE, _MOST_DOUBLINGS = 0.25, 7
-_STABLE_AFTER = 10
+_STABLE_AFTER = 10  # seconds
 _PASSWORD, _LONG_PASSWORD = 8, 64
 """Characters that SMPP 3.4 allows (5.2.2), and that SMSCs take which are less strict."""
 

@@ -8,11 +8,11 @@ import math
 import secrets
 from collections import deque
 
-# Seconds before a lost connection and after the next one: what a carrier was not told is safe, it repeats.
 _REPEATED_WITHIN = 60
-# Seconds for which a carrier may wait before it repeats what we could not store.
+"""Seconds before a lost connection and after the next one: what a carrier was not told is safe, it repeats."""
 _RETRIED_WITHIN = 3600
-_REPEATS_KEPT = 100
+"""Seconds for which a carrier may wait before it repeats what we could not store."""
+_REPEATS_KEPT = 100  # texts
 
 
 class Deliveries:

@@ -14,7 +14,7 @@ from duologue.sms.smpp_pdu import UDHI, Pdu
 from duologue.sms.smpp_receipt import RECEIPTED_ID
 
 # SMPP 3.4, 5.3.2: tags of optional parameters.
-_PAYLOAD: Final = 0x0424
+_PAYLOAD: Final = 0x0424  # message_payload
 _SAR_REFERENCE, _SAR_TOTAL, _SAR_NUMBER = 0x020C, 0x020E, 0x020F
 # 5.2.12: the bits of esm_class that say what a deliver_sm is.
 _TYPE, _RECEIPT, _NOTIFICATION = 0x3C, 0x04, 0x20

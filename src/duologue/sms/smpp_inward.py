@@ -38,7 +38,7 @@ _OTHER_NODE: Final = 0.25
 """Seconds that it waits for another node to write down which id it was given."""
 _LOOK_AGAIN: Final = (1.0, 4.0, 15.0)
 """Seconds after which a marked receipt of no known SMS is looked at again."""
-_MOST_WAITING: Final = 1_000
+_MOST_WAITING: Final = 1_000  # receipts
 
 
 @dataclass(frozen=True, slots=True)

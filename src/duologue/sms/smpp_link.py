@@ -16,8 +16,8 @@ from duologue.sms.smpp_pdu import HEADER, LONGEST_PDU, Malformed, Pdu, decode, e
 
 _log = logging.getLogger(__name__)
 
-_INBOUND_QUEUE = 100
-_RESPONSE = 0x8000_0000
+_INBOUND_QUEUE = 100  # PDUs
+_RESPONSE = 0x8000_0000  # the bit of a command id that marks an answer
 
 
 class LinkLost(Exception):

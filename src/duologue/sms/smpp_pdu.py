@@ -22,10 +22,10 @@ from duologue.sms.segments import encoding_of, gsm_encode, split
 Alphabet = Literal["gsm", "latin1"]
 
 HEADER = struct.Struct(">LLLL")
-LONGEST_PDU = 1 << 16
+LONGEST_PDU = 1 << 16  # bytes
 
-# SMPP 3.4, 5.2.12: esm_class, a header stands before the text.
 UDHI = 0x40
+"""SMPP 3.4, 5.2.12: esm_class, a header stands before the text."""
 # 5.2.19: data_coding.
 _SMSC_DEFAULT, _LATIN1, _UCS2 = 0x00, 0x03, 0x08
 # 4.6.1: strings end with NUL; the last of the single octets is the length of the message that follows.

@@ -63,7 +63,7 @@ _STATES: dict[str, State] = {
     "canceled": "failed",
 }
 _SID = re.compile(r"AC[0-9a-f]{32}")
-_LONGEST_VALIDITY = 36_000
+_LONGEST_VALIDITY = 36_000  # seconds
 _EXAMPLE = "twilio://ACCOUNT_SID:AUTH_TOKEN@/?from=+15005550006"
 
 

@@ -33,7 +33,7 @@ _ARRIVAL: Final = (
     f" SELECT a.seq, {_OF_BOTH}, {head_columns('a.seq')} FROM asked a JOIN sessions s ON s.id = a.session_id"
     " JOIN users u ON u.id = s.user_id JOIN logs l ON l.user_id = s.user_id"
 )
-_HEAD_WIDTH: Final = 5
+_HEAD_WIDTH: Final = 5  # columns
 _BY_TOKEN: Final = (
     "SELECT s.token_hash, u.suspended_at,"
     f" {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
@@ -43,9 +43,9 @@ NEWS_REST: Final = SECOND // 2
 """Milliseconds in which changes to a profile gather for its peers, once a first one is being told or has been."""
 SESSIONS_PER_USER: Final = 100
 """One more sign-in ends the session that was unused for longest."""
-_STEP: Final = 1_000
+_STEP: Final = 1_000  # sessions
 _UNCHANGED: Final = Privacy()
-_ALWAYS: Final = 2**62
+_ALWAYS: Final = 2**62  # later than any time
 _LATER: Final = 10 * MINUTE
 """Milliseconds. An earlier use may be written down after a later one, but not one that is earlier by so much."""
 

@@ -20,9 +20,9 @@ from duologue.storage.pages import Stream
 
 _KEPT: Final = 20
 """So many findings of one rule are told; all are counted."""
-_PAIR_ATTEMPTS: Final = 8
-_CHATS_AT_ONCE: Final = 1_000
-_MOST: Final = 2**63 - 1
+_PAIR_ATTEMPTS: Final = 8  # ids that a pair may have
+_CHATS_AT_ONCE: Final = 1_000  # chats
+_MOST: Final = 2**63 - 1  # the highest id
 
 Progress = Callable[[Counter[str]], None]
 """Called now and then with how many rows of each table were read."""

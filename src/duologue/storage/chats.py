@@ -15,7 +15,7 @@ from duologue.storage.events import NewEvent, append_events
 from duologue.storage.lists import id_list
 from duologue.storage.messages import COLUMNS, load
 
-_ATTEMPTS: Final = 8
+_ATTEMPTS: Final = 8  # ids tried for a pair
 _MESSAGE = ", ".join(f"x.{name}" for name in COLUMNS.split(", "))
 _PEER = ", ".join(f"u.{name}" for name in USER_COLUMNS.split(", "))
 _OWN: Final = (
@@ -24,7 +24,7 @@ _OWN: Final = (
     " m.known, (SELECT o.who_can_write FROM users o WHERE o.id = :user_id),"
     " coalesce(p.delivered_shown, 0), coalesce(p.read_shown, 0), coalesce(p.withheld, 0), coalesce(p.known, 0)"
 )
-_OWN_WIDTH: Final = 23
+_OWN_WIDTH: Final = 23  # columns
 _USER_WIDTH: Final = len(USER_COLUMNS.split(", "))
 _JOINED: Final = (
     " JOIN chats c ON c.id = m.chat_id JOIN users u ON u.id = m.peer_id"

@@ -14,8 +14,8 @@ from duologue.model import MAX_SEQ, Chat, Event, Kind, Message, Receipt, Session
 from duologue.storage.database import Tx
 from duologue.storage.lists import id_list
 
-_TRIM_USERS: Final = 200
-_TRIM_EVENTS: Final = 500
+_TRIM_USERS: Final = 200  # users
+_TRIM_EVENTS: Final = 500  # events
 NOWHERE: Final = -1
 """In place of a seq: no log has an event there."""
 

@@ -21,8 +21,8 @@ _COLUMNS: Final = (
     "id, chat_id, user_id, created_at, next_at, expires_at, sent_at, ended_at, seq, state, attempts, parts,"
     " provider, reason"
 )
-_STATE: Final = 9
-_STEP: Final = 500
+_STATE: Final = 9  # the column's place
+_STEP: Final = 500  # rows
 TOO_MANY_ANSWERS: Final = "too_many_answers"
 """The reason for which an answer waits that may be an autoresponder's."""
 _LOOKED_BACK: Final = 64

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from duologue.storage.database import Row, Tx
 
-_PAGE: Final = 5_000
-_BEFORE_ALL: Final = -(2**31)
+_PAGE: Final = 5_000  # rows
+_BEFORE_ALL: Final = -(2**31)  # below any key
 _NAMES: Final = ("key_a", "key_b", "key_c")
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from duologue.storage.database import Tx
 
-_STEP: Final = 1_000
+_STEP: Final = 1_000  # rows
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):

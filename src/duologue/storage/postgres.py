@@ -48,16 +48,16 @@ K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
-_READERS: Final = 3
+_READERS: Final = 3  # connections
 _READS_AT_ONCE: Final = 12
 """In one transaction: beginning and ending it takes longer than many a read."""
-_FOUND_AT_ONCE: Final = 100
+_FOUND_AT_ONCE: Final = 100  # look-ups
 _GATHER: Final = 0.003
 """Seconds in which look-ups gather while they come in crowds: a statement costs little more for many than for one."""
 _WRITERS: Final = 3
 """Beside the message path."""
-_CAPACITY: Final = 20_000
-_BATCH_LIMIT: Final = 1_000
+_CAPACITY: Final = 20_000  # operations that wait
+_BATCH_LIMIT: Final = 1_000  # operations
 _BY_KEY: Final = (
     b"; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 )
@@ -65,12 +65,12 @@ _BY_KEY: Final = (
 _BEGIN_READ: Final = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" + _BY_KEY
 """One moment for all that a function reads."""
 _BEGIN_WRITE: Final = b"BEGIN ISOLATION LEVEL READ COMMITTED" + _BY_KEY
-_MIGRATION_LOCK: Final = 7237960
+_MIGRATION_LOCK: Final = 7237960  # any number; the key of an advisory lock
 _WARY_FOR: Final = 5.0
 """Seconds in which messages may still come that the node let pass before it forgot what the store has lost."""
 _DAMAGE: Final = (pg.DataCorrupted, pg.IndexCorrupted)
 _RERUN: Final = (pg.SerializationFailure, pg.DeadlockDetected, UniqueViolation)
-_RERUNS: Final = 5
+_RERUNS: Final = 5  # tries
 _NO_PRESETS: Final = Presets()
 
 

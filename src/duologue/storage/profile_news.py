@@ -22,7 +22,7 @@ TOLD_AT_ONCE: Final = 40
 """Peers that one step tells: so many rows of logs and of events."""
 _USERS_AT_ONCE: Final = 10
 """Users whose peers one step tells, at most."""
-_ID_BYTES: Final = 8
+_ID_BYTES: Final = 8  # bytes
 
 
 def next_news(tx: Tx) -> int | None:

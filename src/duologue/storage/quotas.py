@@ -13,7 +13,7 @@ import msgspec
 from duologue.clock import SLACK
 from duologue.storage.database import Tx
 
-_PURGE: Final = 1_000
+_PURGE: Final = 1_000  # rows
 
 
 class Quota(msgspec.Struct, frozen=True, gc=False):

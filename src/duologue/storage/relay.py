@@ -21,9 +21,9 @@ from duologue.storage.database import RelayRule, Tx
 from duologue.storage.messages import is_by_sms
 from duologue.storage.outbox import TOO_MANY_ANSWERS, Outgoing, enqueue, wake
 
-_ALARMS: Final = 100
-_SWEPT: Final = 500
-_MESSAGES: Final = 20
+_ALARMS: Final = 100  # alarms at once
+_SWEPT: Final = 500  # alarms at once
+_MESSAGES: Final = 20  # messages at once
 _PEER: Final = ", ".join(f"u.{name}" for name in USER_COLUMNS.split(", "))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from duologue.storage.database import Tx
 
-_STEP: Final = 500
+_STEP: Final = 500  # rows
 FOLDED: Final = "lower(ltrim(:provider_id, '0'))"
 """The SQL for the form by which an id is found however a receipt spells it: no case, no leading zeros."""
 

@@ -44,17 +44,17 @@ K = TypeVar("K")
 
 _log = logging.getLogger(__name__)
 
-_READERS: Final = 4
-_READS_AT_ONCE: Final = 8
-_CAPACITY: Final = 20_000
-_BATCH_LIMIT: Final = 1_000
+_READERS: Final = 4  # connections
+_READS_AT_ONCE: Final = 8  # reads
+_CAPACITY: Final = 20_000  # operations that wait
+_BATCH_LIMIT: Final = 1_000  # operations
 _UNIQUE: Final = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 _DAMAGE: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _PATIENCE: Final = 10.0
 """Seconds that a command waits for another process's write."""
 _SERVER_PATIENCE: Final = 4.0
 """Seconds that the server does: its callers wait for 5 at most."""
-_PAUSE: Final = 0.01
+_PAUSE: Final = 0.01  # seconds
 _READER_CACHE: Final = 8_192
 """KiB of the file that a connection keeps in memory. The kernel keeps the file, too."""
 _WRITER_CACHE: Final = 32_768

@@ -11,8 +11,8 @@ import msgspec
 from duologue.model import new_id
 from duologue.storage.database import Tx
 
-_ROWS: Final = 200
-_STEP: Final = 1_000
+_ROWS: Final = 200  # rows
+_STEP: Final = 1_000  # rows
 
 
 class Hop(IntEnum):

@@ -21,13 +21,13 @@ LIFETIME: Final = 10 * MINUTE
 """Of a code, from the first time that it is sent."""
 SHORTEST: Final = 2 * MINUTE
 """What a code must still have to live to be sent again; else a new one is sent."""
-MAX_ATTEMPTS: Final = 5
+MAX_ATTEMPTS: Final = 5  # wrong codes
 WAITS: Final = (60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, HOUR)
 """What must pass after the first, second … send before the next one."""
 _COLUMNS: Final = (
     "id, phone, created_at, sent_at, next_send_at, expires_at, consumed_at, sends, attempts, voided_at"
 )
-_PURGE: Final = 1_000
+_PURGE: Final = 1_000  # rows
 
 
 class Verification(msgspec.Struct, frozen=True, gc=False):

@@ -22,7 +22,7 @@ from duologue.model import Event
 from duologue.storage.database import Health, Listener, Probe, Unit, settle
 from duologue.storage.waiting import Waiting
 
-_LINGER: Final = 0.001
+_LINGER: Final = 0.001  # seconds
 _BATCHES: Final = Histogram(
     "duologue_batch_operations", "Writes in a commit.", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 )

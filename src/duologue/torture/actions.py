@@ -14,8 +14,8 @@ from duologue.torture import wire
 from duologue.torture.history import Accepted, Harm, Mark, Peek, Send, View
 from duologue.torture.world import Attempt, Device, Draft, Person, World
 
-_BEYOND: Final = 1_000_000
-_STATUS_OF_NEW: Final = 201
+_BEYOND: Final = 1_000_000  # messages
+_STATUS_OF_NEW: Final = 201  # an HTTP status
 
 
 def fault_in(body: bytes) -> wire.Fault:

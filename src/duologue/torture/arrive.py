@@ -18,14 +18,14 @@ from duologue.torture.world import CannotStart, Device, Person, World
 
 T = TypeVar("T")
 
-_AT_ONCE: Final = 16
-_NUMBERS: Final = 10_000
+_AT_ONCE: Final = 16  # sign-ins
+_NUMBERS: Final = 10_000  # phone numbers
 _FICTION: Final = "+3363998{:04d}"
 """Numbers that Arcep, France's regulator, keeps for fiction: nobody can own one of them."""
-MOST_USERS: Final = 5_000
+MOST_USERS: Final = 5_000  # users
 _WAYS: Final = ("socket", "socket", "socket", "poll", "stream")
-_TRIES: Final = 20
-_OPEN: Final = 10
+_TRIES: Final = 20  # tries
+_OPEN: Final = 10  # one user of so many keeps reading private
 _CLOSED: Final = 5
 """One person in so many takes no messages of strangers."""
 _VILLAGE: Final = 30

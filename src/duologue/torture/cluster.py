@@ -13,7 +13,7 @@ from duologue.lab.postgres import PostgresServer, postgres_server, standby_of
 _DATABASE: Final = "torture"
 _WITHIN: Final = 30.0
 """Seconds for a standby to get what was committed, or to lose its primary."""
-_PAUSE: Final = 0.02
+_PAUSE: Final = 0.02  # seconds
 
 
 class Cluster:

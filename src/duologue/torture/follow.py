@@ -19,9 +19,9 @@ from duologue.torture import actions, wire
 from duologue.torture.history import Connected, Ended, Listening, Skipped
 from duologue.torture.world import TRANSIENT, Device, Hello, World
 
-_PAUSE: Final = 0.3
-_PATIENCE: Final = 15.0
-_WAIT: Final = 10
+_PAUSE: Final = 0.3  # seconds
+_PATIENCE: Final = 15.0  # seconds
+_WAIT: Final = 10  # seconds
 _HARMLESS: Final = frozenset({None, 1000, 1001, 1005, 1006, 4008, 4010, 4011, 4012})
 """How a connection may end without a client having done wrong."""
 _SKIPS: Final = frozenset({"events_expired", "log_changed"})

@@ -20,8 +20,8 @@ from duologue.torture.world import World, until
 
 _LONGEST_OUTAGE: Final = 2.0
 """Seconds."""
-_STARTS: Final = 10
-_TOLD: Final = 2_000
+_STARTS: Final = 10  # tries
+_TOLD: Final = 2_000  # characters
 _GENTLE: Final = 0.15
 """How often something is stopped in good order (SIGTERM) rather than killed."""
 _FROZEN: Final = 0.25

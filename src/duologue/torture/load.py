@@ -14,12 +14,12 @@ from duologue.torture.world import Device, Draft, Person, World, until
 
 _TICK: Final = 0.1
 """Seconds: see `rules_time`."""
-_SWEEP: Final = 0.5
+_SWEEP: Final = 0.5  # seconds
 _IMPATIENCE: Final = 3.0
 """Seconds of silence after which a message may be said again."""
-_MADE_UP: Final = 2.0
-_HOT: Final = 20
-_HTTP_SHARE: Final = 0.3
+_MADE_UP: Final = 2.0  # seconds
+_HOT: Final = 20  # one chat of so many is busy
+_HTTP_SHARE: Final = 0.3  # share of the messages
 _HTTP: Final = 30.0
 """Messages over HTTP in a second, at most."""
 _POLL_PAUSE: Final = 0.3
@@ -27,13 +27,13 @@ _POLL_PAUSE: Final = 0.3
 _POLLS: Final = 60.0
 """Long polls in a second, at most."""
 _IN_A_ROW: Final = (1, 1, 1, 1, 1, 1, 3)
-_FIRST_ACCEPTED: Final = 0.2
+_FIRST_ACCEPTED: Final = 0.2  # probability
 _ACCEPTED: Final = 0.003
 """How often a stranger is accepted instead of writing: so seldom that some never are."""
 _FLOOD: Final = 240
 """Messages to somebody who sleeps: more than two pages of a log."""
-_FLOODED_AT_ONCE: Final = 20
-_FLOOD_PAUSE: Final = 0.1
+_FLOODED_AT_ONCE: Final = 20  # messages
+_FLOOD_PAUSE: Final = 0.1  # seconds
 _FLOOD_WITHIN: Final = 6.0
 """Seconds that such a flood may take until the sleeper wakes."""
 _FLOODS: Final = 0.2

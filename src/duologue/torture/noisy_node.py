@@ -20,9 +20,9 @@ from duologue.realtime import siblings
 from duologue.realtime.bus import LocalBus, Notice
 from duologue.realtime.hub import Hub
 
-_LATE: Final = 0.05
-_REPEATED: Final = 0.05
-_LOST: Final = 0.05
+_LATE: Final = 0.05  # share of the notices, as the next two
+_REPEATED: Final = 0.05  # share
+_LOST: Final = 0.05  # share
 _LONGEST_DELAY: Final = 0.3
 """Seconds."""
 _RECHECKED_WITHIN: Final = 1.0

@@ -38,7 +38,7 @@ class Covered(NamedTuple):
 
 _UNKNOWN: Final = Covered(seq=-1)
 """An event that nobody knows: it was dropped before any device was given it."""
-_ALL: Final = 2**62
+_ALL: Final = 2**62  # beyond any seq
 
 
 class Claims:

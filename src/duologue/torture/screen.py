@@ -17,9 +17,9 @@ from duologue.torture.history import line
 from duologue.torture.pieces import Piece
 from duologue.torture.world import World
 
-_A_LINE_EVERY: Final = 10.0
-_SHOWN: Final = 10
-_EVIDENCE: Final = 8
+_A_LINE_EVERY: Final = 10.0  # seconds
+_SHOWN: Final = 10  # violations
+_EVIDENCE: Final = 8  # entries of a violation
 
 
 class Screen:

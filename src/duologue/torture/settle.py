@@ -17,10 +17,10 @@ from duologue.torture.world import Person, World
 
 T = TypeVar("T")
 
-_PAUSE: Final = 0.3
-_TRIES: Final = 10
-_FOR_EVER: Final = 2**62
-_AT_ONCE: Final = 8
+_PAUSE: Final = 0.3  # seconds
+_TRIES: Final = 10  # tries
+_FOR_EVER: Final = 2**62  # tries
+_AT_ONCE: Final = 8  # chats
 _EVENTS, _MESSAGES = 500, 200
 
 

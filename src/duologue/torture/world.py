@@ -22,7 +22,7 @@ _AFTER_RESTORE: Final = frozenset({"seq_out_of_range", "log_changed", "client_id
 """What it may also say to those who speak of what a restored store doesn't have."""
 _LENIENT: Final = 15.0
 """Seconds after a restore in which people may speak of what is gone."""
-_REMEMBERED: Final = 50
+_REMEMBERED: Final = 50  # messages
 _AT_ONCE: Final = 60
 """Requests at the same time, beside those that follow logs."""
 _LOOKED_AT_EVERY: Final = 0.1

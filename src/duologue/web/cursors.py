@@ -9,8 +9,8 @@ from typing import Final
 
 from duologue.errors import ApiError
 
-_POSITION: Final = 6
-_CHECK: Final = 6
+_POSITION: Final = 6  # bytes
+_CHECK: Final = 6  # bytes
 
 
 def encode_cursor(listing: str, user_id: int, position: int) -> str:

@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 25
 """Seconds between pings."""
-_SILENCE: Final = 35.0
-_CHECK_EVERY: Final = 2.5
+_SILENCE: Final = 35.0  # seconds
+_CHECK_EVERY: Final = 2.5  # seconds
 
 
 class Living(Protocol):

@@ -34,9 +34,9 @@ from duologue.web.wire import Wire
 _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
-_HELLO_WITHIN: Final = 10.0
-_DRAIN_WITHIN: Final = 30.0
-_LEAVE_WITHIN: Final = 5.0
+_HELLO_WITHIN: Final = 10.0  # seconds
+_DRAIN_WITHIN: Final = 30.0  # seconds
+_LEAVE_WITHIN: Final = 5.0  # seconds
 _CHOKE_AT: Final = MAX_OUTBOUND // 4
 _MINE: Final = Kind.RECEIPT_MINE
 _ENDS: Final = (Kind.SESSION_ENDED, Kind.USER_UPDATED)

@@ -15,7 +15,7 @@ from duologue.web.docs import errors
 from duologue.web.rates import READ
 from duologue.web.request import Call
 
-_DIGITS: Final = 10
+_DIGITS: Final = 10  # digits of a seq
 
 
 @get(

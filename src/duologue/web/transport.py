@@ -36,7 +36,7 @@ _FORMALITY: Final = (
     b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
 )
-_CLOSE_FRAME: Final = 0x88
+_CLOSE_FRAME: Final = 0x88  # its first byte, RFC 6455 section 5.2
 
 # picows logs each connection at INFO and each fault of a peer as an error; on_close tells us what we need.
 # It makes a child of a real logger for each connection, of an adapter it doesn't.
