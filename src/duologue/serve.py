@@ -100,7 +100,10 @@ def reserve(host: str, port: int) -> socket.socket:
 
 
 def serve(settings: Settings) -> bool:
-    """Run a node, or as many workers as are asked for, until a signal ends it; whether it started."""
+    """Run a node, or as many workers as are asked for, until a signal ends it; returns whether it started.
+
+    Raises `ConfigError`.
+    """
     configure_logging(settings.log_level)
     for warning in warnings(settings):
         _log.warning("%s", warning)

@@ -69,7 +69,7 @@ class Http:
         self._idle: list[_Connection] = []
 
     async def ask(self, method: str, path: str, token: str = "", body: Any = None) -> Any:
-        """The decoded answer, None if it has no body."""
+        """The decoded answer, None if it has no body. Raises `RequestFailed`."""
         request = self._request(method, path, token, body)
         try:
             status, answer = await self._exchange(request)

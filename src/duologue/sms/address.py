@@ -34,18 +34,18 @@ class ProviderUrl:
         return BadProviderUrl(f"{self.scheme}:// {sentence}")
 
     def allow(self, known: Collection[str]) -> None:
-        """Raise unless every option is one of `known`: a misspelt option must not be silently dropped."""
+        """Raises `BadProviderUrl` for an option that isn't one of `known`: a misspelt one must be noticed."""
         if unknown := sorted(set(self.options) - set(known)):
             raise self.refuse(f"has no option {unknown[0]!r}; it knows {', '.join(sorted(known))}.")
 
     def credentials(self, example: str) -> tuple[str, str]:
-        """User and password, both required; `example` shows how they are written."""
+        """User and password, both required; `example` shows how they are written. Raises `BadProviderUrl`."""
         if not (self.user and self.password):
             raise self.refuse(f"needs a user and a password: write {example}.")
         return self.user, self.password
 
     def number(self, option: str, default: float, *, low: float, high: float) -> float:
-        """A numeric option between `low` and `high`, or `default`."""
+        """A numeric option between `low` and `high`, or `default`. Raises `BadProviderUrl`."""
         text = self.options.get(option)
         if text is None:
             return default
@@ -58,7 +58,7 @@ class ProviderUrl:
         return value
 
     def sender(self, default: str = "") -> str:
-        """The option `from`: a number, a short code, a name or a provider's id of one of these."""
+        """The option `from`: a number, a short code, a name or a provider's id of one. Raises `BadProviderUrl`."""
         sender = self.options.get("from", default)
         if not _SENDER.fullmatch(sender):
             raise self.refuse("takes as option 'from' up to 40 plain letters, digits, blanks and signs.")

@@ -86,7 +86,10 @@ def user_by_id(tx: Tx, user_id: int) -> User | None:
 
 
 def ensure_user(tx: Tx, phone: str, now: int) -> User:
-    """Return the user who holds this number; a number not used yet becomes a user who hasn't signed in."""
+    """Return the user who holds this number; a number not used yet becomes a user who hasn't signed in.
+
+    Raises `UniqueViolation` when another transaction makes that user at the same time.
+    """
     found = user_by_phone(tx, phone)
     if found:
         return found

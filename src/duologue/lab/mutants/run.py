@@ -59,7 +59,7 @@ class Copy:
             _write(path, text)
 
     def failing(self, tests: Sequence[str]) -> str:
-        """Return the first of these tests that fails; empty if none does."""
+        """Return the first of these tests that fails; empty if none does. Raises `CannotTry`."""
         try:
             done = self._run("pytest", "-x", "-q", *_PLUGINS, *tests)
         except subprocess.TimeoutExpired:
