@@ -88,7 +88,7 @@ def user_by_id(tx: Tx, user_id: int) -> User | None:
 def ensure_user(tx: Tx, phone: str, now: int) -> User:
     """Return the user who holds this number; a number not used yet becomes a user who hasn't signed in.
 
-    Raises `UniqueViolation` when another transaction makes that user at the same time.
+    Raises `UniqueViolation` if the account is deleted at the same time: the whole function may run again.
     """
     found = user_by_phone(tx, phone)
     if found:
