@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import Final, Literal
 
 import msgspec
@@ -55,6 +55,32 @@ class Kind(IntEnum):
     USER_UPDATED = 5
     SESSION_CREATED = 6
     SESSION_ENDED = 7
+
+
+class Subject(Enum):
+    """Record that an event is about; the event's `ref` is its id, or its chat's."""
+
+    MESSAGE = "message"
+    RECEIPT = "receipt"
+    CHAT = "chat"
+    USER = "user"
+    SESSION = "session"
+
+
+SUBJECTS: Final = {
+    Kind.MESSAGE_CREATED: Subject.MESSAGE,
+    Kind.RECEIPT_MINE: Subject.RECEIPT,
+    Kind.RECEIPT_PEER: Subject.RECEIPT,
+    Kind.CHAT_UPDATED: Subject.CHAT,
+    Kind.USER_UPDATED: Subject.USER,
+    Kind.SESSION_CREATED: Subject.SESSION,
+    Kind.SESSION_ENDED: Subject.SESSION,
+}
+
+
+def kinds_about(*subjects: Subject) -> tuple[int, ...]:
+    """Return the kinds of events about one of these subjects, as they are stored, in rising order."""
+    return tuple(sorted(int(kind) for kind, subject in SUBJECTS.items() if subject in subjects))
 
 
 class Relay(IntEnum):

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
-from duologue.model import Kind, Known
+from duologue.model import Kind, Known, Subject, kinds_about
 from duologue.storage.database import Row
 
 Found = Callable[[str, str], None]
 """Called with the rule that is broken, and what was found where."""
+_OF_CHATS: Final = frozenset(kinds_about(Subject.MESSAGE, Subject.RECEIPT, Subject.CHAT))
+_OF_USERS: Final = frozenset(kinds_about(Subject.USER))
+_OF_SESSIONS: Final = frozenset(kinds_about(Subject.SESSION))
 
 
 class Account(NamedTuple):
@@ -124,14 +127,14 @@ def _check_events(
         if seq != expected:
             found("log not numbered", f"user {user}: {seq} where {expected} should be")
         expected = seq + 1
-        if kind <= Kind.CHAT_UPDATED:
+        if kind in _OF_CHATS:
             side = sides.get(ref)
             if side is None:
                 found("event about nothing", f"user {user}: {seq} is about chat {ref}")
             else:
                 _take(user, side, (seq, kind, a, b, message_side), found, trimmed=floor > 0)
-        elif ref not in (peers if kind == Kind.USER_UPDATED else account.sessions):
-            found("event about nothing", f"user {user}: {seq} is about {ref}")
+        elif ref not in (peers if kind in _OF_USERS else account.sessions if kind in _OF_SESSIONS else ()):
+            found("event about nothing", f"user {user}: {seq}, of kind {kind}, is about {ref}")
     if expected != last_seq + 1:
         found("log not numbered", f"user {user}: it ends at {expected - 1}, its head is {last_seq}")
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from duologue.model import Kind, Subject, kinds_about
 from duologue.storage import sqlite
 from duologue.storage.damage import Gap, Key, Salvage, Table, damaged_pages, tables
 from duologue.storage.database import Row
@@ -134,11 +135,12 @@ def _mend(copy: sqlite3.Connection) -> None:
         " WHERE deleted_at IS NULL"
     )
     copy.execute(
-        "DELETE FROM events WHERE kind = 1"
+        f"DELETE FROM events WHERE kind = {Kind.MESSAGE_CREATED:d}"
         " AND NOT EXISTS (SELECT 1 FROM messages x WHERE x.chat_id = events.ref AND x.seq = events.a)"
     )
     copy.execute(
-        "DELETE FROM events WHERE kind <= 3 AND NOT EXISTS (SELECT 1 FROM chats c WHERE c.id = events.ref)"
+        f"DELETE FROM events WHERE kind IN {kinds_about(Subject.MESSAGE, Subject.RECEIPT)}"
+        " AND NOT EXISTS (SELECT 1 FROM chats c WHERE c.id = events.ref)"
     )
     copy.execute(
         "UPDATE logs SET floor_at = NULL, floor = max(floor, coalesce("
