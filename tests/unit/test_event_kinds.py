@@ -1,4 +1,4 @@
-"""Whoever adds a kind of event learns here what must know it: not a user whose log can't be read."""
+"""Every place that must know a kind of event knows all: a new kind fails here, and not in a user's log."""
 
 from __future__ import annotations
 
