@@ -44,7 +44,7 @@ RULES: Final = (
     Rule("web/codec.py", "*", "encode"),
     Rule("protocol/", "*", "encode"),
     Rule("web/wire.py", "flush send _frame_head _send_close buffered_bytes _control", "write"),
-    Rule("web/turn.py", "*", "write"),
+    Rule("web/write_scheduler.py", "*", "write"),
     Rule("web/wire.py", "*", "frame in"),
     Rule("web/transport.py", "*", "frame in"),
     Rule("web/budget.py", "*", "limits"),

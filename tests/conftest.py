@@ -98,7 +98,7 @@ SLOW = (
     "tests/unit/test_phone_command.py",
     "tests/unit/test_sms_kannel.py",
     "tests/unit/test_sms_smpp.py",
-    "tests/unit/test_sms_smpp_link.py",
+    "tests/unit/test_sms_smpp_connection.py",
 )
 """Whole parts that `make test` leaves to `make check`: they play days, crashes and networks."""
 

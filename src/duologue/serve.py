@@ -18,11 +18,11 @@ import uvicorn
 from duologue import __version__
 from duologue.app import Node, sibling_bus
 from duologue.config import ConfigError, Settings, warnings
-from duologue.crew import Crew
 from duologue.logs import configure_logging
 from duologue.storage.engines import hold
 from duologue.storage.lock import StoreInUse
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
+from duologue.supervisor import Supervisor
 
 Ready = Callable[[socket.socket], None]
 """Called once the server takes connections on this socket."""
@@ -152,7 +152,7 @@ def run_workers(settings: Settings) -> bool:
         # Holds the port while workers come and go; it takes no connection itself.
         with reserve(settings.host, settings.port) as reserved:
             port = reserved.getsockname()[1]
-            crew = Crew(
+            supervisor = Supervisor(
                 settings.workers, lambda index, ready: run(index, port, ready), settings.drain_seconds
             )
-            return crew.run(lambda: announce(reserved))
+            return supervisor.run(lambda: announce(reserved))

@@ -19,7 +19,7 @@ from duologue.storage.accounts import user_by_id
 from duologue.storage.chats import open_chat
 from duologue.storage.database import Operation, Posted
 from duologue.storage.engines import migrate
-from duologue.storage.postgres_link import connect
+from duologue.storage.postgres_session import connect
 from duologue.storage.postgres_tx import LOG_LOCK
 from duologue.storage.quotas import Quota, take
 from tests.contract.store import PATIENCE, Store, new_phone, opened, post

@@ -36,7 +36,7 @@ from duologue.storage.batch import Batch
 from duologue.storage.database import Row, Tx, Unit
 from duologue.storage.engines import migrate
 from duologue.storage.postgres import _look
-from duologue.storage.postgres_link import connect
+from duologue.storage.postgres_session import connect
 from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.sqlite import SqliteTx
 from tests.contract.store import mark, opened, post

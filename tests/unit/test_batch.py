@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from duologue.model import Event, Kind, Receipt
 from duologue.storage.batch import (
+    AppendResult,
     Batch,
     MovedMark,
-    Numbers,
     OutOfRange,
     as_stored,
     events,
@@ -67,7 +67,7 @@ def test_a_chat_at_the_top_stays_there_unwritten() -> None:
 
 def test_counters_make_the_numbers_absolute() -> None:
     batch = Batch([post(AB, 0, "x"), post(AB, 1, "y"), post(AC, 1, "z")], [], NOW)
-    numbers = Numbers([(40, 30, 10), (0, 0, 0)], [500, 600, 700], [], frozenset())
+    numbers = AppendResult([(40, 30, 10), (0, 0, 0)], [500, 600, 700], [], frozenset())
     stored = messages(batch, numbers.chats)
     assert [(m.chat_id, m.seq, m.sender_id, m.low_count, m.high_count) for m in stored] == [
         (AB, 41, ANN, 31, 10),
@@ -94,7 +94,7 @@ def test_a_mark_is_told_to_its_owner_and_as_far_as_it_shows_to_the_peer() -> Non
     batch = Batch([], [mark(AB, 1, read=7), mark(AC, 1, read=5)], NOW)
     moved = [MovedMark(0, 9, 7, 8, 3, 1, 1), MovedMark(1, 5, 5, 5, 0, 1, 0)]
     heads = {ANN: 100, BEN: 200, CAT: 300}
-    numbers = Numbers([], [heads[user_id] for user_id in batch.user_ids], moved, frozenset())
+    numbers = AppendResult([], [heads[user_id] for user_id in batch.user_ids], moved, frozenset())
     told = events(batch, numbers, [])
     assert [(event.user_id, event.seq, event.kind, event.a, event.b) for event in told] == [
         (BEN, 201, Kind.RECEIPT_MINE, 9, 7),
@@ -110,7 +110,7 @@ def test_a_mark_is_told_to_its_owner_and_as_far_as_it_shows_to_the_peer() -> Non
 
 def test_each_operation_has_its_outcome() -> None:
     batch = Batch([post(AB, 0)], [mark(AB, 1, read=1), mark(AC, 1, read=9), mark(AC, 0)], NOW)
-    numbers = Numbers([(0, 0, 0)], [0, 0, 0], [MovedMark(0, 1, 1, 1, 1, 1, 2)], frozenset({1}))
+    numbers = AppendResult([(0, 0, 0)], [0, 0, 0], [MovedMark(0, 1, 1, 1, 1, 1, 2)], frozenset({1}))
     stored = as_stored(batch, numbers)
     posted, marked = outcomes(batch, stored)
     assert posted == [Posted(stored.messages[0], replayed=False)]
@@ -126,7 +126,7 @@ def test_any_batch_numbers_chats_and_logs_without_a_hole(
     batch = Batch([post(chat, side, str(n)) for n, (chat, side) in enumerate(placed)], [], NOW)
     chats = [tuple(data.draw(st.integers(0, 1000)) for _ in range(3)) for _ in batch.chat_ids]
     users = [data.draw(st.integers(0, 1000)) for _ in batch.user_ids]
-    numbers = Numbers(chats, users, [], frozenset())  # type: ignore[arg-type]
+    numbers = AppendResult(chats, users, [], frozenset())  # type: ignore[arg-type]
     stored = messages(batch, numbers.chats)
     for index, chat_id in enumerate(batch.chat_ids):
         mine = [message for message in stored if message.chat_id == chat_id]

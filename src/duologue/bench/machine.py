@@ -22,7 +22,7 @@ from duologue.bench.place import fresh_store
 from duologue.bench.raw import Inserted
 from duologue.bench.result import Machine
 from duologue.bench.watch import Watch
-from duologue.client.link import Link, connect
+from duologue.client.connection import ClientConnection, connect
 from duologue.lab.postgres import PostgresServer
 from duologue.lab.process import Command, Process, environment
 
@@ -67,7 +67,7 @@ class _Pinger:
         self.times: list[float] | None = None
 
     async def open(self, url: str) -> None:
-        self._link: Link = await connect(url, self._heard)
+        self._link: ClientConnection = await connect(url, self._heard)
 
     def start(self, ends_at: float) -> None:
         self.ends_at = ends_at

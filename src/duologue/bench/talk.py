@@ -20,7 +20,7 @@ import msgspec
 
 from duologue.bench.meter import seconds_array
 from duologue.bench.people import User
-from duologue.client.link import Link, connect
+from duologue.client.connection import ClientConnection, connect
 
 clock = time.perf_counter
 
@@ -111,7 +111,7 @@ class Talker:
             text.encode(),
             tally.mark,
         )
-        self._link: Link | None = None
+        self._link: ClientConnection | None = None
         self._caught_up: asyncio.Future[int] | None = None
         self._awaiting: deque[tuple[int, int]] = deque()
         self._peer_has = 0
@@ -163,7 +163,7 @@ class Talker:
         else:
             self._loops = False
 
-    def _ended(self, link: Link, ended: asyncio.Future[int | None]) -> None:
+    def _ended(self, link: ClientConnection, ended: asyncio.Future[int | None]) -> None:
         if self._link is not link:
             return
         self._tally.lost.append(f"A socket was closed with {ended.result()}.")

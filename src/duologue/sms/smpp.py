@@ -31,9 +31,9 @@ from duologue.sms.provider import (
     WithoutCallbacks,
     require_e164,
 )
+from duologue.sms.smpp_connection import BindRefused, LinkLost, SmppConnection
 from duologue.sms.smpp_ids import IdsOption
 from duologue.sms.smpp_inward import Habits, Inward
-from duologue.sms.smpp_link import BindRefused, Link, LinkLost
 from duologue.sms.smpp_pdu import Alphabet, address, message_id, refusal, submissions, validity
 
 _log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class Smpp(WithoutCallbacks):
         self._timeout = account.timeout
         self._window = asyncio.Semaphore(account.window)
         self._references = count(secrets.randbelow(256))
-        self._link: Link | None = None
+        self._link: SmppConnection | None = None
         self._tried = asyncio.Event()
         self._trouble = "it does not answer"
         self._task: asyncio.Task[None] | None = None
@@ -117,7 +117,9 @@ class Smpp(WithoutCallbacks):
                 await self._inward.given(ids, sms.to)
         return Accepted(self.name, tuple(ids), len(parts))
 
-    async def _submit_all(self, link: Link, parts: Sequence[dict[str, Any]], ids: list[str]) -> None:
+    async def _submit_all(
+        self, link: SmppConnection, parts: Sequence[dict[str, Any]], ids: list[str]
+    ) -> None:
         """Submit all parts of one SMS, and add the id of each to `ids` as it comes."""
         for part in parts:
             try:
@@ -145,7 +147,7 @@ class Smpp(WithoutCallbacks):
             "validity_period": validity(sms.valid_for),
         }
 
-    async def _bound_link(self) -> Link:
+    async def _bound_link(self) -> SmppConnection:
         """The connection; waits only for the first try at one: fail-over is quick while the carrier is down."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
@@ -154,7 +156,7 @@ class Smpp(WithoutCallbacks):
             raise Unavailable(f"{self.name} is not bound: {self._trouble}", retry_after=5)
         return self._link
 
-    async def _submit(self, link: Link, part: dict[str, Any]) -> str:
+    async def _submit(self, link: SmppConnection, part: dict[str, Any]) -> str:
         """Submit one part; its id."""
         try:
             async with asyncio.timeout(self._timeout):
@@ -173,7 +175,7 @@ class Smpp(WithoutCallbacks):
             raise refusal(self.name, answer.status)
         return message_id(answer)
 
-    async def _submit_patiently(self, link: Link, part: dict[str, Any]) -> str:
+    async def _submit_patiently(self, link: SmppConnection, part: dict[str, Any]) -> str:
         """Submit a part that must follow others, waiting out a throttling carrier up to the time-out."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout
@@ -203,7 +205,7 @@ class Smpp(WithoutCallbacks):
             await asyncio.sleep(pause)
 
     async def _one_connection(self) -> None:
-        link = await Link.connect(
+        link = await SmppConnection.connect(
             self._account.host,
             self._account.port,
             self._inward.deliver,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duologue.model import Message
-from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers, Stored, events, messages
+from duologue.storage.batch import AppendResult, Batch, MovedMark, NoSuchChat, Stored, events, messages
 from duologue.storage.database import Post, RelayRule, Row, Tx
 from duologue.storage.events import check_seqs, insert_events
 from duologue.storage.lists import id_list
@@ -29,7 +29,7 @@ def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Stored:
     stored = messages(batch, chats)
     insert_messages(tx, batch.posts, stored)
     moved, out_of_range, moves = _raise_marks(tx, batch)
-    numbers = Numbers(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
+    numbers = AppendResult(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
     told = events(batch, numbers, stored)
     insert_events(tx, told)
     if relay:

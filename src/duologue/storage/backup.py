@@ -86,7 +86,7 @@ def dump_command(program: str, url: str) -> tuple[list[str], dict[str, str]]:
 
     Arguments can be seen by every user of the machine, so a password is none of them.
     """
-    options = dict(importlib.import_module("duologue.storage.postgres_link").parse_url(url))
+    options = dict(importlib.import_module("duologue.storage.postgres_session").parse_url(url))
     password = options.pop("password", None)
     address = importlib.import_module("psycopg.conninfo").make_conninfo(**options)
     arguments = [program, "--format=custom", "--no-password", f"--dbname={address}"]

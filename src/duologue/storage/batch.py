@@ -126,7 +126,7 @@ class MovedMark(msgspec.Struct, frozen=True, gc=False):
     peer_offset: int
 
 
-class Numbers(msgspec.Struct, frozen=True, gc=False):
+class AppendResult(msgspec.Struct, frozen=True, gc=False):
     """Answer of an engine: each counter's value before the batch, and the outcome of the marks."""
 
     chats: Sequence[tuple[int, int, int]]
@@ -136,7 +136,7 @@ class Numbers(msgspec.Struct, frozen=True, gc=False):
 
 
 def messages(batch: Batch, chats: Sequence[tuple[int, int, int]]) -> list[Message]:
-    """The posts as they are stored; `chats` is as in `Numbers`."""
+    """The posts as they are stored; `chats` is as in `AppendResult`."""
     stored = []
     for post, chat, (seq, low, high) in zip(batch.posts, batch.chat_of, batch.counts, strict=True):
         before = chats[chat]
@@ -157,7 +157,7 @@ def messages(batch: Batch, chats: Sequence[tuple[int, int, int]]) -> list[Messag
     return stored
 
 
-def events(batch: Batch, numbers: Numbers, stored: Sequence[Message]) -> list[Event]:
+def events(batch: Batch, numbers: AppendResult, stored: Sequence[Message]) -> list[Event]:
     """Every event of the batch; each user's own stand in the order of their seqs."""
     told = []
     users, now = numbers.users, batch.now
@@ -189,12 +189,12 @@ def _tell_mark(told: list[Event], batch: Batch, users: Sequence[int], moved: Mov
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """A stored batch: its messages in its order, and all events that follow from it."""
 
-    numbers: Numbers
+    numbers: AppendResult
     messages: list[Message]
     events: list[Event]
 
 
-def as_stored(batch: Batch, numbers: Numbers) -> Stored:
+def as_stored(batch: Batch, numbers: AppendResult) -> Stored:
     """A batch with an engine's answer."""
     stored = messages(batch, numbers.chats)
     return Stored(numbers, stored, events(batch, numbers, stored))

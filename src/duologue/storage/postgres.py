@@ -17,7 +17,7 @@ from psycopg import errors as pg
 from duologue.clock import Clock
 from duologue.errors import ApiError, overloaded
 from duologue.model import Event, Message, Presets
-from duologue.storage.batch import Batch, Numbers, Stored, as_stored
+from duologue.storage.batch import AppendResult, Batch, Stored, as_stored
 from duologue.storage.database import (
     Done,
     Health,
@@ -37,7 +37,14 @@ from duologue.storage.messages import find_post, last_seqs
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
 from duologue.storage.postgres_append import Appender
-from duologue.storage.postgres_link import Link, Outage, Watchdog, connect, connect_limited, persist
+from duologue.storage.postgres_session import (
+    CircuitBreaker,
+    PostgresSession,
+    Watchdog,
+    connect,
+    connect_limited,
+    retry_on_disconnect,
+)
 from duologue.storage.postgres_tx import Line, PostgresTx
 from duologue.storage.strangers import check_path
 from duologue.storage.writer import Writer
@@ -111,7 +118,7 @@ class PostgresDatabase:
         self._appender = Appender(relay, presets)
         self._closing = threading.Event()
         self._watchdog = Watchdog(url, self._closing)
-        self._sends, self._reads, self._writes = Outage(), Outage(), Outage()
+        self._sends, self._reads, self._writes = CircuitBreaker(), CircuitBreaker(), CircuitBreaker()
         self._link = self._watchdog.link()
         self._order = threading.Lock()
         self._writer = Writer(
@@ -184,10 +191,12 @@ class PostgresDatabase:
         self.health.damaged = True
         return overloaded("This part of the store is damaged")
 
-    def _look(self, link: Link, units: Sequence[Unit]) -> None:
+    def _look(self, link: PostgresSession, units: Sequence[Unit]) -> None:
         """Reads, all in one transaction; each in its own if the server refused one."""
         try:
-            persist(link, self._reads, partial(_look, units=units, presets=self._presets), lambda: None)
+            retry_on_disconnect(
+                link, self._reads, partial(_look, units=units, presets=self._presets), lambda: None
+            )
         except psycopg.Error as fault:
             if len(units) == 1:
                 units[0].result = fault
@@ -195,10 +204,10 @@ class PostgresDatabase:
             for unit in units:
                 self._look(link, [unit])
 
-    def _change(self, link: Link, units: Sequence[Unit]) -> None:
+    def _change(self, link: PostgresSession, units: Sequence[Unit]) -> None:
         for unit in units:
             transact = partial(self._transact, work=unit.work)
-            unit.result = persist(link, self._writes, transact, self._doubt)
+            unit.result = retry_on_disconnect(link, self._writes, transact, self._doubt)
 
     async def time(self) -> int | None:
         return await self.read(_time)
@@ -273,7 +282,7 @@ class PostgresDatabase:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
         return as_stored(batch, self._insist(partial(self._append, batch=batch)))
 
-    def _append(self, line: Line, batch: Batch) -> Numbers:
+    def _append(self, line: Line, batch: Batch) -> AppendResult:
         """Store a batch; after the connection broke, look first: the store may have gone back to an older state."""
         if self._wary or monotonic() < self._wary_until:
             check_path(PostgresTx(line, presets=self._presets), batch.posts)
@@ -286,7 +295,7 @@ class PostgresDatabase:
         return self._insist(lambda line: last_seqs(PostgresTx(line), chat_ids))
 
     def _insist(self, work: Callable[[Line], T]) -> T:
-        return persist(self._link, self._sends, work, self._lose)
+        return retry_on_disconnect(self._link, self._sends, work, self._lose)
 
     def _lose(self) -> None:
         self._wary = True

@@ -11,7 +11,7 @@ from psycopg import errors
 
 from duologue.errors import ApiError
 from duologue.model import Presets
-from duologue.storage.batch import Batch, MovedMark, NoSuchChat, Numbers
+from duologue.storage.batch import AppendResult, Batch, MovedMark, NoSuchChat
 from duologue.storage.database import RelayRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
 from duologue.storage.postgres_tx import Line
@@ -41,7 +41,7 @@ class Appender:
         self._relay = relay
         self._presets = presets
 
-    def append(self, line: Line, batch: Batch) -> Numbers:
+    def append(self, line: Line, batch: Batch) -> AppendResult:
         """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
 
         Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
@@ -128,7 +128,7 @@ def _ints(value: bytes | None) -> list[int]:
     return _LIST.decode(b"[" + value[1:-1].replace(b"NULL", b"0") + b"]")
 
 
-def _numbers(row: Sequence[list[int]]) -> Numbers:
+def _numbers(row: Sequence[list[int]]) -> AppendResult:
     chat_seqs, chat_lows, chat_highs, user_seqs, states, *marks = row
     delivered, read, delivered_shown, read_shown, own_offsets, peer_offsets = marks
     moved, out_of_range = [], set()
@@ -149,4 +149,4 @@ def _numbers(row: Sequence[list[int]]) -> Numbers:
                 )
             )
     chats = list(zip(chat_seqs, chat_lows, chat_highs, strict=True))
-    return Numbers(chats, user_seqs, moved, frozenset(out_of_range))
+    return AppendResult(chats, user_seqs, moved, frozenset(out_of_range))

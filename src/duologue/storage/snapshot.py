@@ -51,7 +51,7 @@ def _of_file(path: Path) -> Iterator[Tx]:
 def _of_server(url: str) -> Iterator[Tx]:
     # Loaded when they are asked for, as in `engines`.
     psycopg = importlib.import_module("psycopg")
-    connect = importlib.import_module("duologue.storage.postgres_link").connect
+    connect = importlib.import_module("duologue.storage.postgres_session").connect
     transaction = importlib.import_module("duologue.storage.postgres_tx")
     try:
         with connect(url) as connection:

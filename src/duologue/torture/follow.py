@@ -14,7 +14,7 @@ import httpx
 import msgspec
 from picows import WSError
 
-from duologue.client.link import Link, connect
+from duologue.client.connection import ClientConnection, connect
 from duologue.torture import actions, wire
 from duologue.torture.history import Connected, Ended, Listening, Skipped
 from duologue.torture.world import TRANSIENT, Device, Hello, World
@@ -84,7 +84,7 @@ async def _over_socket(world: World, device: Device) -> None:
         world.odd(f"device {device.number}", f"its connection was closed with {code}")
 
 
-async def _get_ready(link: Link, ready: asyncio.Future[int | None]) -> None:
+async def _get_ready(link: ClientConnection, ready: asyncio.Future[int | None]) -> None:
     """Wait for the answer to the hello; without it the connection is good for nothing."""
     with suppress(TimeoutError):
         async with asyncio.timeout(_PATIENCE):

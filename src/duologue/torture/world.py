@@ -12,7 +12,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from duologue.client.link import Link
+from duologue.client.connection import ClientConnection
 from duologue.torture import wire
 from duologue.torture.history import History, Marked, Odd, Refused, Sent
 
@@ -94,7 +94,7 @@ class Device:
         self.awake.set()
         self.at = ""
         self.connection = 0
-        self.link: Link | None = None
+        self.link: ClientConnection | None = None
         person.devices.append(self)
 
     @property

@@ -24,8 +24,8 @@ from duologue.web.connection_caps import Place
 from duologue.web.edge import Edge
 from duologue.web.handshake import Handshake, Refusal, accepting, plain_refusal, read_handshake
 from duologue.web.http_protocol import BoundedHttpProtocol
-from duologue.web.turn import Turn
 from duologue.web.wire import Handler, Wire
+from duologue.web.write_scheduler import WriteScheduler
 
 SUBPROTOCOLS: Final = ("duologue.v1", "duologue.v1.msgpack")
 CLOSE_TIMEOUT: Final = 5.0  # seconds for the peer to answer our close frame
@@ -52,7 +52,7 @@ class _Options:
     max_message: int
     subprotocols: Sequence[str]
     close_timeout: float
-    turn: Turn
+    scheduler: WriteScheduler
 
 
 def http_with_websocket(
@@ -71,7 +71,7 @@ def http_with_websocket(
     """
 
     class Bound(_HttpProtocol):
-        options = _Options(accept, max_message, subprotocols, close_timeout, Turn())
+        options = _Options(accept, max_message, subprotocols, close_timeout, WriteScheduler())
 
     Bound.edge = edge or Edge()
     return Bound
@@ -117,7 +117,7 @@ class _HttpProtocol(BoundedHttpProtocol):
     def _open(self, handshake: Handshake, handler: Handler) -> _FrameProtocol:
         self.transport.write(accepting(handshake))
         options = self.options
-        wire = Wire(self.transport, handler, options.turn, options.max_message, options.close_timeout)
+        wire = Wire(self.transport, handler, options.scheduler, options.max_message, options.close_timeout)
         self.connections.discard(self)
         protocol = _FrameProtocol(self.transport, wire, self.connections, self.hand_over())
         self.transport.set_protocol(protocol)

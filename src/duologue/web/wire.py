@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
-from duologue.web.turn import Turn
+from duologue.web.write_scheduler import WriteScheduler
 
 SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for the peer to answer our close frame while the server goes down
 HIGH_WATER, LOW_WATER = 64 * 1024, 16 * 1024  # bytes waiting at which on_pause and on_resume are called
@@ -79,10 +79,10 @@ class Wire(WSListener):
         "_partial_is_binary",
         "_paused",
         "_queued",
+        "_scheduler",
         "_state",
         "_timer",
         "_transport",
-        "_turn",
         "max_message",
     )
 
@@ -90,12 +90,12 @@ class Wire(WSListener):
         self,
         transport: asyncio.Transport,
         handler: Handler,
-        turn: Turn,
+        scheduler: WriteScheduler,
         max_message: int,
         close_timeout: float,
     ) -> None:
         self._transport = transport
-        self._turn = turn
+        self._scheduler = scheduler
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self.max_message = max_message
@@ -119,8 +119,8 @@ class Wire(WSListener):
     def send(self, payload: bytes, *, binary: bool = False, urgent: bool = True) -> None:
         """Queues a message. All that is queued during one read, or one turn of the loop, leaves in one write.
 
-        What isn't urgent leaves with the next that is, or some `turn.LATE` seconds later. Text must be UTF-8. Once
-        the connection is closing this does nothing.
+        What isn't urgent leaves with the next that is, or some `write_scheduler.LATE` seconds later. Text must be
+        UTF-8. Once the connection is closing this does nothing.
         """
         if self._state != _OPEN:
             return
@@ -135,9 +135,9 @@ class Wire(WSListener):
                 self.flush()
         elif urgent or self._queued > HIGH_WATER:
             self._flush_due = True
-            self._turn.add(self)
+            self._scheduler.add(self)
         elif is_first:
-            self._turn.add_late(self)
+            self._scheduler.add_late(self)
 
     def ping(self, payload: bytes = b"") -> None:
         """Queues a ping of at most 125 bytes; the answer comes as `Handler.on_heartbeat`."""
@@ -267,7 +267,7 @@ class Wire(WSListener):
         self._out += (_HEAD_7(first_byte, len(payload)), payload)
         if not self._flush_due:
             self._flush_due = True
-            self._turn.add(self)
+            self._scheduler.add(self)
 
     def _deliver_text(self, payload: bytes) -> None:
         try:

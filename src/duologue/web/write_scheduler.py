@@ -23,7 +23,7 @@ class Output(Protocol):
         ...
 
 
-class Turn:
+class WriteScheduler:
     """Flushes outputs at the end of a turn of the event loop, or a little later."""
 
     def __init__(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from duologue.web.turn import LATE, Turn
+from duologue.web.write_scheduler import LATE, WriteScheduler
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ class Queue:
 
 
 async def test_all_are_flushed_in_the_next_turn() -> None:
-    turn, queues = Turn(), [Queue() for _ in range(5)]
+    turn, queues = WriteScheduler(), [Queue() for _ in range(5)]
     for queue in queues:
         turn.add(queue)
     assert [queue.flushed for queue in queues] == [0] * 5
@@ -41,7 +41,7 @@ async def test_all_are_flushed_in_the_next_turn() -> None:
 
 
 async def test_what_may_be_late_is_not_forgotten() -> None:
-    turn, queue = Turn(), Queue()
+    turn, queue = WriteScheduler(), Queue()
     turn.add_late(queue)
     flushed = []
     for pause in (0, LATE * 3):
@@ -55,7 +55,7 @@ async def test_what_may_be_late_is_not_forgotten() -> None:
 
 
 async def test_one_that_fails_is_given_up_and_holds_up_no_other() -> None:
-    turn, broken, sound = Turn(), Queue(OSError("no more")), Queue()
+    turn, broken, sound = WriteScheduler(), Queue(OSError("no more")), Queue()
     turn.add(broken)
     turn.add(sound)
     await asyncio.sleep(0)

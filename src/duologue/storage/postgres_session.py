@@ -95,8 +95,8 @@ def connect_limited(url: str) -> psycopg.Connection[Any]:
         return connect(url)
 
 
-class Outage:
-    """A circuit breaker: while the server is known to be away, callers fail at once.
+class CircuitBreaker:
+    """Breaker of calls to the server: while that is known to be away, callers fail at once.
 
     There is one for reads, one for messages and one for other writes: a server that takes no writes may answer reads.
     """
@@ -106,7 +106,7 @@ class Outage:
         self._tried_at = 0.0
         self._answered_at = -math.inf
 
-    def lasts(self) -> bool:
+    def is_open(self) -> bool:
         """Return whether the server is known to be away; false for one caller every 0.5 s, who is to try."""
         now = time.monotonic()
         if self._since is None or now - self._since < PATIENCE:
@@ -124,13 +124,13 @@ class Outage:
         # Otherwise others got answers meanwhile: it hangs, say, at a lock that only concerns some.
         return self._since is not None and now - self._since >= PATIENCE
 
-    def over(self) -> None:
+    def reset(self) -> None:
         """The server has answered."""
         self._since = None
         self._answered_at = time.monotonic()
 
 
-class Link:
+class PostgresSession:
     """One connection, made when it is needed and made again when it is lost.
 
     After `due` (of `time.monotonic`) the watchdog hangs up, and the thread that waits for an answer is free again.
@@ -180,7 +180,7 @@ class Watchdog:
     def __init__(self, url: str, closing: threading.Event) -> None:
         self._url = url
         self._closing = closing
-        self._links: list[Link] = []
+        self._links: list[PostgresSession] = []
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="postgres-watchdog", daemon=True)
 
@@ -194,9 +194,9 @@ class Watchdog:
         if self._thread.is_alive():
             self._thread.join()
 
-    def link(self) -> Link:
+    def link(self) -> PostgresSession:
         """Make a link that is watched."""
-        link = Link(self._url, self._closing)
+        link = PostgresSession(self._url, self._closing)
         self._links.append(link)
         return link
 
@@ -207,7 +207,9 @@ class Watchdog:
                 link.hang_up_if_due(now)
 
 
-def persist(link: Link, outage: Outage, work: Callable[[Line], T], lost: Callable[[], None]) -> T:
+def retry_on_disconnect(
+    link: PostgresSession, breaker: CircuitBreaker, work: Callable[[Line], T], lost: Callable[[], None]
+) -> T:
     """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
 
     `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
@@ -216,7 +218,7 @@ def persist(link: Link, outage: Outage, work: Callable[[Line], T], lost: Callabl
     deadline = began + PATIENCE
     pause = _FIRST_PAUSE
     while True:
-        if outage.lasts():
+        if breaker.is_open():
             raise Unavailable
         try:
             line = link.line()
@@ -224,22 +226,22 @@ def persist(link: Link, outage: Outage, work: Callable[[Line], T], lost: Callabl
             result = work(line)
         except _TOO_LATE as fault:
             # Nothing was stored, and the connection is well.
-            outage.failed(began)
+            breaker.failed(began)
             _log.warning("PostgreSQL took too long: %s", _first_line(fault))
             raise Unavailable from fault
         except _LOST as fault:
             link.drop()
             lost()
-            waited = outage.failed(began) or time.monotonic() + pause > deadline
+            waited = breaker.failed(began) or time.monotonic() + pause > deadline
             if waited or link.closing.wait(pause):
                 _log.warning("PostgreSQL can't be reached: %s", _first_line(fault))
                 raise Unavailable from fault
         except Exception:
             # The server has answered: that something is stored already, for instance.
-            outage.over()
+            breaker.reset()
             raise
         else:
-            outage.over()
+            breaker.reset()
             return result
         finally:
             link.due = math.inf

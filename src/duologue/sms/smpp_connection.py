@@ -32,7 +32,7 @@ class BindRefused(Exception):
     """The carrier doesn't let us in; the text is its status."""
 
 
-class Link:
+class SmppConnection:
     """A connection to an SMSC, to be `run` until it ends.
 
     `deliver` is awaited for each deliver_sm, one after the other; only when it returns is the SMSC told that
@@ -73,7 +73,7 @@ class Link:
         timeout: float,  # noqa: ASYNC109 - also that of each later request
         enquire_every: float,
         tls: ssl.SSLContext | None,
-    ) -> Link:
+    ) -> SmppConnection:
         """An open connection, not yet bound. Raises `OSError` or `TimeoutError`."""
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(host, port, ssl=tls)

@@ -14,7 +14,7 @@ Heard = Callable[[bytes], None]
 """Called with each text frame."""
 
 
-class Link(WSListener):
+class ClientConnection(WSListener):
     """One connection. Make it with `connect`; `ended` is done when it is over, with the close code if there was one.
 
     `heard` must not raise. `read` is called when all that came in one piece has been heard: the moment for an ack.
@@ -68,16 +68,16 @@ class Link(WSListener):
             self._transport.underlying_transport.abort()
 
 
-async def connect(url: str, heard: Heard, read: Callable[[], None] | None = None) -> Link:
+async def connect(url: str, heard: Heard, read: Callable[[], None] | None = None) -> ClientConnection:
     """A connection to the node at `url` (`http://…` or `https://…`): the first frame is the caller's `hello`.
 
     Raises `OSError` or `picows.WSError` if there is none to be had.
     """
     address = f"ws{url.removeprefix('http')}/v1/socket"
     _, link = await ws_connect(
-        lambda: Link(heard, read), address, extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL}
+        lambda: ClientConnection(heard, read), address, extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL}
     )
-    if not isinstance(link, Link):
+    if not isinstance(link, ClientConnection):
         # picows takes a connection that is lost in the middle of its handshake for a complete one.
         raise ConnectionResetError("the connection was lost during its handshake")
     return link

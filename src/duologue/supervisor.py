@@ -20,7 +20,7 @@ from typing import Final, NoReturn
 _log = logging.getLogger(__name__)
 
 _STOP_WITHIN: Final = 12.0
-"""Seconds from the signal to SIGKILL, besides what the workers take to drain: see `Crew`'s `patience`."""
+"""Seconds from the signal to SIGKILL, besides what the workers take to drain: see `Supervisor`'s `patience`."""
 _YOUNG: Final = 5.0  # seconds
 _MOST_DEATHS: Final = 5
 """As many workers that die young in a row are a fault that another try won't mend."""
@@ -34,7 +34,7 @@ Work = Callable[[int, Callable[[socket.socket], None]], bool]
 """Runs worker number `index` until a signal ends it, calls what it is given once it is ready; whether it started."""
 
 
-class Crew:
+class Supervisor:
     """So many workers, forked: what was imported before is shared memory.
 
     Nothing may run in this process that a fork would tear apart: no thread, no event loop. Workers don't outlive it,
