@@ -40,7 +40,7 @@ from duologue.core.strangers import Strangers
 from duologue.core.suspensions import SuspensionWatch
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
-from duologue.edge_parts import address_cap, edge_of
+from duologue.edge_wiring import address_cap, edge_of
 from duologue.errors import overloaded
 from duologue.model import Presets, Relay, ShowPresence, WhoCanWrite
 from duologue.protocol.server import ServerInfo
@@ -48,7 +48,7 @@ from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
-from duologue.sms_parts import SmsParts, relay_rule, spending
+from duologue.sms_wiring import SmsServices, relay_rule, spending
 from duologue.storage.database import RelayRule
 from duologue.storage.engines import make_database, prepare, sqlite_path
 from duologue.web.app import Services, make_app
@@ -107,7 +107,7 @@ class Node:
             limited=limited,
         )
         secret = self._secret()
-        self.sms = self._sms_parts(rule, secret)
+        self.sms = self._wire_sms(rule, secret)
         self.services = self._services(accounts, chats, messages, origins, secret)
 
     def _services(
@@ -184,11 +184,11 @@ class Node:
         }
         return [name for name, there in offered.items() if there]
 
-    def _sms_parts(self, rule: RelayRule | None, secret: bytes | None) -> SmsParts | None:
+    def _wire_sms(self, rule: RelayRule | None, secret: bytes | None) -> SmsServices | None:
         """All that this node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
         if self.provider is None or rule is None:
             return None
-        return SmsParts(self.settings, self.db, self.clock, self.provider, rule, secret, self.strangers)
+        return SmsServices(self.settings, self.db, self.clock, self.provider, rule, secret, self.strangers)
 
     def _secret(self) -> bytes | None:
         """The secret that codes follow from, if signing in takes one. Raises `PermissionError`, `ValueError`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duologue.edge_parts import RESERVE, room_for_connections
+from duologue.edge_wiring import RESERVE, room_for_connections
 from duologue.web.http_watch import MAX_UNREAD, MAX_UNREAD_OF_ADDRESS, Patience, Watch
 
 pytestmark = pytest.mark.anyio

@@ -29,7 +29,7 @@ _SIMULATED_NUMBERS: Final = [f"+1202555{number:04d}" for number in range(101, 11
 """As many as a developer will try at once; the numbers are set aside for fiction."""
 
 
-class SmsParts:
+class SmsServices:
     """All that a node does with SMS besides codes. Raises `ValueError` for settings that make no sense."""
 
     def __init__(
