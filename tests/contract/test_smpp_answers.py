@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from duologue.storage import pairs
+from duologue.storage import opt_outs
 from tests.support.relays import World, answers_to, world
 from tests.support.smpp_people import OWN, has_been_written_to, number_of, smsc
 
@@ -61,7 +61,7 @@ def spelled(people: World, ton: int, form: str) -> tuple[int, str]:
 
 async def stopped(people: World) -> bool:
     assert people.ben.phone
-    return await people.store.db.read(pairs.opted_out, people.ben.phone)
+    return await people.store.db.read(opt_outs.is_opted_out, people.ben.phone)
 
 
 @pytest.mark.parametrize("region", [None, "FR"])

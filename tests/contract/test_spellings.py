@@ -12,7 +12,7 @@ import pytest
 
 from duologue.core.phones import parse_phone
 from duologue.model import Kind, Pair, User
-from duologue.storage import accounts, chats, pairs, replay
+from duologue.storage import accounts, chats, opt_outs, replay
 from duologue.storage.engines import sqlite_path
 from duologue.storage.migrate import migrations
 from tests.contract.store import Store, opened, rows
@@ -100,7 +100,7 @@ async def test_two_accounts_become_the_one_that_was_signed_in_with(
             await say(store, peer, first, f"to the old one from {peer.id}")
         pair = await say(store, ben, second, "to the new one")
         await say(store, first, second, "to myself")
-        await store.db.write(pairs.opt_out, old, store.clock())
+        await store.db.write(opt_outs.opt_out, old, store.clock())
     migrate_again(store_url)
     kept, lost = (first, second) if stays == "old" else (second, first)
     async with opened(store_url) as store:
@@ -111,8 +111,8 @@ async def test_two_accounts_become_the_one_that_was_signed_in_with(
         expected = Counter({(f"to the old one from {peer.id}", False): 1 for peer in (ben, cleo)})
         expected += Counter({("to the new one", False): 1, ("to myself", kept is first): 1})
         assert await texts_of(store, kept.id) == expected
-        assert await store.db.read(pairs.opted_out, parse_phone(old))
-        assert not await store.db.read(pairs.opted_out, old)
+        assert await store.db.read(opt_outs.is_opted_out, parse_phone(old))
+        assert not await store.db.read(opt_outs.is_opted_out, old)
 
         found = await store.db.read(chats.pair_by_phone, ben.id, parse_phone(old))
         assert found is not None

@@ -17,12 +17,12 @@ from duologue.core.relay_policy import (
 from duologue.core.sms_policy import BUDGET
 from duologue.model import User
 from duologue.sms.segments import measure
-from duologue.storage.pairs import Line
 from duologue.storage.quotas import Pace, Quota
+from duologue.storage.service_numbers import ServiceNumber
 from tests.support.spending import split_spending
 
 FRENCH, NEW_YORKER = "+33612345678", "+12125550123"
-NEW, KNOWN = Line("", introduced=False), Line("", introduced=True)
+NEW, KNOWN = ServiceNumber("", introduced=False), ServiceNumber("", introduced=True)
 
 
 def policy(**changes: Any) -> RelayPolicy:
@@ -89,16 +89,16 @@ def test_a_name_that_could_be_taken_for_the_services_is_not_shown(name: str) -> 
 
 
 def test_each_text_from_a_number_that_others_share_says_who_writes() -> None:
-    line = Line("+33757000001", introduced=True, shared=True)
-    assert policy().text(person(FRENCH, "Ana"), person(), "hi", line) == "Ana (+33612345678): hi"
+    number = ServiceNumber("+33757000001", introduced=True, shared=True)
+    assert policy().text(person(FRENCH, "Ana"), person(), "hi", number) == "Ana (+33612345678): hi"
 
 
 def test_each_text_from_a_number_that_codes_come_from_says_who_writes() -> None:
     chosen = policy(code_senders={"", "+33757000001"})
     for service in ("", "+33757000001"):
-        line = Line(service, introduced=True)
-        assert chosen.text(person(FRENCH, "Ana"), person(), "hi", line) == "Ana (+33612345678): hi"
-    assert chosen.text(person(), person(), "hi", Line("+33757000002", introduced=True)) == "hi"
+        number = ServiceNumber(service, introduced=True)
+        assert chosen.text(person(FRENCH, "Ana"), person(), "hi", number) == "Ana (+33612345678): hi"
+    assert chosen.text(person(), person(), "hi", ServiceNumber("+33757000002", introduced=True)) == "hi"
 
 
 @pytest.mark.parametrize("text", ["+33612345678", "36180", "Duologue", "My App-2"])
@@ -112,19 +112,21 @@ def test_what_is_no_sender_is_refused(text: str) -> None:
         parse_sender(text)
 
 
-@pytest.mark.parametrize("line", [NEW, KNOWN], ids=["first", "later"])
+@pytest.mark.parametrize("number", [NEW, KNOWN], ids=["first", "later"])
 @pytest.mark.parametrize("name", ["", "Ana", "😀" * 20])
 @pytest.mark.parametrize("letter", ["x", "{", "ж", "😀", "x" * 50 + "ж"])
 @pytest.mark.parametrize("length", [1, 70, 670, 1377, 4096])
-def test_no_text_takes_more_than_ten_parts(line: Line, name: str, letter: str, length: int) -> None:
+def test_no_text_takes_more_than_ten_parts(
+    number: ServiceNumber, name: str, letter: str, length: int
+) -> None:
     text = (letter * length)[:length]
-    sent = policy().text(person(FRENCH, name), person(), text, line)
+    sent = policy().text(person(FRENCH, name), person(), text, number)
     assert measure(sent).parts <= MAX_PARTS
     if text in sent:
         return
     assert " [...]" in sent
     kept = sent.partition(" [...]")[0]
-    kept = kept.partition(": ")[2] if line is NEW else kept
+    kept = kept.partition(": ")[2] if number is NEW else kept
     assert text.startswith(kept)
     wider = sent.replace(f"{kept} [...]", f"{text[: len(kept) + 1]} [...]", 1)
     assert measure(wider).parts > MAX_PARTS, "not a character more than needed was cut"

@@ -25,15 +25,15 @@ from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 from duologue.model import Message, Pair, Relay, User, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
-from duologue.storage import outbox, pairs, quotas, relay, unanswered
+from duologue.storage import opt_outs, outbox, quotas, relay, service_numbers, unanswered
 from duologue.storage.accounts import user_by_id
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.chats import pair_of
 from duologue.storage.database import Database, Marked, RelayRule, Tx, settle
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
-from duologue.storage.pairs import Line
 from duologue.storage.quotas import Allowance
+from duologue.storage.service_numbers import ServiceNumber
 from duologue.storage.unanswered import UNANSWERED
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Text(msgspec.Struct, frozen=True):
 
     row: Outgoing
     sms: OutgoingSms
-    line: Line
+    number: ServiceNumber
     taken: list[Allowance]
 
 
@@ -182,8 +182,8 @@ class RelayLoop:
         if not self._may_go_unanswered(tx, row):
             _put_off(tx, row, now + _NEXT_LOOK, UNANSWERED)
             return None
-        line = pairs.line_of(tx, user.id, row.chat_id, self._policy.lines, now)
-        text = self._policy.text(sender, user, message.text, line)
+        number = service_numbers.assign_number(tx, user.id, row.chat_id, self._policy.lines, now)
+        text = self._policy.text(sender, user, message.text, number)
         spent = quotas.lacks(tx, purse_of(sender.id), now)
         taken = self._policy.allowances(sender.id, user.phone, text, spent)
         if short := quotas.try_take(tx, taken, now):
@@ -194,11 +194,11 @@ class RelayLoop:
             to=user.phone,
             text=text,
             reference=encode_id("rly", row.id),
-            sender=line.service or None,
+            sender=number.service or None,
             valid_for=max(60, (row.expires_at - now) / SECOND),
             callback_base=self._callback_base,
         )
-        return Text(row, sms, line, taken)
+        return Text(row, sms, number, taken)
 
     def _pause(self, tx: Tx, row: Outgoing, phone: str, message: Message, now: int) -> tuple[int, str] | None:
         """Until when (epoch ms) it has to wait, and why; None if it may go."""
@@ -229,7 +229,7 @@ class RelayLoop:
             return "switched_off"
         if relay.is_needless(tx, row, self._rule):
             return "acknowledged"
-        if pairs.opted_out(tx, user.phone):
+        if opt_outs.is_opted_out(tx, user.phone):
             return "opted_out"
         if self._policy.invite_once and user.registered_at is None and relay.is_unanswered(tx, row, pair):
             return "not_answered_yet"
@@ -273,7 +273,7 @@ class RelayLoop:
             self._uncount(tx, row)
         if isinstance(fault, Rejected):
             if fault.cause == "opted_out":
-                pairs.opt_out(tx, text.sms.to, now)
+                opt_outs.opt_out(tx, text.sms.to, now)
             outbox.end(tx, row, State.DEAD, f"{fault.cause}: {reason}", now)
             return "rejected"
         assert isinstance(fault, Unavailable)
@@ -307,7 +307,7 @@ def _put_off(tx: Tx, row: Outgoing, until: int, reason: str) -> None:
 def _sent(tx: Tx, text: Text, accepted: Accepted, now: int) -> str:
     # Its receipts may be coming in at this moment: each must see the other.
     tx.lock_logs()
-    pairs.introduced(tx, text.row.user_id, text.line.service, text.row.chat_id)
+    service_numbers.note_introduced(tx, text.row.user_id, text.number.service, text.row.chat_id)
     ids = [storable(provider_id) for provider_id in accepted.provider_ids]
     outbox.sent(tx, text.row, accepted.provider, ids, accepted.parts, accepted.receipts, now)
     return "sent"

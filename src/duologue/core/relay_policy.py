@@ -18,8 +18,8 @@ from duologue.errors import ApiError
 from duologue.model import User
 from duologue.sms.notices import Notice, notice
 from duologue.sms.segments import measure
-from duologue.storage.pairs import Line
 from duologue.storage.quotas import Allowance, Pace, Quota
+from duologue.storage.service_numbers import ServiceNumber
 
 MAX_PARTS: Final = 10
 """A longer text is cut: the rest is in the app. Carriers and providers take no more."""
@@ -76,17 +76,17 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         """Return until when (epoch ms) a phone gets no relayed texts; None if it may get one now."""
         return self.quiet.until(phone, now) if self.quiet else None
 
-    def text(self, sender: User, recipient: User, text: str, line: Line) -> str:
+    def text(self, sender: User, recipient: User, text: str, number: ServiceNumber) -> str:
         """Return the text that the phone shows. The first from a service number says who writes, and how to stop it.
 
         So does each that could be taken for the service's own. From a number that other texts come from too, each one
         says who writes.
         """
         assert recipient.phone is not None
-        if not line.introduced or resembles_ours(text, self.app):
+        if not number.introduced or resembles_ours(text, self.app):
             hint = notice("hint", recipient.phone, self.app, self.language)
             return _fit(f"{self._name_of(sender)}: ", text, f"\n{hint}")
-        if line.shared or line.service in self.code_senders:
+        if number.shared or number.service in self.code_senders:
             return _fit(f"{self._name_of(sender)}: ", text, "")
         return _fit("", text, "")
 

@@ -24,7 +24,7 @@ from duologue.sms.alphabets import decode
 from duologue.sms.notices import Notice, notice
 from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
 from duologue.sms.wishes import Wish, wish_of
-from duologue.storage import outbox, pairs, pieces, quotas, unanswered, unplaced
+from duologue.storage import inbound, opt_outs, outbox, pieces, quotas, service_numbers, unanswered, unplaced
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
@@ -136,8 +136,8 @@ class Replies:
     def _place(self, tx: Tx, whole: Whole, text: str, now: int) -> Place:
         """Return the chat of a text, decided when it first comes."""
         user = user_by_phone(tx, whole.sender)
-        if not pairs.claim(tx, whole.provider, whole.provider_id, now):
-            return Place(home=_home(tx, user, pairs.placed(tx, whole.provider, whole.provider_id)))
+        if not inbound.claim_inbound(tx, whole.provider, whole.provider_id, now):
+            return Place(home=_home(tx, user, inbound.chat_of_inbound(tx, whole.provider, whole.provider_id)))
         if given_away := self._given_away(tx, whole.sender, text, now):
             return given_away
         wish = wish_of(text)
@@ -148,16 +148,18 @@ class Replies:
             return Place()
         service = None if not whole.service and self._policy.services else whole.service
         chat_id = (
-            pairs.chat_on_line(tx, user.id, service, guess=self._policy.may_guess(service)) if user else None
+            service_numbers.chat_of_number(tx, user.id, service, guess=self._policy.may_guess(service))
+            if user
+            else None
         )
         home = _home(tx, user, chat_id)
         if user is None or home is None:
             unplaced.note(tx, whole.provider, masked(whole.sender), "no_chat", now)
-            quiet = pairs.opted_out(tx, whole.sender)
+            quiet = opt_outs.is_opted_out(tx, whole.sender)
             return Place(answer=None if quiet else "unknown")
-        pairs.used(tx, user.id, home[0].chat_id, now)
+        service_numbers.touch_number(tx, user.id, home[0].chat_id, now)
         unanswered.answered(tx, user.id, home[0].chat_id, now)
-        pairs.place(tx, whole.provider, whole.provider_id, home[0].chat_id)
+        inbound.assign_chat(tx, whole.provider, whole.provider_id, home[0].chat_id)
         return Place(home=home)
 
     def _given_away(self, tx: Tx, phone: str, text: str, now: int) -> Place | None:
@@ -166,7 +168,7 @@ class Replies:
         if given is Given.NOTHING:
             return None
         live = given is Given.LIVE
-        answer: Notice | None = "code" if live and not pairs.opted_out(tx, phone) else None
+        answer: Notice | None = "code" if live and not opt_outs.is_opted_out(tx, phone) else None
         return Place(answer=answer, code_voided=live, known=True)
 
     async def _post(self, whole: Whole, text: str, pair: Pair, side: int) -> bool:
@@ -225,7 +227,7 @@ class Replies:
         """Take what has waited too long for its missing pieces. Raises `ApiError` `overloaded`."""
         while await self._give_up_overdue():
             pass
-        for forget in (pieces.forget_pieces, pairs.forget_placed):
+        for forget in (pieces.forget_pieces, inbound.forget_inbound):
             while await self._db.write(forget, self._settled() - _REPEATED):
                 pass
 
@@ -261,8 +263,8 @@ def _heed(tx: Tx, wish: Wish, phone: str, user: User | None, now: int) -> Place 
     if wish == "help":
         return Place(answer="help")
     if wish == "start":
-        return Place(answer="started") if pairs.opt_in(tx, phone) else None
-    news = pairs.opt_out(tx, phone, now)
+        return Place(answer="started") if opt_outs.opt_in(tx, phone) else None
+    news = opt_outs.opt_out(tx, phone, now)
     if user:
         outbox.cancel_for(tx, user.id, "opted_out", now)
     return Place(answer="stopped" if news else None)
@@ -270,4 +272,6 @@ def _heed(tx: Tx, wish: Wish, phone: str, user: User | None, now: int) -> Place 
 
 def _is_known(tx: Tx, user: User | None) -> bool:
     """Tell whether the phone's owner has signed in, or was sent a message: else it is a stranger's."""
-    return user is not None and (user.registered_at is not None or pairs.has_any_line(tx, user.id))
+    return user is not None and (
+        user.registered_at is not None or service_numbers.has_any_number(tx, user.id)
+    )

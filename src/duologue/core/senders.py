@@ -24,7 +24,7 @@ from duologue.errors import ApiError
 from duologue.sms.provider import InboundSms
 from duologue.sms.sparing import Sparing
 from duologue.sms.wishes import wish_of
-from duologue.storage import pairs, unplaced
+from duologue.storage import service_numbers, unplaced
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.database import Database, Tx
 
@@ -134,7 +134,7 @@ class Senders:
         guess = self._policy.may_guess(service)
         candidates = [phone for phone in (means.at_home, means.with_plus) if phone]
         for phone in candidates:
-            if pairs.has_line(tx, phone, service, guess=guess):
+            if service_numbers.has_number(tx, phone, service, guess=guess):
                 return phone
         if means.at_home:
             return means.at_home
