@@ -25,7 +25,7 @@ from duologue.torture.run import Ground, Plan, run
 from duologue.torture.system import Wanted, running
 
 SHORT = (
-    *("--users", "30", "--seconds", "8", "--kill-every", "1.6", "--rate", "60", "--cuts", "6"),
+    *("--users", "30", "--seconds", "10", "--kill-every", "2", "--rate", "60", "--cuts", "6"),
     *("--retention", "5", "--seed", "1"),
 )
 
