@@ -187,12 +187,15 @@ def wait_until_dead(pid: int) -> None:
 def halt(pid: int) -> None:
     """Have a process do nothing (SIGSTOP) until a SIGCONT; none of its threads runs any more when this returns.
 
-    The signal alone doesn't do that: a thread on another core runs on for a moment. Raises `ProcessLookupError`.
+    The signal alone doesn't do that: a thread on another core runs on for a moment. Nothing but proc(5) tells when
+    that is over; where there is none, only the signal is sent. Raises `ProcessLookupError`, `TimeoutError`.
     """
     os.kill(pid, signal.SIGSTOP)
     deadline = time.monotonic() + STOP_TIMEOUT
     for status in Path(f"/proc/{pid}/task").glob("*/stat"):
-        while not _is_halted(status) and time.monotonic() < deadline:
+        while not _is_halted(status):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"process {pid} still runs")
             time.sleep(0.001)
 
 
