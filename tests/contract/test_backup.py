@@ -70,8 +70,8 @@ def fill(data: Path, size: int) -> None:
 
 @contextmanager
 def writer(data: Path) -> Iterator[list[int]]:
-    """Another process's writes, a hundred a second; how many there were."""
-    written, ended = [0], threading.Event()
+    """Another process's writes, a hundred a second, the first of which is done; how many there were."""
+    written, begun, ended = [0], threading.Event(), threading.Event()
 
     def write() -> None:
         with closing(connect(data / "duologue.db")) as connection:
@@ -79,10 +79,12 @@ def writer(data: Path) -> Iterator[list[int]]:
             while not ended.wait(0.01):
                 connection.execute("INSERT INTO written (id) VALUES (NULL)")
                 written[0] += 1
+                begun.set()
 
     thread = threading.Thread(target=write)
     thread.start()
     try:
+        assert begun.wait(30)
         yield written
     finally:
         ended.set()
@@ -93,8 +95,6 @@ def test_a_backup_ends_while_others_write_and_is_of_one_moment(data: Path, tmp_p
     fill(data, 60 * MB)
     target = tmp_path / "copy.db"
     with writer(data) as written:
-        while not written[0]:
-            time.sleep(0.01)
         before = written[0]
         done = run("backup", str(target), "--data-dir", str(data))
         after = written[0]
