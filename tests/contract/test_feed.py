@@ -60,6 +60,16 @@ async def test_readers_get_each_event_once_in_order_while_many_write(
         diary.feed.close()
 
 
+async def test_a_log_of_several_pages_is_replayed_whole(line: Line) -> None:
+    pair = await line.store.pair()
+    await line.talk(pair, 1, "text", 5 * feed_module._PAGE // 2)
+    newest = await line.newest(pair.low)
+    diary = await line.diary(pair.low).follow(0)
+    await diary.has(newest)
+    assert diary.seqs == list(range(1, newest + 1))
+    diary.feed.close()
+
+
 async def test_a_live_reader_costs_no_reads(line: Line) -> None:
     pair = await line.store.pair()
     diary = await line.diary(pair.low).follow(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from duologue.lab.mutants.mutant import SHORT_TORTURE, Mutant, contract, sqlite
+from duologue.lab.mutants.mutant import Mutant, contract, sqlite
 
 LOG: Final = (
     Mutant(
@@ -75,7 +75,7 @@ LOG: Final = (
         "core/feed.py",
         "        for notice in notices:\n            await self._reader.drained()",
         "        for notice in notices[len(notices) // _PAGE :]:\n            await self._reader.drained()",
-        SHORT_TORTURE,
+        sqlite("feed", "a_log_of_several_pages_is_replayed_whole"),
     ),
     Mutant(
         "a repeat is passed on",
