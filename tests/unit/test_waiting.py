@@ -1,4 +1,4 @@
-"""Whoever waits for the store has an answer within seconds, in the order of the queue, and is then forgotten."""
+"""The waiting list of the store: an answer in time, in the order of the queue, once."""
 
 from __future__ import annotations
 
