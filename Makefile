@@ -31,7 +31,7 @@ help: ## List these commands
 serve: .venv/.serve ## Run Duologue on http://127.0.0.1:8000, with its data in ./data
 	@exec $(BIN)/duologue serve $(ARGS)
 
-test: .venv/.dev ## Run the tests on real servers, without the slow and the browser ones (under 3 minutes)
+test: .venv/.dev ## Run the tests on real servers, without the slow and the browser ones (some 4 minutes)
 	@$(PYTEST) -m "not slow and not browser" $(ARGS)
 
 check: lint types imports docs-check test-all ## Run all that CI runs

@@ -33,8 +33,7 @@ def damage(path: Path, *texts: str) -> None:
     """Overwrite the pages that hold these texts, as a failing disk may. Nothing may have the file open."""
     content = bytearray(path.read_bytes())
     size = int.from_bytes(content[16:18])
-    for text in texts:
-        start = content.index(text.encode()) // size * size
+    for start in {content.index(text.encode()) // size * size for text in texts}:
         content[start : start + size] = bytes([0xFF]) * size
     path.write_bytes(content)
 
