@@ -134,7 +134,7 @@ async def _over_poll(world: World, device: Device) -> None:
     """One long poll."""
     with _listening(world, device) as node:
         path = f"{node}/v1/events?{device.query}&limit=100&wait={_WAIT}"
-        answer = await world.http.get(path, headers=device.headers, timeout=_WAIT + 10)
+        answer = await world.long_http(device).get(path, headers=device.headers, timeout=_WAIT + 10)
         if answer.status_code != HTTPStatus.OK:
             _refused(world, device, answer.content)
             return
@@ -149,7 +149,8 @@ async def _over_stream(world: World, device: Device) -> None:
     timeout = httpx.Timeout(5, read=40)
     with _listening(world, device) as node:
         path = f"{node}/v1/events/stream?{device.query}"
-        async with world.http.stream("GET", path, headers=device.headers, timeout=timeout) as answer:
+        http = world.long_http(device)
+        async with http.stream("GET", path, headers=device.headers, timeout=timeout) as answer:
             if answer.status_code != HTTPStatus.OK:
                 _refused(world, device, await answer.aread())
                 return

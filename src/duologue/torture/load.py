@@ -18,6 +18,8 @@ _SWEEP: Final = 0.5  # seconds
 _IMPATIENCE: Final = 3.0
 """Seconds of silence after which a message may be said again."""
 _MADE_UP: Final = 2.0  # seconds
+_AT_ONCE: Final = 20
+"""Actions that are overdue and done without a pause: with a pause after each, a busy loop does one in each round."""
 _HOT: Final = 20  # one chat of so many is busy
 _HTTP_SHARE: Final = 0.3  # share of the messages
 _HTTP: Final = 30.0
@@ -98,6 +100,11 @@ async def _again_and_again(world: World, pace: float, act: Callable[[World], Non
         due = max(due, loop.time() - _MADE_UP) + world.dice.expovariate(pace)
         await asyncio.sleep(max(0.0, due - loop.time()))
         act(world)
+        for _ in range(_AT_ONCE):
+            if due > loop.time():
+                break
+            due += world.dice.expovariate(pace)
+            act(world)
 
 
 def _anybody(world: World) -> Person:

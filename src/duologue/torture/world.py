@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import ssl
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine
@@ -28,6 +29,7 @@ _AT_ONCE: Final = 60
 _LOOKED_AT_EVERY: Final = 0.1
 """Seconds."""
 _TIMEOUT: Final = httpx.Timeout(10, connect=5)
+_POOLS: Final = 16  # pools of connections
 
 
 class CannotStart(Exception):
@@ -158,8 +160,15 @@ class World:
         """Held while something is done with the store itself, beside the nodes."""
         self._lenient_until = 0.0
         self._opened: list[tuple[Person, str]] = []
-        self.http = httpx.AsyncClient(
-            timeout=_TIMEOUT, trust_env=False, limits=httpx.Limits(max_connections=None)
+        context = ssl.create_default_context()
+        self.http, *self._long_http = (
+            httpx.AsyncClient(
+                timeout=_TIMEOUT,
+                trust_env=False,
+                verify=context,
+                limits=httpx.Limits(max_connections=None),
+            )
+            for _ in range(1 + _POOLS)
         )
         self._attempts: dict[int, Attempt] = {}
         self._numbers = 0
@@ -179,6 +188,10 @@ class World:
     def node(self) -> str:
         """Any node."""
         return self.dice.choice(self.nodes)
+
+    def long_http(self, device: Device) -> httpx.AsyncClient:
+        """A client for requests that stay open: httpcore looks at every connection of a pool for each request."""
+        return self._long_http[device.number % _POOLS]
 
     def restored(self) -> None:
         """An older state of the store is back: nobody knows any more what it has, until they have heard of it."""
@@ -237,7 +250,8 @@ class World:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self.http.aclose()
+        for http in (self.http, *self._long_http):
+            await http.aclose()
 
     async def quiet(self) -> None:
         """Until nothing runs beside any more."""
