@@ -11,7 +11,7 @@ import pytest
 
 from duologue.clock import now_ms
 from duologue.core import acks as module
-from duologue.core.acks import Acks, Waiting
+from duologue.core.acks import Acks, Timers
 from duologue.core.chats import Chats
 from duologue.core.events import Publisher, notice_of
 from duologue.core.positions import Position, present
@@ -67,7 +67,8 @@ class Reader:
         self.receipts = Receipts(
             cast(Database, db), self.chats, Traces(cast(Database, db), now_ms, kept=True)
         )
-        self.waiting = Waiting()
+        self.crowded = False
+        self.timers = Timers(lambda: self.crowded)
         self.errors: list[ApiError] = []
         self.position = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,7 +77,7 @@ class Reader:
         """Begin anew; what comes after that position is given to the device."""
         head = present(await self.store.db.read(log_head, self.user.id))
         unknown = after if head.acked < after else 0
-        self.acks = Acks(self.receipts, self.waiting, Caller(self.user.id, 1), self._spawn, unknown=unknown)
+        self.acks = Acks(self.receipts, self.timers, Caller(self.user.id, 1), self._spawn, unknown=unknown)
         self.position = after
         for pair in self.pairs:
             await self.chats.pair(self.user.id, pair.chat_id)

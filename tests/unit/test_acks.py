@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from duologue.core.acks import Acks, Waiting
+from duologue.core.acks import Acks, Timers
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
@@ -42,7 +42,7 @@ async def test_an_ack_that_comes_while_the_log_is_looked_at_is_looked_up_too(lat
     def failed(error: ApiError) -> None:
         raise error
 
-    acks = Acks(cast("Receipts", log), Waiting(), Caller(1, 1), spawn, unknown=10)
+    acks = Acks(cast("Receipts", log), Timers(lambda: False), Caller(1, 1), spawn, unknown=10)
     acks.ack(3, failed)
     await asyncio.sleep(0)
     acks.ack(later, failed)
@@ -50,3 +50,32 @@ async def test_an_ack_that_comes_while_the_log_is_looked_at_is_looked_up_too(lat
     await asyncio.gather(*tasks)
     assert log.asked == [3, later]
     assert len(tasks) == 1
+
+
+async def test_all_that_are_held_are_called_together() -> None:
+    timers, called = Timers(lambda: True), []
+    for number in range(5):
+        timers.hold(lambda number=number: called.append(number))  # type: ignore[misc]
+        assert called == []
+    async with asyncio.timeout(10):
+        while not called:
+            await asyncio.sleep(0.001)
+    assert called == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_acks_wait_for_others_only_while_many_chats_are_written_to(*, crowded: bool) -> None:
+    assert Timers(lambda: crowded).holds(100.0) is crowded
+
+
+def test_so_many_acks_that_each_chat_has_several_wait_for_their_own_connection_alone() -> None:
+    timers = Timers(lambda: True)
+    assert all(timers.holds(100.0 + number / 3_000) for number in range(600))
+    assert not any(timers.holds(100.26 + number / 3_000) for number in range(600))
+
+
+def test_after_a_pause_acks_wait_for_others_again() -> None:
+    timers = Timers(lambda: True)
+    for number in range(600):
+        timers.holds(100.0 + number / 3_000)
+    assert timers.holds(101.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Sequence
 from typing import Final
 
@@ -18,6 +19,8 @@ _PATIENCE: Final = 60.0  # seconds
 _KEPT_UP: Final = 0.95  # of the offered rate
 _LEAD: Final = 0.05
 """Seconds until the first message of a fixed rate is due."""
+_SEED: Final = 1
+"""Of the moments and senders."""
 _TICK: Final = 0.001
 """Timers are no finer: to sleep for less is not to sleep at all, and would take the whole core."""
 
@@ -92,16 +95,20 @@ async def open_loop(ground: Ground, tally: Tally, talkers: Sequence[Talker], rat
 
 
 async def pace(talkers: Sequence[Talker], rate: float, tally: Tally) -> None:
-    """Send at a fixed rate, each in turn, until the tally's end. Who is late catches up, and the delay counts."""
-    start = clock() + _LEAD
-    count = 0
-    while (due := start + count / rate) < tally.ends_at:
+    """Send at random moments, `rate` a second, each time a sender drawn at random, until the tally's end.
+
+    As people do: evenly spaced senders would never ack twice within a moment. Who is late catches up, and the delay
+    counts.
+    """
+    dice = random.Random(_SEED)  # noqa: S311 - the same for each run
+    due = clock() + _LEAD
+    while due < tally.ends_at:
         ahead = due - clock()
         if ahead > 0:
             await asyncio.sleep(max(ahead, _TICK))
         else:
-            talkers[count % len(talkers)].send(due)
-            count += 1
+            dice.choice(talkers).send(due)
+            due += dice.expovariate(rate)
 
 
 async def _observe(ground: Ground, tally: Tally, case: str) -> Result:

@@ -20,6 +20,11 @@ from duologue.storage.database import Mark, Marked
 
 GATHER: Final = 0.1
 """Seconds after a device's marks were raised in which its next acks wait, so as to be raised together."""
+HOLD: Final = 0.02
+"""Longest wait in seconds of an ack for those of other connections, while many chats are written to."""
+_DENSE: Final = 2_000
+"""Acks a second of all connections from which on each waits for the next ones of its own connection alone."""
+_COUNTED_FOR: Final = 0.25  # seconds
 _TICK: Final = 0.01  # seconds by which a timer may be early
 _CREATED: Final = Kind.MESSAGE_CREATED
 _GIVEN: Final = 500  # events
@@ -30,11 +35,41 @@ Checked = Callable[[ApiError | None], None]
 """Called with why a position is refused, or None if it is good."""
 
 
-class Waiting:
-    """Calls back `GATHER` seconds later: one timer for all connections."""
+class Timers:
+    """Timers of the acks of all connections: a node has one.
 
-    def __init__(self) -> None:
+    `many_chats` tells whether many chats are written to: then acks wait for each other across connections.
+    """
+
+    def __init__(self, many_chats: Callable[[], bool]) -> None:
+        self._many_chats = many_chats
         self._queue: deque[tuple[float, Callable[[], None]]] = deque()
+        self._held: list[Callable[[], None]] = []
+        self._count = 0
+        self._counted_from = 0.0
+        self._too_many = False
+
+    def holds(self, now: float) -> bool:
+        """Count an ack; whether it should wait for others: many come, but not so many that each chat has several."""
+        if now - self._counted_from >= _COUNTED_FOR:
+            self._too_many = (
+                self._count >= _DENSE * _COUNTED_FOR and now - self._counted_from < 2 * _COUNTED_FOR
+            )
+            self._count, self._counted_from = 0, now
+        self._count += 1
+        return not self._too_many and self._many_chats()
+
+    def hold(self, callback: Callable[[], None]) -> None:
+        """Call it within `HOLD` seconds, together with all that are held."""
+        if not self._held:
+            asyncio.get_running_loop().call_later(HOLD, self._let_go)
+        self._held.append(callback)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, []
+        loop = asyncio.get_running_loop()
+        for callback in held:
+            loop.call_soon(callback)
 
     def add(self, callback: Callable[[], None]) -> None:
         """Call it in `GATHER` seconds, up to a hundredth of a second early."""
@@ -58,8 +93,9 @@ class Acks:
     not be stored) the log tells. A client that never acks costs a bounded amount of memory.
 
     The marks of a device that acks one message after the other are raised every `GATHER` seconds, with an ack that
-    comes then, or when the first that waits has done so as long; the first after a pause isn't kept waiting. `spawn`
-    runs what has to look into the log.
+    comes then, or when the first that waits has done so as long; the first after a pause isn't kept waiting, except
+    while many chats are written to: then all that are acked within `HOLD` seconds are raised together, whoever's
+    they are. `spawn` runs what has to look into the log.
     """
 
     __slots__ = (
@@ -75,15 +111,15 @@ class Acks:
         "_receipts",
         "_scanning",
         "_spawn",
+        "_timers",
         "_unknown",
-        "_waiting",
     )
 
     def __init__(
-        self, receipts: Receipts, waiting: Waiting, caller: Caller, spawn: Spawn, *, unknown: int
+        self, receipts: Receipts, timers: Timers, caller: Caller, spawn: Spawn, *, unknown: int
     ) -> None:
         self._receipts = receipts
-        self._waiting = waiting
+        self._timers = timers
         self._caller = caller
         self._spawn = spawn
         self._unknown = unknown
@@ -119,11 +155,15 @@ class Acks:
         self._heard = max(self._heard, seq)
         self._failed = failed
         now = monotonic()
-        if now - self._raised_at >= GATHER:
+        if self._timers.holds(now):
+            if not self._due:
+                self._due = now
+                self._timers.hold(self._overdue)
+        elif now - self._raised_at >= GATHER:
             self._advance(failed)
         elif not self._due:
             self._due = now + GATHER
-            self._waiting.add(self._overdue)
+            self._timers.add(self._overdue)
 
     def check(self, position: Position, checked: Checked) -> None:
         """Look whether the log has this event of which the device says that it has it; then call `checked`.

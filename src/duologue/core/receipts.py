@@ -41,6 +41,10 @@ class Receipts:
         self._acked: dict[int, int] = {}
         self._turns = Turns()
 
+    def are_crowded(self) -> bool:
+        """Return whether many chats are written to now."""
+        return self._db.is_crowded
+
     async def mark(self, mark: Mark) -> None:
         """Raise a mark. Raises `ApiError` `seq_out_of_range` beyond the chat's last message, `overloaded`."""
         future: asyncio.Future[Marked] = asyncio.get_running_loop().create_future()

@@ -181,6 +181,11 @@ class Database(Protocol):
         """Return the store's health, by its last operations."""
         ...
 
+    @property
+    def is_crowded(self) -> bool:
+        """Return whether many chats are written to now, so that writes wait a little for one another."""
+        ...
+
     async def probe(self, work: Callable[[Tx], None]) -> None:
         """Run `work` where messages are stored: on the same thread and connection. Raises `ApiError` `overloaded`."""
         ...

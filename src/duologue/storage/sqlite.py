@@ -209,6 +209,10 @@ class SqliteDatabase:
     def health(self) -> Health:
         return self._writer.health
 
+    @property
+    def is_crowded(self) -> bool:
+        return self._writer.is_crowded
+
     async def probe(self, work: Callable[[Tx], None]) -> None:
         await self._writer.run(Probe(work))
 

@@ -1,7 +1,10 @@
 """The writer: one thread that commits whatever has queued up, many callers to one fsync (group commit).
 
-While a commit waits for the disk the queue fills, so batches grow with the load by themselves. The queue is
-bounded: when it is full the caller is told `overloaded` at once, instead of memory growing without end.
+While a commit waits for the disk the queue fills, so batches grow with the load by themselves. A commit has a fixed
+price, though, which at ordinary load is most of what a message costs. So while many chats are written to (`crowd.py`)
+commits start at least `WINDOW` apart, unless `FULL` operations wait: then the price is shared well enough.
+
+The queue is bounded: when it is full the caller is told `overloaded` at once, instead of memory growing without end.
 """
 
 from __future__ import annotations
@@ -19,9 +22,16 @@ from prometheus_client import Gauge, Histogram
 
 from duologue.errors import ApiError, overloaded
 from duologue.model import Event
+from duologue.storage.crowd import WITHIN, Crowd
 from duologue.storage.database import Health, Listener, Probe, Unit, settle
 from duologue.storage.waiting import Waiting
 
+WINDOW: Final = 0.005
+"""Seconds from the start of a commit to the start of the next one, in a crowd."""
+FULL: Final = 32
+"""Operations for which a commit waits no longer."""
+_NEVER: Final = 1 << 30
+"""Operations: more than any queue holds."""
 _LINGER: Final = 0.001  # seconds
 _BATCHES: Final = Histogram(
     "duologue_batch_operations", "Writes in a commit.", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -54,18 +64,22 @@ class Writer:
         capacity: int,
         batch_limit: int,
         order: AbstractContextManager[object],
+        window: float = WINDOW,
     ) -> None:
         self._commit = commit
         self._order = order
         self._capacity = capacity
         self._batch_limit = batch_limit
+        self._window = window
         self._queue: deque[Unit] = deque()
         self._wake = threading.Condition()
         self._waiting = Waiting()
         self.health = Health()
         self._closing = False
         self._last = 0
-        self._idle = False
+        self._began_at = 0.0
+        self._wake_at = _NEVER
+        self._crowd = Crowd()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
     def start(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
@@ -80,9 +94,19 @@ class Writer:
             raise overloaded()
         self._waiting.add(unit)
         self._queue.append(unit)
-        if self._idle:
+        if len(self._queue) >= self._wake_at:
             with self._wake:
                 self._wake.notify()
+
+    @property
+    def is_crowded(self) -> bool:
+        """Return whether many chats are written to now, so that writes wait a little for one another."""
+        return self._crowd.is_there and time.monotonic() - self._began_at < WITHIN
+
+    @property
+    def queued(self) -> int:
+        """Return the number of units that wait for a commit."""
+        return len(self._queue)
 
     async def run(self, work: Any) -> Any:
         """Queue work and return its result. Raises it if it is an exception, and `ApiError` `overloaded`."""
@@ -134,18 +158,36 @@ class Writer:
             while not self._queue:
                 if self._closing:
                     return []
-                self._idle = True
-                # The queue is looked at again after `_idle` is seen: a unit queued in between is not missed.
-                if not self._queue:
-                    self._wake.wait()
-                self._idle = False
-            if len(self._queue) * 2 < self._last and not self._closing:
-                # Those who were just answered are about to write again: better one commit for all than two.
-                self._wake.wait(_LINGER)
+                self._wait_for(1)
+            self._gather()
         _QUEUE.set(len(self._queue))
         count = self._last = min(len(self._queue), self._batch_limit)
         _BATCHES.observe(count)
-        return [self._queue.popleft() for _ in range(count)]
+        batch = [self._queue.popleft() for _ in range(count)]
+        self._began_at = time.monotonic()
+        self._crowd.note(batch, self._began_at)
+        return batch
+
+    def _gather(self) -> None:
+        """Let a few more come, if that spares a commit."""
+        waited = False
+        while self._crowd.is_there and len(self._queue) < FULL and not self._closing:
+            left = self._began_at + self._window - time.monotonic()
+            if left <= 0:
+                break
+            self._wait_for(FULL, left)
+            waited = True
+        if not waited and len(self._queue) * 2 < self._last and not self._closing:
+            # Those who were just answered are about to write again: better one commit for all than two.
+            self._wake.wait(_LINGER)
+
+    def _wait_for(self, count: int, seconds: float | None = None) -> None:
+        """Sleep until so many units are queued, the writer is closed, or the time is over; perhaps for less."""
+        self._wake_at = count
+        # The queue is looked at again after `_wake_at` is seen: a unit queued in between is not missed.
+        if len(self._queue) < count:
+            self._wake.wait(seconds)
+        self._wake_at = _NEVER
 
     def _settle(self, batch: Sequence[Unit], events: Sequence[Event]) -> None:
         self._waiting.settle(batch)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from prometheus_client import Gauge
 
 from duologue.core.accounts import Accounts
-from duologue.core.acks import Waiting
+from duologue.core.acks import Timers
 from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
 from duologue.core.lookout import Lookout
@@ -71,7 +71,7 @@ class Desk:
         self.chats = chats
         self.messages = messages
         self.receipts = receipts
-        self.waiting_acks = Waiting()
+        self.ack_timers = Timers(receipts.are_crowded)
         self.presence = presence
         self.rates = rates
         self.remotes = remotes

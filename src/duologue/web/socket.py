@@ -358,7 +358,7 @@ class Connection:
             return
         position = feed.next - 1
         unknown = position if head.acked < position else 0
-        self.acks = Acks(desk.receipts, desk.waiting_acks, caller, self.spawn, unknown=unknown)
+        self.acks = Acks(desk.receipts, desk.ack_timers, caller, self.spawn, unknown=unknown)
         self.caller = caller
         self._budget.signed_in(caller.user_id)
         self._token = None
