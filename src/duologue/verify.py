@@ -6,6 +6,7 @@ And `duologue salvage`: a copy of what can still be read of one that is damaged.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,8 +21,8 @@ from duologue.storage import salvage as store
 from duologue.storage.audit import Finding, Progress, Report, audit
 from duologue.storage.engines import sqlite_path
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.salvage import CannotSalvage, examine, has_damaged_pages
-from duologue.storage.snapshot import CannotRead, snapshot
+from duologue.storage.salvage import CannotSalvage, Salvaged, examine, has_damaged_pages
+from duologue.storage.snapshot import CannotRead, Damaged, snapshot
 
 
 class VerifyError(Exception):
@@ -34,7 +35,7 @@ def verify(url: str, console: Console | None = None) -> bool:
     began = time.monotonic()
     path = sqlite_path(url)
     try:
-        report = _examine(path) if path and has_damaged_pages(path) else _audit(console, url)
+        report = _examine(examine(path)) if path and has_damaged_pages(path) else _audit(console, url)
     except (CannotRead, SchemaTooOld, SchemaTooNew) as fault:
         raise VerifyError(str(fault)) from fault
     tell(console, report)
@@ -44,13 +45,18 @@ def verify(url: str, console: Console | None = None) -> bool:
 
 
 def _audit(console: Console, url: str) -> Report:
-    with snapshot(url) as tx, _progress(console) as show:
-        return audit(tx, show)
+    try:
+        with snapshot(url) as tx, _progress(console) as show:
+            return audit(tx, show)
+    except Damaged as fault:
+        found: Salvaged = importlib.import_module("duologue.storage.postgres_damage").examine(url)
+        # What can't be read through an index alone is lost in no table.
+        found.losses = found.losses or [str(fault)]
+        return _examine(found)
 
 
-def _examine(path: Path) -> Report:
-    """Tell the losses of a file with damaged pages, whose numbers can't be judged."""
-    found = examine(path)
+def _examine(found: Salvaged) -> Report:
+    """Tell the losses of a database with damaged pages, whose numbers can't be judged."""
     findings = [Finding("damaged", loss) for loss in found.losses]
     return Report(found.counts, findings, Counter(damaged=len(findings)))
 

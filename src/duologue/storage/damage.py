@@ -126,9 +126,25 @@ class _Scan:
         width = self._table.width
         try:
             for row in self._connection.execute(*self._statement()):
+                self._pass(row[:width])
                 yield row[:width], row[width:]
         except sqlite3.DatabaseError:
             self.broken = True
+            # Python's cursor is one row ahead: with the error it lost the row before the damage.
+            for row in self._last():
+                yield row[:width], row[width:]
+
+    def _pass(self, key: Key) -> None:
+        after, before = self._bounds
+        self._bounds = (after, key) if self._descending else (key, before)
+
+    def _last(self) -> list[Row]:
+        """Read the one row that follows, if it can be read."""
+        sql, values = self._statement()
+        try:
+            return self._connection.execute(f"{sql} LIMIT 1", values).fetchall()
+        except sqlite3.DatabaseError:
+            return []
 
     def _statement(self) -> tuple[str, list[Any]]:
         key = ", ".join(self._table.key)

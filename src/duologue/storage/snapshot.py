@@ -22,11 +22,15 @@ class CannotRead(Exception):
     """There is no database that could be read; the message says why."""
 
 
+class Damaged(CannotRead):
+    """A page of PostgreSQL's is damaged."""
+
+
 @contextlib.contextmanager
 def snapshot(url: str) -> Iterator[Tx]:
     """Everything as it was at one moment, however long one looks. Changes nothing and holds nobody up.
 
-    Raises `CannotRead` (also from within, when the database breaks off), `SchemaTooOld`, `SchemaTooNew`.
+    Raises `CannotRead` (also from within, when the database breaks off), `Damaged`, `SchemaTooOld`, `SchemaTooNew`.
     """
     path = sqlite_path(url)
     with _of_file(path) if path else _of_server(url) as tx:
@@ -62,6 +66,8 @@ def _of_server(url: str) -> Iterator[Tx]:
             for way in _WALKS:
                 connection.execute(f"SET LOCAL {way} = off")
             yield transaction.PostgresTx(transaction.Line(connection))
+    except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as fault:
+        raise Damaged(str(fault).strip()) from fault
     except psycopg.Error as fault:
         raise CannotRead(str(fault).strip()) from fault
 
