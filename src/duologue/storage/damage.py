@@ -130,7 +130,8 @@ class _Scan:
                 yield row[:width], row[width:]
         except sqlite3.DatabaseError:
             self.broken = True
-            # Python's cursor is one row ahead: with the error it lost the row before the damage.
+            # A cursor steps to the next row before it gives one (`pysqlite_cursor_iternext` of Python 3.11.7), so
+            # with the error it lost the row before the damage.
             for row in self._last():
                 yield row[:width], row[width:]
 
