@@ -27,13 +27,13 @@ from bench.stages import Frame, samples, stage_of
 from duologue.bench.command import SCENARIOS
 from duologue.bench.cores import Cores, on_core, split_cores
 from duologue.bench.files import allow_files
-from duologue.bench.ground import Ground, Options
 from duologue.bench.http import Http
+from duologue.bench.measured_server import ENGINES, MeasuredServer, database_server, fresh_store
 from duologue.bench.meter import Meter, Spent
 from duologue.bench.people import People
-from duologue.bench.place import ENGINES, Place, database_server, fresh_store
+from duologue.bench.progress import ProgressBars
 from duologue.bench.result import Machine, Result
-from duologue.bench.watch import Watch
+from duologue.bench.setup import BenchOptions, BenchSetup
 from duologue.lab.postgres import PostgresServer
 from duologue.lab.process import Command, Process, environment
 from duologue.lab.server import ADDRESS
@@ -76,7 +76,7 @@ class Window(NamedTuple):
 class SampledMeter(Meter):
     """A meter that also notes which samples are of its last lap."""
 
-    def __init__(self, place: Place, file: Path) -> None:
+    def __init__(self, place: MeasuredServer, file: Path) -> None:
         super().__init__(place.server, place.database, place.cores)
         self._place = place
         self._file = file
@@ -90,7 +90,7 @@ class SampledMeter(Meter):
         return spent
 
 
-class SampledGround(Ground, frozen=True):
+class SampledSetup(BenchSetup, frozen=True):
     """Hands out meters that note their samples, and keeps them."""
 
     file: Path
@@ -101,7 +101,7 @@ class SampledGround(Ground, frozen=True):
         return self.meters[-1]
 
 
-def moment(place: Place, file: Path) -> Moment:
+def moment(place: MeasuredServer, file: Path) -> Moment:
     assert place.server
     times = place.server.cpu_times()
     modes = {"user": times.user, "system": times.system}
@@ -111,7 +111,7 @@ def moment(place: Place, file: Path) -> Moment:
 @contextlib.contextmanager
 def sampled_place(
     engine: str, postgres: PostgresServer | None, cores: Cores, *, limits: bool
-) -> Iterator[tuple[Place, Path]]:
+) -> Iterator[tuple[MeasuredServer, Path]]:
     """A server on its own core, and the file that its samples go to."""
     with fresh_store(postgres) as (folder, store_url), contextlib.ExitStack() as stack:
         file = folder / "samples"
@@ -131,7 +131,7 @@ def sampled_place(
             process = Process(Command(argv, ADDRESS, "stdout", environment("DUOLOGUE_"), ROOT))
         stack.callback(process.stop)
         stack.enter_context(on_core(cores.generator))
-        place = Place(
+        place = MeasuredServer(
             engine=engine,
             url=process.ready[0],
             cores=cores,
@@ -156,12 +156,14 @@ def database_cpu(postmaster: psutil.Process | None) -> dict[str, float]:
     return cpu
 
 
-async def drive(scenario: str, options: Options, place: Place, file: Path) -> list[tuple[Result, Window]]:
+async def drive(
+    scenario: str, options: BenchOptions, place: MeasuredServer, file: Path
+) -> list[tuple[Result, Window]]:
     meters: list[SampledMeter] = []
-    with Watch() as watch, closing(Http(place.url)) as http:
+    with ProgressBars() as watch, closing(Http(place.url)) as http:
         people = People(http, (), watch)
-        ground = SampledGround(place, UNMEASURED, options, people, http, watch, file, meters)
-        results = await SCENARIOS[scenario](ground)
+        setup = SampledSetup(place, UNMEASURED, options, people, http, watch, file, meters)
+        results = await SCENARIOS[scenario](setup)
     windows = [meter.window for meter in meters if meter.window]
     return list(zip(results, windows, strict=True))
 
@@ -249,7 +251,7 @@ def parsed() -> argparse.Namespace:
 
 def main() -> None:
     asked = parsed()
-    options = Options(
+    options = BenchOptions(
         sockets=(asked.sockets,),
         users=asked.users,
         seconds=asked.seconds,

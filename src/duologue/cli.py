@@ -171,11 +171,11 @@ def bench(  # noqa: PLR0913 - one for each flag
     try:
         from duologue.bench.command import BenchFailed, Run
         from duologue.bench.command import bench as run
-        from duologue.bench.ground import Options
+        from duologue.bench.setup import BenchOptions
     except ModuleNotFoundError as fault:
         typer.echo(f"duologue: {fault}; install it with: pip install 'duologue[lab]'", err=True)
         raise typer.Exit(1) from fault
-    options = Options(
+    options = BenchOptions(
         sockets=sockets or (400,),
         users=users,
         seconds=seconds,
@@ -290,7 +290,7 @@ def torture(  # noqa: PLR0913 - one for each flag
             length = minutes * 60 or seconds
             plan = tortures.plan(users, length, rate, cuts, kill_every, seed, tokens, retention)
             kinds = kill or tortures.KINDS
-            options = tortures.Options(plan, engine, nodes, workers, url or (), kinds, history)
+            options = tortures.TortureOptions(plan, engine, nodes, workers, url or (), kinds, history)
             kept = tortures.torture(options)
     except tortures.TortureError as fault:
         typer.echo(f"duologue: {fault}", err=True)

@@ -12,8 +12,8 @@ import pytest
 
 from duologue.bench.http import Http
 from duologue.bench.people import People
+from duologue.bench.progress import ProgressBars
 from duologue.bench.talk import Tally, talkers_of
-from duologue.bench.watch import Watch
 from duologue.lab.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ async def test_memory_grows_no_more_once_its_caches_are_full(tmp_path: Path) -> 
     with DuologueServer(tmp_path, env=env) as server, closing(Http(server.url)) as http:
         tally = Tally()
         tally.ends_at = time.perf_counter() + _PATIENCE
-        talkers = talkers_of(tally, await People(http, (), Watch()).pairs(20), _TEXT)
+        talkers = talkers_of(tally, await People(http, (), ProgressBars()).pairs(20), _TEXT)
         for talker in talkers:
             await talker.open(server.url)
         node, sizes = psutil.Process(server.pid), []

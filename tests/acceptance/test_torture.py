@@ -20,8 +20,8 @@ from duologue.lab.server import DuologueServer
 from duologue.torture.checker import check
 from duologue.torture.harm import Menu, Victim
 from duologue.torture.history import History, load
-from duologue.torture.load import Pace
-from duologue.torture.run import Ground, Plan, run
+from duologue.torture.load import ActionRates
+from duologue.torture.run import Plan, SystemUnderTest, run
 from duologue.torture.system import Wanted, running
 
 SHORT = (
@@ -76,8 +76,10 @@ def test_what_somebody_does_to_the_store_is_seen_from_outside(rule: str, tmp_pat
     history = History()
     with running(Wanted("sqlite"), tmp_path) as system:
         spoil = Victim("saboteur", lambda: sabotage(tmp_path / "duologue.db", SABOTAGE[rule]), lambda: None)
-        plan = Plan(users=6, seconds=4, pace=Pace(messages=60, cuts=2), kill_every=2.5, seed=1, patience=3)
-        asyncio.run(run(plan, Ground(system.urls, Menu([spoil])), history, lambda _, __: None))
+        plan = Plan(
+            users=6, seconds=4, pace=ActionRates(messages=60, cuts=2), kill_every=2.5, seed=1, patience=3
+        )
+        asyncio.run(run(plan, SystemUnderTest(system.urls, Menu([spoil])), history, lambda _, __: None))
     assert rule in {violation.rule for violation in check(history.entries)}
 
 

@@ -12,14 +12,14 @@ import msgspec
 import pytest
 
 from duologue.bench.chat import online, open_loop
-from duologue.bench.ground import Ground, Options
 from duologue.bench.http import Http, RequestFailed
+from duologue.bench.measured_server import MeasuredServer
 from duologue.bench.meter import Spent, quantiles
-from duologue.bench.people import People, User
-from duologue.bench.place import Place
+from duologue.bench.people import BenchUser, People
+from duologue.bench.progress import ProgressBars
 from duologue.bench.result import Machine, Result, medians
+from duologue.bench.setup import BenchOptions, BenchSetup
 from duologue.bench.talk import Talker, Tally, clock, talkers_of
-from duologue.bench.watch import Watch
 from duologue.lab.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
@@ -34,12 +34,12 @@ MACHINE = Machine(
 )
 
 
-def ground(server: DuologueServer, http: Http, seconds: float) -> Ground:
-    watch = Watch()
-    return Ground(
-        Place(engine="given", url=server.url),
+def setup(server: DuologueServer, http: Http, seconds: float) -> BenchSetup:
+    watch = ProgressBars()
+    return BenchSetup(
+        MeasuredServer(engine="given", url=server.url),
         MACHINE,
-        Options(seconds=seconds),
+        BenchOptions(seconds=seconds),
         People(http, (), watch),
         http,
         watch,
@@ -48,7 +48,7 @@ def ground(server: DuologueServer, http: Http, seconds: float) -> Ground:
 
 async def test_a_message_that_had_to_wait_is_timed_from_when_it_was_due(tmp_path: Path) -> None:
     with DuologueServer(tmp_path) as server, closing(Http(server.url)) as http:
-        here = ground(server, http, 1.0)
+        here = setup(server, http, 1.0)
         tally = Tally()
         talkers = talkers_of(tally, await here.people.pairs(2), "late")
         await online(here, talkers)
@@ -75,7 +75,7 @@ async def test_a_lost_message_fails_the_run() -> None:
 
 async def test_frames_in_another_order_are_understood() -> None:
     tally = Tally()
-    low, high = User("usr_a", "+33612345678", "dlg_a"), User("usr_b", "+33612345679", "dlg_b")
+    low, high = BenchUser("usr_a", "+33612345678", "dlg_a"), BenchUser("usr_b", "+33612345679", "dlg_b")
     sender, reader = talkers_of(tally, [(low, high, "cht_1")], "hello")
     number = tally.number(sender.index, clock())
     message = {"text": "hello", "seq": 7, "client_id": f"{tally.mark.decode()}{number:09d}"}

@@ -7,26 +7,26 @@ from collections import defaultdict
 import msgspec
 
 from duologue.torture.history import (
-    Accepted,
+    AcceptedEntry,
     AnyEntry,
-    Chat,
-    Connected,
-    Device,
-    Ended,
-    Event,
+    ChatEntry,
+    ConnectedEntry,
+    DeviceEntry,
+    EndedEntry,
+    EventEntry,
     History,
-    Logged,
-    Mark,
-    Marked,
-    Over,
-    Person,
-    Send,
-    Sent,
-    Stored,
-    Tick,
-    Trimmed,
-    View,
-    Whole,
+    LoggedEntry,
+    MarkedEntry,
+    MarkEntry,
+    OverEntry,
+    PersonEntry,
+    SendEntry,
+    SentEntry,
+    StoredEntry,
+    TickEntry,
+    TrimmedEntry,
+    ViewEntry,
+    WholeEntry,
 )
 
 
@@ -35,11 +35,11 @@ class Ideal:
 
     def __init__(self) -> None:
         self.history = History()
-        self.logs: dict[str, list[Logged]] = defaultdict(list)
-        self.messages: dict[str, list[Stored]] = defaultdict(list)
+        self.logs: dict[str, list[LoggedEntry]] = defaultdict(list)
+        self.messages: dict[str, list[StoredEntry]] = defaultdict(list)
         self.marks: dict[tuple[str, str], tuple[int, int]] = defaultdict(lambda: (0, 0))
-        self.people: dict[str, Person] = {}
-        self.chats: dict[str, Chat] = {}
+        self.people: dict[str, PersonEntry] = {}
+        self.chats: dict[str, ChatEntry] = {}
         self.owners: list[str] = []
         self.given: list[int] = []
         self.floors: dict[str, int] = defaultdict(int)
@@ -52,27 +52,27 @@ class Ideal:
         """So many tenths of a second pass."""
         for _ in range(count):
             self._ticks += 1
-            self.add(Tick(self._ticks / 10))
+            self.add(TickEntry(self._ticks / 10))
 
     def person(self, user: str, devices: int, *, shows_read: bool = True, village: int = 0) -> None:
-        self.people[user] = Person(user, f"+{user}", shows_read, village)
+        self.people[user] = PersonEntry(user, f"+{user}", shows_read, village)
         self.add(self.people[user])
         for _ in range(devices):
             device = len(self.owners)
             self.owners.append(user)
             self.given.append(0)
-            self.add(Device(device, user, f"ses_{device}", "socket"))
+            self.add(DeviceEntry(device, user, f"ses_{device}", "socket"))
             self._tell(user, "session.created", f"ses_{device}")
 
     def chat(self, chat: str, one: str, other: str) -> None:
-        self.chats[chat] = Chat(chat, one, other)
+        self.chats[chat] = ChatEntry(chat, one, other)
         self.add(self.chats[chat])
         for user in (one, other):
             self._tell(user, "chat.updated", chat)
 
     def closed_chat(self, chat: str, one: str, other: str) -> None:
         """A chat of a stranger, of which the other hears nothing."""
-        self.chats[chat] = Chat(chat, one, other, closed=True)
+        self.chats[chat] = ChatEntry(chat, one, other, closed=True)
         self.closed.add(chat)
         self.add(self.chats[chat])
         self._tell(one, "chat.updated", chat)
@@ -82,14 +82,14 @@ class Ideal:
         since, user = len(self.history), self.chats[chat].other
         self.closed.discard(chat)
         self._tell(user, "chat.updated", chat)
-        self.add(Accepted(user, chat, since))
+        self.add(AcceptedEntry(user, chat, since))
 
     def add(self, entry: AnyEntry) -> None:
         self.history.add(entry)
 
     def _tell(self, user: str, kind: str, about: str, **rest: str | int) -> None:
         seq = len(self.logs[user]) + 1
-        self.logs[user].append(Logged(user, seq, kind, f"12:00:{seq:02d}", about, **rest))  # type: ignore[arg-type]
+        self.logs[user].append(LoggedEntry(user, seq, kind, f"12:00:{seq:02d}", about, **rest))  # type: ignore[arg-type]
 
     def sides(self, chat: str) -> tuple[str, str]:
         return self.chats[chat].one, self.chats[chat].other
@@ -97,7 +97,7 @@ class Ideal:
     def attempt(self, device: int, chat: str, client_id: str, connection: int = 0) -> int:
         """Something is sent, and nobody knows yet what becomes of it."""
         self._attempts += 1
-        self.add(Send(self._attempts, device, connection, chat, client_id, f"text of {client_id}"))
+        self.add(SendEntry(self._attempts, device, connection, chat, client_id, f"text of {client_id}"))
         return self._attempts
 
     def answer(self, n: int) -> None:
@@ -106,10 +106,10 @@ class Ideal:
         send = self.send(n)
         for message in self.messages[send.chat]:
             if (message.sender, message.client_id) == (self.owners[send.device], send.client_id):
-                self.add(Sent(n, message.seq, message.text, fresh))
+                self.add(SentEntry(n, message.seq, message.text, fresh))
 
-    def send(self, n: int) -> Send:
-        return next(entry for entry in self.history.entries if isinstance(entry, Send) and entry.n == n)
+    def send(self, n: int) -> SendEntry:
+        return next(entry for entry in self.history.entries if isinstance(entry, SendEntry) and entry.n == n)
 
     def store(self, n: int) -> bool:
         """The server stores an attempt, if it hasn't yet; whether it was new."""
@@ -117,7 +117,7 @@ class Ideal:
         kept, sender = self.messages[send.chat], self.owners[send.device]
         if any((message.sender, message.client_id) == (sender, send.client_id) for message in kept):
             return False
-        kept.append(Stored("", send.chat, len(kept) + 1, sender, send.client_id, send.text))
+        kept.append(StoredEntry("", send.chat, len(kept) + 1, sender, send.client_id, send.text))
         if send.chat in self.closed:
             self.withheld.add((send.chat, len(kept)))
         for user in self.sides(send.chat)[: 1 if send.chat in self.closed else 2]:
@@ -139,45 +139,45 @@ class Ideal:
         """A device connects, is given what it hasn't got, and loses its connection."""
         self.connect(device)
         self.pass_on(device)
-        self.add(Ended(device, self._attempts))
+        self.add(EndedEntry(device, self._attempts))
 
     def connect(self, device: int) -> None:
         """A device connects."""
         log, given = self.logs[self.owners[device]], self.given[device]
         self._attempts += 1
-        self.add(Connected(device, self._attempts, 0, len(self.history), given, len(log)))
+        self.add(ConnectedEntry(device, self._attempts, 0, len(self.history), given, len(log)))
 
     def pass_on(self, device: int) -> None:
         """A connected device is given what it hasn't got."""
         log = self.logs[self.owners[device]]
         for event in log[self.given[device] :]:
             fields = msgspec.structs.astuple(event)
-            self.add(Event(device, *fields[1:]))
+            self.add(EventEntry(device, *fields[1:]))
         self.given[device] = len(log)
 
     def trim(self, user: str, upto: int) -> None:
         """Events up to a seq are old, and are dropped."""
         self.floors[user] = upto
-        self.add(Trimmed(self.logs[user][upto].at))
+        self.add(TrimmedEntry(self.logs[user][upto].at))
 
     def mark(self, device: int, chat: str, *, read: int = 0, delivered: int = 0) -> None:
         """A mark is made and acknowledged, and told to both sides."""
         user = self.owners[device]
         self._attempts += 1
         kind = "read" if read else "delivered"
-        self.add(Mark(self._attempts, device, kind, chat, read or delivered))
+        self.add(MarkEntry(self._attempts, device, kind, chat, read or delivered))
         self._raise(user, chat, max(read, delivered), read)
-        self.add(Marked(self._attempts))
+        self.add(MarkedEntry(self._attempts))
 
     def ack(self, device: int) -> None:
         """A device acknowledges what it was given: what that covers is delivered."""
         user = self.owners[device]
         self._attempts += 1
-        self.add(Mark(self._attempts, device, "ack", "", self.given[device]))
+        self.add(MarkEntry(self._attempts, device, "ack", "", self.given[device]))
         for event in self.logs[user][: self.given[device]]:
             if event.type == "message.created" and event.who != user:
                 self._raise(user, event.about, event.a, 0)
-        self.add(Marked(self._attempts))
+        self.add(MarkedEntry(self._attempts))
 
     def _raise(self, user: str, chat: str, delivered: int, read: int) -> None:
         before = self.marks[chat, user]
@@ -203,7 +203,7 @@ class Ideal:
             if message.sender == peer and message.seq > own[1] and (chat, message.seq) not in self.withheld
         )
         peers = self._shown(chat, peer, user)
-        self.add(View(user, chat, len(self.history), len(kept), unread, *own, *peers))
+        self.add(ViewEntry(user, chat, len(self.history), len(kept), unread, *own, *peers))
 
     def end(self) -> History:
         """Everybody gets everything, and all of it is read back."""
@@ -212,16 +212,16 @@ class Ideal:
         for user, log in self.logs.items():
             for event in log[self.floors[user] :]:
                 self.add(event)
-            self.add(Whole(user))
+            self.add(WholeEntry(user))
         for chat in self.chats:
             for user in self.sides(chat):
                 for message in self.messages[chat]:
                     hidden = (chat, message.seq) in self.withheld and user != message.sender
                     texts = ("", "") if hidden else (message.client_id, message.text)
-                    self.add(Stored(user, chat, message.seq, message.sender, *texts))
-                self.add(Whole(user, chat))
+                    self.add(StoredEntry(user, chat, message.seq, message.sender, *texts))
+                self.add(WholeEntry(user, chat))
                 self.look(user, chat)
-        self.add(Over())
+        self.add(OverEntry())
         return self.history
 
 

@@ -12,8 +12,8 @@ import pytest
 from duologue.torture import checker, rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
 from duologue.torture.book import Book
 from duologue.torture.checker import check
-from duologue.torture.history import Event, History, Logged, Odd, Over, View
-from duologue.torture.selftest import FAULTS, Fault
+from duologue.torture.history import EventEntry, History, LoggedEntry, OddEntry, OverEntry, ViewEntry
+from duologue.torture.selftest import FAULTS, PlantedFault
 from tests.torture.ideal import Ideal, good_history
 
 
@@ -27,7 +27,7 @@ def test_a_history_that_keeps_every_promise_is_accepted(good: History) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-def test_every_planted_fault_is_called_by_its_name(good: History, fault: Fault) -> None:
+def test_every_planted_fault_is_called_by_its_name(good: History, fault: PlantedFault) -> None:
     bad = fault.plant(Book(good.entries))
     assert bad, "the good history has no place for it"
     found = [violation for violation in check(bad) if violation.rule == fault.rule]
@@ -113,14 +113,14 @@ def test_a_view_may_be_older_than_what_was_acknowledged_after_it_was_asked_for()
 
 def test_something_odd_is_always_a_violation() -> None:
     system = two_people()
-    system.add(Odd("node 1", "a traceback"))
+    system.add(OddEntry("node 1", "a traceback"))
     assert [found.rule for found in check(system.end().entries)] == ["unexpected"]
 
 
 def test_what_nobody_got_acknowledged_is_told_with_its_last_attempt() -> None:
     system = two_people()
     system.attempt(0, "chat", "stuck")
-    entries = [*system.end().entries[:-1], Over(("stuck",))]
+    entries = [*system.end().entries[:-1], OverEntry(("stuck",))]
     violation = next(found for found in check(entries) if found.rule == "never answered")
     assert [entries[place] for place in violation.evidence] == [system.send(1)]
 
@@ -133,14 +133,14 @@ def test_a_view_is_spoilt_where_a_whole_log_tells_of_it(good: History) -> None:
     assert spoilt
     [place] = [place for place in book.views if spoilt[place] != book.entries[place]]
     view = book.entries[place]
-    assert isinstance(view, View)
+    assert isinstance(view, ViewEntry)
     user = view.user
     devices = book.devices_of[user]
     torn = [
         entry
         for entry in good.entries
-        if not (isinstance(entry, Event) and entry.device in devices and entry.seq == 2)
-        and not (isinstance(entry, Logged) and entry.user == user and entry.seq == 2)
+        if not (isinstance(entry, EventEntry) and entry.device in devices and entry.seq == 2)
+        and not (isinstance(entry, LoggedEntry) and entry.user == user and entry.seq == 2)
     ]
     elsewhere = fault.plant(Book(torn))
     assert elsewhere

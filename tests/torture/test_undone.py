@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from duologue.torture.checker import check
-from duologue.torture.history import AnyEntry, Event, Harm, Listening, Sent, Skipped, Stored
+from duologue.torture.history import (
+    AnyEntry,
+    EventEntry,
+    HarmEntry,
+    ListeningEntry,
+    SentEntry,
+    SkippedEntry,
+    StoredEntry,
+)
 from duologue.torture.undone import without_undone
 from tests.torture.ideal import Ideal
 
@@ -19,16 +27,16 @@ def restored(*, told: bool, lost: str = "lost") -> list[AnyEntry]:
     system.give(1)
     if lost == "kept":
         forget(system)
-    system.add(Harm("copy", "store"))
+    system.add(HarmEntry("copy", "store"))
     if lost == "lost":
         system.write(0, "chat", "lost")
         system.give(0)
         forget(system)
-    system.add(Harm("restore", "store"))
+    system.add(HarmEntry("restore", "store"))
     if told:
         for device in (0, 1):
             log = len(system.logs[system.owners[device]])
-            system.add(Skipped(device, "log_changed", system.given[device], log))
+            system.add(SkippedEntry(device, "log_changed", system.given[device], log))
             system.given[device] = log
     else:
         system.given[0] = len(system.logs["ana"]) + 1
@@ -50,8 +58,8 @@ def rules(entries: list[AnyEntry]) -> set[str]:
 
 def test_what_was_acknowledged_after_the_copy_may_be_gone() -> None:
     entries = restored(told=True)
-    assert any(isinstance(entry, Sent) and entry.text == "text of lost" for entry in entries)
-    assert not any(isinstance(entry, Stored) and entry.client_id == "lost" for entry in entries)
+    assert any(isinstance(entry, SentEntry) and entry.text == "text of lost" for entry in entries)
+    assert not any(isinstance(entry, StoredEntry) and entry.client_id == "lost" for entry in entries)
     assert rules(entries) == set()
 
 
@@ -62,22 +70,22 @@ def test_what_was_acknowledged_before_the_copy_must_be_there() -> None:
 def test_what_a_poller_hears_of_a_second_restore_undoes_nothing_of_the_first() -> None:
     """It was told nothing of the first one, and went on: what it had been given before stands."""
     told: list[AnyEntry] = [
-        Harm("copy", "store"),
-        Event(0, 1, "chat.updated", "12:00", "chat"),
-        Harm("restore", "store"),
-        Listening(0, 1, 0),
-        Event(0, 2, "chat.updated", "12:01", "chat"),
-        Harm("copy", "store"),
-        Event(0, 3, "chat.updated", "12:02", "chat"),
-        Harm("restore", "store"),
-        Listening(0, 2, 0),
-        Skipped(0, "log_changed", 3, 2),
+        HarmEntry("copy", "store"),
+        EventEntry(0, 1, "chat.updated", "12:00", "chat"),
+        HarmEntry("restore", "store"),
+        ListeningEntry(0, 1, 0),
+        EventEntry(0, 2, "chat.updated", "12:01", "chat"),
+        HarmEntry("copy", "store"),
+        EventEntry(0, 3, "chat.updated", "12:02", "chat"),
+        HarmEntry("restore", "store"),
+        ListeningEntry(0, 2, 0),
+        SkippedEntry(0, "log_changed", 3, 2),
     ]
-    kept = [entry.seq for entry in without_undone(told) if isinstance(entry, Event)]
+    kept = [entry.seq for entry in without_undone(told) if isinstance(entry, EventEntry)]
     assert kept == [1, 2]
 
 
 def test_a_device_that_is_not_told_of_a_restore_has_another_log_than_the_others() -> None:
     entries = restored(told=False)
-    assert any(isinstance(entry, Event) and entry.client_id == "lost" for entry in entries)
+    assert any(isinstance(entry, EventEntry) and entry.client_id == "lost" for entry in entries)
     assert "two logs" in rules(entries)

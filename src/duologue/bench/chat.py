@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from duologue.bench.files import check_sockets
-from duologue.bench.ground import Ground
 from duologue.bench.http import each
 from duologue.bench.meter import quantiles
 from duologue.bench.result import Result, costs
+from duologue.bench.setup import BenchSetup
 from duologue.bench.talk import Talker, Tally, clock, talkers_of
 
 _CONNECTING: Final = 100  # sockets at once
@@ -25,21 +25,21 @@ _TICK: Final = 0.001
 """Timers are no finer: to sleep for less is not to sleep at all, and would take the whole core."""
 
 
-async def chat(ground: Ground) -> list[Result]:
+async def chat(setup: BenchSetup) -> list[Result]:
     """A closed loop with one message in flight on each socket; then, on the first number of sockets, each rate.
 
     A message counts when it is acknowledged and delivered; all of them must have their receipt at the end.
     """
     results = []
-    for index, sockets in enumerate(ground.options.sockets):
+    for index, sockets in enumerate(setup.options.sockets):
         check_sockets(sockets)
-        pairs = await ground.people.pairs(sockets // 2)
+        pairs = await setup.people.pairs(sockets // 2)
         tally = Tally()
-        talkers = talkers_of(tally, pairs, "x" * ground.options.text)
-        await online(ground, talkers)
-        results.append(await closed_loop(ground, tally, talkers, f"{len(talkers)} sockets, closed loop"))
-        rates = ground.options.rates if index == 0 else ()
-        results += [await open_loop(ground, tally, talkers, rate) for rate in rates]
+        talkers = talkers_of(tally, pairs, "x" * setup.options.text)
+        await online(setup, talkers)
+        results.append(await closed_loop(setup, tally, talkers, f"{len(talkers)} sockets, closed loop"))
+        rates = setup.options.rates if index == 0 else ()
+        results += [await open_loop(setup, tally, talkers, rate) for rate in rates]
         for talker in talkers:
             talker.close()
     for result in results:
@@ -47,43 +47,43 @@ async def chat(ground: Ground) -> list[Result]:
     return results
 
 
-async def online(ground: Ground, talkers: Sequence[Talker]) -> None:
+async def online(setup: BenchSetup, talkers: Sequence[Talker]) -> None:
     """All of them connected and caught up, and the server at rest again."""
 
     async def open_one(talker: Talker) -> None:
-        await talker.open(ground.place.url)
+        await talker.open(setup.place.url)
 
-    with ground.watch.stage("connecting", len(talkers)) as advance:
+    with setup.watch.stage("connecting", len(talkers)) as advance:
         await each(open_one, talkers, _CONNECTING, advance)
-    await asyncio.sleep(ground.options.settling)
+    await asyncio.sleep(setup.options.settling)
 
 
 async def closed_loop(
-    ground: Ground, tally: Tally, senders: Sequence[Talker], case: str, *, width: int = 1
+    setup: BenchSetup, tally: Tally, senders: Sequence[Talker], case: str, *, width: int = 1
 ) -> Result:
     """Each sends its next message when one of the `width` before was answered."""
-    start = clock() + ground.options.settling
-    tally.since, tally.until = start, start + ground.options.seconds
+    start = clock() + setup.options.settling
+    tally.since, tally.until = start, start + setup.options.seconds
     tally.ends_at = tally.until
     for talker in senders:
         talker.loop(width=width)
-    result = await _observe(ground, tally, case)
-    best = ground.machine
+    result = await _observe(setup, tally, case)
+    best = setup.machine
     result.ratios["messages / echoes"] = result.figures["messages/s"] / best.echoes_per_second
     if best.rows_per_second:
         result.ratios["messages / rows"] = result.figures["messages/s"] / best.rows_per_second
     return result
 
 
-async def open_loop(ground: Ground, tally: Tally, talkers: Sequence[Talker], rate: float) -> Result:
+async def open_loop(setup: BenchSetup, tally: Tally, talkers: Sequence[Talker], rate: float) -> Result:
     """Messages are sent at their time, whatever became of those before; each is timed from when it was due."""
-    start = clock() + ground.options.settling
-    tally.since, tally.until = start, start + ground.options.seconds
+    start = clock() + setup.options.settling
+    tally.since, tally.until = start, start + setup.options.seconds
     tally.ends_at = tally.until
     pacing = asyncio.create_task(pace(talkers, rate, tally))
-    result = await _observe(ground, tally, f"{len(talkers)} sockets, {rate:,.0f}/s")
+    result = await _observe(setup, tally, f"{len(talkers)} sockets, {rate:,.0f}/s")
     await pacing
-    best = ground.machine
+    best = setup.machine
     at_best = best.round_trip_ms + (best.commit_ms or 0)
     result.figures["offered/s"] = rate
     result.ratios = {
@@ -111,12 +111,12 @@ async def pace(talkers: Sequence[Talker], rate: float, tally: Tally) -> None:
             due += dice.expovariate(rate)
 
 
-async def _observe(ground: Ground, tally: Tally, case: str) -> Result:
+async def _observe(setup: BenchSetup, tally: Tally, case: str) -> Result:
     """Count what is acknowledged and delivered within the tally's times, and see the rest through."""
     for times in tally.latencies.values():
         del times[:]
-    meter = ground.meter()
-    with ground.watch.stage(case, round(ground.options.seconds)) as advance:
+    meter = setup.meter()
+    with setup.watch.stage(case, round(setup.options.seconds)) as advance:
         await asyncio.sleep(tally.since - clock())
         meter.lap()
         before, began = min(tally.acked, tally.delivered), clock()

@@ -19,17 +19,24 @@ from duologue.bench.connect import connect, idle
 from duologue.bench.cores import Cores, split_cores
 from duologue.bench.fanin import fanin
 from duologue.bench.files import allow_files
-from duologue.bench.ground import Ground, Options, Scenario
 from duologue.bench.http import Http, RequestFailed
 from duologue.bench.machine import measure_machine
+from duologue.bench.measured_server import (
+    ENGINES,
+    GIVEN,
+    MeasuredServer,
+    database_server,
+    fresh_place,
+    given_place,
+)
 from duologue.bench.people import People, read_tokens
-from duologue.bench.place import ENGINES, GIVEN, Place, database_server, fresh_place, given_place
+from duologue.bench.progress import ProgressBars
 from duologue.bench.reads import chats, history, history_and_chats
-from duologue.bench.report import Report, new_report, save, show
+from duologue.bench.report import BenchReport, new_report, save, show
 from duologue.bench.result import Machine, Result, medians
+from duologue.bench.setup import BenchOptions, BenchSetup, Scenario
 from duologue.bench.start import start
 from duologue.bench.sync import sync
-from duologue.bench.watch import Watch
 from duologue.lab.postgres import PostgresServer
 from duologue.lab.process import ServerError
 
@@ -64,19 +71,19 @@ class Run(msgspec.Struct, frozen=True):
     engines: Sequence[str] = ()
     url: str = ""
     tokens: Path | None = None
-    options: Options = Options()
+    options: BenchOptions = BenchOptions()
     repeat: int = 1
     json: Path | None = None
     plot: Path | None = None
 
 
-def bench(run: Run) -> Report:
+def bench(run: Run) -> BenchReport:
     """Measure, print and save. Raises `BenchFailed`."""
     report = new_report()
     try:
         run = _completed(run)
         allow_files()
-        with Watch() as watch:
+        with ProgressBars() as watch:
             for engine in run.engines:
                 _measure_engine(run, engine, watch, report)
     except (OSError, RuntimeError, ValueError, RequestFailed, ServerError, WSError) as fault:
@@ -109,7 +116,7 @@ def _completed(run: Run) -> Run:
     return msgspec.structs.replace(run, scenarios=scenarios, engines=engines, options=options)
 
 
-def _measure_engine(run: Run, engine: str, watch: Watch, report: Report) -> None:
+def _measure_engine(run: Run, engine: str, watch: ProgressBars, report: BenchReport) -> None:
     cores = Cores() if run.url else split_cores()
     with database_server(engine, cores) as postgres:
         for turn in range(run.repeat):
@@ -128,7 +135,7 @@ def _measure_engine(run: Run, engine: str, watch: Watch, report: Report) -> None
 
 def _place(
     run: Run, engine: str, postgres: PostgresServer | None, cores: Cores
-) -> AbstractContextManager[Place]:
+) -> AbstractContextManager[MeasuredServer]:
     if run.url:
         return given_place(run.url)
     return fresh_place(engine, postgres, cores, limits=run.options.limits)
@@ -144,11 +151,13 @@ def _steps(names: Sequence[str]) -> Iterator[tuple[str, Scenario]]:
             yield "history and chats", history_and_chats
 
 
-async def _drive(run: Run, scenario: Scenario, place: Place, machine: Machine, watch: Watch) -> list[Result]:
+async def _drive(
+    run: Run, scenario: Scenario, place: MeasuredServer, machine: Machine, watch: ProgressBars
+) -> list[Result]:
     with closing(Http(place.url)) as http, _uncollected():
         tokens = read_tokens(run.tokens) if run.tokens else []
         people = People(http, tokens, watch)
-        return await scenario(Ground(place, machine, run.options, people, http, watch))
+        return await scenario(BenchSetup(place, machine, run.options, people, http, watch))
 
 
 @contextmanager

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from duologue.bench.files import check_sockets
-from duologue.bench.ground import Ground
 from duologue.bench.http import each
 from duologue.bench.meter import family_memory, quantiles, seconds_array
-from duologue.bench.people import User
+from duologue.bench.people import BenchUser
 from duologue.bench.result import Result, costs
+from duologue.bench.setup import BenchSetup
 from duologue.bench.talk import Talker, Tally, clock
 
 CONNECTING: Final = 100
@@ -22,10 +22,10 @@ _HOLDING: Final = 30.0
 _KIB: Final = 1024  # bytes
 
 
-async def connect(ground: Ground) -> list[Result]:
+async def connect(setup: BenchSetup) -> list[Result]:
     """All users sign in, many at once; then each opens a socket, says hello and catches up."""
-    meter, began = ground.meter(), clock()
-    users = await ground.people.get(ground.options.users)
+    meter, began = setup.meter(), clock()
+    users = await setup.people.get(setup.options.users)
     spent, elapsed = meter.lap(), clock() - began
     signed = Result(
         scenario="connect",
@@ -34,24 +34,24 @@ async def connect(ground: Ground) -> list[Result]:
         shares=spent.shares(),
         warnings=spent.warnings(),
     )
-    talkers, opened = await _open_all(ground, users)
+    talkers, opened = await _open_all(setup, users)
     for talker in talkers:
         talker.close()
     return [signed, opened]
 
 
-async def _open_all(ground: Ground, users: Sequence[User]) -> tuple[list[Talker], Result]:
+async def _open_all(setup: BenchSetup, users: Sequence[BenchUser]) -> tuple[list[Talker], Result]:
     check_sockets(len(users))
     tally, times = Tally(), seconds_array()
     talkers = [Talker(tally, user) for user in users]
 
     async def open_one(talker: Talker) -> None:
         began = clock()
-        await talker.open(ground.place.url)
+        await talker.open(setup.place.url)
         times.append(clock() - began)
 
-    with ground.watch.stage("connecting", len(talkers)) as advance:
-        meter, began = ground.meter(), clock()
+    with setup.watch.stage("connecting", len(talkers)) as advance:
+        meter, began = setup.meter(), clock()
         await each(open_one, talkers, CONNECTING, advance)
         spent, elapsed = meter.lap(), clock() - began
     rate = len(talkers) / elapsed
@@ -60,29 +60,29 @@ async def _open_all(ground: Ground, users: Sequence[User]) -> tuple[list[Talker]
         case="sockets",
         figures={"sockets/s": rate} | costs(spent, len(talkers), "socket"),
         latencies={"set-up": quantiles(times)},
-        ratios={"sockets / bare sockets": rate / ground.machine.connects_per_second},
+        ratios={"sockets / bare sockets": rate / setup.machine.connects_per_second},
         shares=spent.shares(),
         warnings=spent.warnings(),
     )
 
 
-async def idle(ground: Ground) -> list[Result]:
+async def idle(setup: BenchSetup) -> list[Result]:
     """The server's memory with many users signed in, before and after each has opened a socket.
 
     Raises `ValueError` when the server's process can't be seen from here.
     """
-    server = ground.place.server
+    server = setup.place.server
     if server is None:
         raise ValueError("idle reads the server's memory: run it on the server's machine, as a user who may")
-    users = await ground.people.get(ground.options.users)
-    await asyncio.sleep(_CALM * ground.options.settling)
+    users = await setup.people.get(setup.options.users)
+    await asyncio.sleep(_CALM * setup.options.settling)
     before = family_memory(server)
-    talkers, _ = await _open_all(ground, users)
-    await asyncio.sleep(_CALM * ground.options.settling)
+    talkers, _ = await _open_all(setup, users)
+    await asyncio.sleep(_CALM * setup.options.settling)
     after = family_memory(server)
-    holding = _HOLDING if ground.options.seconds >= 1 else ground.options.seconds
-    with ground.watch.stage("holding", holding) as advance:
-        meter = ground.meter()
+    holding = _HOLDING if setup.options.seconds >= 1 else setup.options.seconds
+    with setup.watch.stage("holding", holding) as advance:
+        meter = setup.meter()
         for _ in range(round(holding)):
             await asyncio.sleep(1)
             advance()
@@ -104,6 +104,6 @@ async def idle(ground: Ground) -> list[Result]:
             case=f"{len(talkers):,} sockets",
             figures=figures,
             shares=spent.shares(),
-            ratios={"KiB / bare socket's": each_kib / ground.machine.kib_per_socket},
+            ratios={"KiB / bare socket's": each_kib / setup.machine.kib_per_socket},
         )
     ]

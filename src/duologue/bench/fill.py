@@ -10,8 +10,8 @@ from typing import Final
 
 import psycopg
 
-from duologue.bench.people import User
-from duologue.bench.watch import Advance
+from duologue.bench.people import BenchUser
+from duologue.bench.progress import Advance
 from duologue.clock import now_ms
 from duologue.model import decode_id
 from duologue.storage.database import Tx
@@ -48,7 +48,7 @@ _MEMBER: Final = (
 )
 
 
-def fill(url: str, pair: tuple[User, User, str], up_to: int, advance: Advance) -> None:
+def fill(url: str, pair: tuple[BenchUser, BenchUser, str], up_to: int, advance: Advance) -> None:
     """Bring a chat, empty or filled by this before, to so many messages; `advance` is told of each lot."""
     path = sqlite_path(url)
     if path:
@@ -71,7 +71,7 @@ def fill(url: str, pair: tuple[User, User, str], up_to: int, advance: Advance) -
             advance(stored)
 
 
-def _fill_some(tx: Tx, insert: str, pair: tuple[User, User, str], up_to: int) -> int:
+def _fill_some(tx: Tx, insert: str, pair: tuple[BenchUser, BenchUser, str], up_to: int) -> int:
     """Store one lot; how many messages it had, 0 at the end."""
     chat_id = decode_id("cht", pair[2])
     row = tx.one("SELECT last_seq FROM chats WHERE id = :chat_id", chat_id=chat_id)

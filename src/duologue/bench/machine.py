@@ -17,11 +17,11 @@ import psutil
 
 from duologue.bench.cores import Cores, on_core
 from duologue.bench.http import each
+from duologue.bench.measured_server import fresh_store
 from duologue.bench.meter import own_cpu, quantiles
-from duologue.bench.place import fresh_store
+from duologue.bench.progress import ProgressBars
 from duologue.bench.raw import Inserted
 from duologue.bench.result import Machine
-from duologue.bench.watch import Watch
 from duologue.client.connection import ClientConnection, connect
 from duologue.lab.postgres import PostgresServer
 from duologue.lab.process import Command, Process, environment
@@ -34,7 +34,7 @@ _RAW: Final = (sys.executable, "-m", "duologue.bench.raw")
 
 
 async def measure_machine(
-    postgres: PostgresServer | None, engine: str, cores: Cores, seconds: float, watch: Watch
+    postgres: PostgresServer | None, engine: str, cores: Cores, seconds: float, watch: ProgressBars
 ) -> Machine:
     """Measure the best that this machine can do. Rows are left out for a database that we may not fill."""
     with watch.stage("measuring the machine", 2) as advance:

@@ -10,13 +10,13 @@ from typing import Any, Final
 import msgspec
 
 from duologue.bench.http import WIDTH, Http, each
-from duologue.bench.watch import Watch
+from duologue.bench.progress import ProgressBars
 
 _NUMBERS: Final = "+888"
 """Numbers with this country code are given to nobody, so no real user is ever signed in as."""
 
 
-class User(msgspec.Struct, frozen=True):
+class BenchUser(msgspec.Struct, frozen=True):
     """Somebody signed in."""
 
     id: str
@@ -27,7 +27,7 @@ class User(msgspec.Struct, frozen=True):
 class People:
     """Source of users: new ones are signed up, or they are known by the given tokens."""
 
-    def __init__(self, http: Http, tokens: Sequence[str], watch: Watch) -> None:
+    def __init__(self, http: Http, tokens: Sequence[str], watch: ProgressBars) -> None:
         self._http = http
         self._tokens = list(tokens)
         self._signs_up = not tokens
@@ -35,7 +35,7 @@ class People:
         self._run = f"{secrets.randbelow(100_000):05d}"
         self._count = 0
 
-    async def get(self, count: int) -> list[User]:
+    async def get(self, count: int) -> list[BenchUser]:
         """So many users who weren't given before. Raises `ValueError` when there aren't enough tokens."""
         if self._signs_up:
             numbers = range(self._count, self._count + count)
@@ -48,12 +48,14 @@ class People:
             )
         return await self._all("looking up users", self._look_up, tokens)
 
-    async def pairs(self, count: int) -> list[tuple[User, User, str]]:
+    async def pairs(self, count: int) -> list[tuple[BenchUser, BenchUser, str]]:
         """So many pairs of users, and the id of their chat."""
         users = await self.get(2 * count)
         return await self.chats(list(zip(users[::2], users[1::2], strict=True)))
 
-    async def chats(self, pairs: Sequence[tuple[User, User]]) -> list[tuple[User, User, str]]:
+    async def chats(
+        self, pairs: Sequence[tuple[BenchUser, BenchUser]]
+    ) -> list[tuple[BenchUser, BenchUser, str]]:
         """These pairs, with the id of their chat, which is opened and accepted."""
         return await self._all("opening chats", self._open_chat, pairs)
 
@@ -61,16 +63,16 @@ class People:
         with self._watch.stage(stage, len(items)) as advance:
             return await each(work, items, WIDTH, advance)
 
-    async def _sign_up(self, number: int) -> User:
+    async def _sign_up(self, number: int) -> BenchUser:
         phone = f"{_NUMBERS}{self._run}{number:06d}"
         answer = await self._http.ask("POST", "/v1/sessions", body={"phone": phone, "device_name": "bench"})
-        return User(answer["user"]["id"], phone, answer["token"])
+        return BenchUser(answer["user"]["id"], phone, answer["token"])
 
-    async def _look_up(self, token: str) -> User:
+    async def _look_up(self, token: str) -> BenchUser:
         answer = await self._http.ask("GET", "/v1/me", token)
-        return User(answer["id"], answer["phone"], token)
+        return BenchUser(answer["id"], answer["phone"], token)
 
-    async def _open_chat(self, pair: tuple[User, User]) -> tuple[User, User, str]:
+    async def _open_chat(self, pair: tuple[BenchUser, BenchUser]) -> tuple[BenchUser, BenchUser, str]:
         chat = await self._http.ask("PUT", "/v1/chats", pair[0].token, {"phone": pair[1].phone})
         for user in pair:
             await self._http.ask("PUT", f"/v1/chats/{chat['id']}/accept", user.token)

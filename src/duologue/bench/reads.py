@@ -16,14 +16,14 @@ from typing import Final
 import msgspec
 
 from duologue.bench.fill import fill, tidy
-from duologue.bench.ground import Ground
 from duologue.bench.http import Http
+from duologue.bench.measured_server import MeasuredServer
 from duologue.bench.meter import Meter, Spent, quantiles, seconds_array, total
-from duologue.bench.people import People, User
-from duologue.bench.place import Place
+from duologue.bench.people import BenchUser, People
+from duologue.bench.progress import ProgressBars
 from duologue.bench.result import Result, costs
+from duologue.bench.setup import BenchSetup
 from duologue.bench.talk import clock
-from duologue.bench.watch import Watch
 
 _SMALL: Final = 10_000  # messages
 _SIZES: Final = (1_000_000,)
@@ -33,20 +33,20 @@ _SECONDS: Final = 5.0  # seconds
 _TURN: Final = 0.5  # seconds
 _WARM_UP: Final = 20  # requests
 
-Pairs = list[tuple[User, User, str]]
+Pairs = list[tuple[BenchUser, BenchUser, str]]
 Read = Callable[[], Awaitable[None]]
 Kind = Callable[[Http, int, Pairs], Read]
 
 
-class Store(msgspec.Struct):
+class FilledStore(msgspec.Struct):
     """A reader's chats on one server, and how many messages there are in them."""
 
-    place: Place
+    place: MeasuredServer
     http: Http
     pairs: Pairs
     size: int = 0
 
-    async def fill(self, size: int, watch: Watch) -> None:
+    async def fill(self, size: int, watch: ProgressBars) -> None:
         """Up to so many messages, half of them in the first chat."""
         with watch.stage(f"filling the store up to {size:,}", size - self.size) as advance:
             for pair, count in reversed(list(zip(self.pairs, _shares(size), strict=True))):
@@ -55,7 +55,7 @@ class Store(msgspec.Struct):
         self.size = size
 
 
-class Turns(msgspec.Struct):
+class ReadResults(msgspec.Struct):
     """Results of reading one store, in turns with another one."""
 
     read: Read
@@ -73,19 +73,19 @@ class Turns(msgspec.Struct):
         self.laps.append(self.meter.lap())
 
 
-async def history(ground: Ground) -> list[Result]:
+async def history(setup: BenchSetup) -> list[Result]:
     """Pages of 50 messages at any depth of a chat that holds half of all messages."""
-    return await _measure_all(ground, {"history": _history})
+    return await _measure_all(setup, {"history": _history})
 
 
-async def chats(ground: Ground) -> list[Result]:
+async def chats(setup: BenchSetup) -> list[Result]:
     """Pages of 20 chats with their last message and their unread count, which must be right."""
-    return await _measure_all(ground, {"chats": _chats})
+    return await _measure_all(setup, {"chats": _chats})
 
 
-async def history_and_chats(ground: Ground) -> list[Result]:
+async def history_and_chats(setup: BenchSetup) -> list[Result]:
     """Both, on a store that is filled once."""
-    return await _measure_all(ground, {"history": _history, "chats": _chats})
+    return await _measure_all(setup, {"history": _history, "chats": _chats})
 
 
 def _history(http: Http, size: int, pairs: Pairs) -> Read:
@@ -118,27 +118,27 @@ def _chats(http: Http, size: int, pairs: Pairs) -> Read:
     return page
 
 
-async def _measure_all(ground: Ground, kinds: dict[str, Kind]) -> list[Result]:
-    if not ground.place.beside:
+async def _measure_all(setup: BenchSetup, kinds: dict[str, Kind]) -> list[Result]:
+    if not setup.place.beside:
         raise ValueError("history and chats fill the store: they need a server of their own")
-    real = ground.options.seconds >= 1
+    real = setup.options.seconds >= 1
     small_size, sizes = (_SMALL, _SIZES) if real else (_SMALL // 10, (_SMALL,))
     results: dict[str, list[Result]] = {name: [] for name in kinds}
-    with ground.place.beside() as place, closing(Http(place.url)) as http:
-        small = await _store(place, http, People(http, (), ground.watch))
-        await small.fill(small_size, ground.watch)
-        grown = await _store(ground.place, ground.http, ground.people)
-        for size in (*sizes, _LARGE) if ground.options.large else sizes:
-            await grown.fill(size, ground.watch)
+    with setup.place.beside() as place, closing(Http(place.url)) as http:
+        small = await _store(place, http, People(http, (), setup.watch))
+        await small.fill(small_size, setup.watch)
+        grown = await _store(setup.place, setup.http, setup.people)
+        for size in (*sizes, _LARGE) if setup.options.large else sizes:
+            await grown.fill(size, setup.watch)
             for name, kind in kinds.items():
-                results[name] += await _compare(ground, name, kind, small, grown)
+                results[name] += await _compare(setup, name, kind, small, grown)
     # The small store's own result once is enough.
     return [result for both in results.values() for result in (both[0], *both[1::2])]
 
 
-async def _store(place: Place, http: Http, people: People) -> Store:
+async def _store(place: MeasuredServer, http: Http, people: People) -> FilledStore:
     reader, *peers = await people.get(_CHATS + 1)
-    return Store(place, http, await people.chats([(reader, peer) for peer in peers]))
+    return FilledStore(place, http, await people.chats([(reader, peer) for peer in peers]))
 
 
 def _shares(size: int) -> list[int]:
@@ -147,23 +147,25 @@ def _shares(size: int) -> list[int]:
     return [size // 2, *[rest // (_CHATS - 1)] * (_CHATS - 1)]
 
 
-async def _compare(ground: Ground, name: str, kind: Kind, small: Store, grown: Store) -> list[Result]:
+async def _compare(
+    setup: BenchSetup, name: str, kind: Kind, small: FilledStore, grown: FilledStore
+) -> list[Result]:
     """The small store's result, and the grown one's with its cost as a multiple of the small one's."""
-    seconds = min(_SECONDS, ground.options.seconds)
+    seconds = min(_SECONDS, setup.options.seconds)
     turns = []
     for store in (small, grown):
         read = kind(store.http, store.size, store.pairs)
         for _ in range(_WARM_UP):
             await read()
         place = store.place
-        turns.append(Turns(read, Meter(place.server, place.database, place.cores), [], seconds_array()))
-    with ground.watch.stage(f"{name}, {grown.size:,} messages", round(seconds / _TURN)) as advance:
+        turns.append(ReadResults(read, Meter(place.server, place.database, place.cores), [], seconds_array()))
+    with setup.watch.stage(f"{name}, {grown.size:,} messages", round(seconds / _TURN)) as advance:
         for _ in range(max(1, round(seconds / _TURN))):
             for each in turns:
                 await each.take(min(_TURN, seconds))
             advance()
     least, most = (
-        _result(ground, name, store, each) for store, each in zip((small, grown), turns, strict=True)
+        _result(setup, name, store, each) for store, each in zip((small, grown), turns, strict=True)
     )
     compared = f"/ at {small.size:,} messages"
     most.ratios[f"p50 {compared}"] = most.latencies["page"].p50 / least.latencies["page"].p50
@@ -171,7 +173,7 @@ async def _compare(ground: Ground, name: str, kind: Kind, small: Store, grown: S
     return [least, most]
 
 
-def _result(ground: Ground, name: str, store: Store, turns: Turns) -> Result:
+def _result(setup: BenchSetup, name: str, store: FilledStore, turns: ReadResults) -> Result:
     spent, got = total(turns.laps), quantiles(turns.times)
     return Result(
         scenario=name,
@@ -179,5 +181,5 @@ def _result(ground: Ground, name: str, store: Store, turns: Turns) -> Result:
         figures={"pages/s": len(turns.times) / spent.wall} | costs(spent, len(turns.times), "page"),
         shares=spent.shares(),
         latencies={"page": got},
-        ratios={"p50 / round trip": got.p50 / ground.machine.round_trip_ms},
+        ratios={"p50 / round trip": got.p50 / setup.machine.round_trip_ms},
     )

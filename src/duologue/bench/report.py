@@ -29,7 +29,7 @@ _MACHINE: Final = {
 }
 
 
-class Report(msgspec.Struct, kw_only=True):
+class BenchReport(msgspec.Struct, kw_only=True):
     """All of a run, as `--json` writes it. `machines` and `runs` are in the order in which they were measured."""
 
     version: str
@@ -41,9 +41,9 @@ class Report(msgspec.Struct, kw_only=True):
     medians: list[Result] = []
 
 
-def new_report() -> Report:
+def new_report() -> BenchReport:
     """One of this machine, with nothing in it yet."""
-    return Report(
+    return BenchReport(
         version=__version__,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         system=f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
@@ -51,12 +51,12 @@ def new_report() -> Report:
     )
 
 
-def save(report: Report, path: Path) -> None:
+def save(report: BenchReport, path: Path) -> None:
     """Write it as JSON. Raises `OSError`."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
 
 
-def show(report: Report, console: Console) -> None:
+def show(report: BenchReport, console: Console) -> None:
     """Print the medians."""
     console.print(_machine_table(report.machines))
     if shares := next((result.shares for result in report.medians if result.shares), None):

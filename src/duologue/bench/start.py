@@ -7,10 +7,10 @@ from contextlib import closing
 from typing import Final
 
 from duologue.bench.fill import fill
-from duologue.bench.ground import Ground
 from duologue.bench.http import Http
 from duologue.bench.meter import quantiles, seconds_array
 from duologue.bench.result import Result
+from duologue.bench.setup import BenchSetup
 from duologue.bench.talk import clock
 
 _STARTS: Final = 5  # starts
@@ -18,17 +18,17 @@ _CHATS: Final = 50  # chats
 _MESSAGES: Final = 100_000  # messages
 
 
-async def start(ground: Ground) -> list[Result]:
+async def start(setup: BenchSetup) -> list[Result]:
     """Five starts. Each ends with the answer to a request that needs the store. Raises `ValueError`."""
-    place, size = ground.place, _MESSAGES if ground.options.seconds >= 1 else 1_000
+    place, size = setup.place, _MESSAGES if setup.options.seconds >= 1 else 1_000
     if place.start is None or place.stop is None:
         raise ValueError("start stops the server: it needs one of its own")
-    pairs = await ground.people.pairs(_CHATS)
-    with ground.watch.stage("filling the store", size) as advance:
+    pairs = await setup.people.pairs(_CHATS)
+    with setup.watch.stage("filling the store", size) as advance:
         for pair in pairs:
             await asyncio.to_thread(fill, place.store_url, pair, size // _CHATS, advance)
     times = seconds_array()
-    with ground.watch.stage("starting", _STARTS) as advance:
+    with setup.watch.stage("starting", _STARTS) as advance:
         for _ in range(_STARTS):
             place.stop()
             began = clock()
@@ -44,6 +44,6 @@ async def start(ground: Ground) -> list[Result]:
             case=f"with {size:,} messages",
             figures={"s to the first answer": got.p50 / 1000},
             latencies={"first answer": got},
-            ratios={"start / bare server's": got.p50 / 1000 / ground.machine.start_seconds},
+            ratios={"start / bare server's": got.p50 / 1000 / setup.machine.start_seconds},
         )
     ]

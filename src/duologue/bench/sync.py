@@ -11,10 +11,10 @@ from picows import WSError
 
 from duologue.bench.chat import online, pace
 from duologue.bench.files import check_sockets
-from duologue.bench.ground import Ground
 from duologue.bench.http import each
 from duologue.bench.meter import quantiles, seconds_array
 from duologue.bench.result import Result, costs
+from duologue.bench.setup import BenchSetup
 from duologue.bench.talk import Talker, Tally, clock, talkers_of
 
 _BACKLOG: Final = 20  # events for each user
@@ -25,19 +25,19 @@ _HANDSHAKES: Final = 500
 _PATIENCE: Final = 600.0  # seconds
 
 
-async def sync(ground: Ground) -> list[Result]:
+async def sync(setup: BenchSetup) -> list[Result]:
     """Time until all users have caught up after the storm, and the senders' latency meanwhile."""
-    check_sockets(ground.options.users + 2 * _STEADY_PAIRS)
-    text = "x" * ground.options.text
+    check_sockets(setup.options.users + 2 * _STEADY_PAIRS)
+    text = "x" * setup.options.text
     tally, steady_tally = Tally(), Tally()
-    pairs = await ground.people.pairs(ground.options.users // 2)
+    pairs = await setup.people.pairs(setup.options.users // 2)
     talkers = talkers_of(tally, pairs, text)
-    positions = await _fall_behind(ground, tally, talkers)
-    steady = talkers_of(steady_tally, await ground.people.pairs(_STEADY_PAIRS), text)
-    await online(ground, steady)
+    positions = await _fall_behind(setup, tally, talkers)
+    steady = talkers_of(steady_tally, await setup.people.pairs(_STEADY_PAIRS), text)
+    await online(setup, steady)
     pacing = asyncio.create_task(_keep_writing(steady, steady_tally))
-    await asyncio.sleep(ground.options.settling)
-    result = await _storm(ground, talkers, positions, steady_tally)
+    await asyncio.sleep(setup.options.settling)
+    result = await _storm(setup, talkers, positions, steady_tally)
     steady_tally.ends_at = clock()
     await pacing
     await steady_tally.settle(_PATIENCE)
@@ -48,15 +48,15 @@ async def sync(ground: Ground) -> list[Result]:
     return [result]
 
 
-async def _fall_behind(ground: Ground, tally: Tally, talkers: Sequence[Talker]) -> list[int]:
+async def _fall_behind(setup: BenchSetup, tally: Tally, talkers: Sequence[Talker]) -> list[int]:
     """Write everybody's backlog while the readers are away; how far each had got before."""
-    await online(ground, talkers)
+    await online(setup, talkers)
     positions = [talker.seq for talker in talkers]
     for talker in talkers[1::2]:
         talker.close()
     tally.ends_at = clock() + _PATIENCE
     writers = talkers[::2]
-    with ground.watch.stage("writing the backlog", len(writers) * _BACKLOG) as advance:
+    with setup.watch.stage("writing the backlog", len(writers) * _BACKLOG) as advance:
         for talker in writers:
             talker.loop(_BACKLOG)
         seen = 0
@@ -87,21 +87,21 @@ async def _resume(talker: Talker, url: str, position: int) -> bool:
 
 
 async def _storm(
-    ground: Ground, talkers: Sequence[Talker], positions: Sequence[int], steady: Tally
+    setup: BenchSetup, talkers: Sequence[Talker], positions: Sequence[int], steady: Tally
 ) -> Result:
     times, retries = seconds_array(), 0
 
     async def reconnect(item: tuple[Talker, int]) -> None:
         nonlocal retries
         talker, position = item
-        while not await _resume(talker, ground.place.url, position):
+        while not await _resume(talker, setup.place.url, position):
             retries += 1
         times.append(clock() - began)
         if talker.seq < position + _BACKLOG:
             raise RuntimeError(f"A user caught up at {talker.seq} instead of {position + _BACKLOG}.")
 
-    with ground.watch.stage("storm", len(talkers)) as advance:
-        meter, began = ground.meter(), clock()
+    with setup.watch.stage("storm", len(talkers)) as advance:
+        meter, began = setup.meter(), clock()
         steady.since = began
         await each(reconnect, list(zip(talkers, positions, strict=True)), _HANDSHAKES, advance)
         spent, elapsed = meter.lap(), clock() - began
@@ -117,7 +117,7 @@ async def _storm(
         | ({"handshakes tried again": retries} if retries else {})
         | costs(spent, len(talkers), "user"),
         latencies={"caught up": quantiles(times)},
-        ratios={"users / bare sockets": len(talkers) / elapsed / ground.machine.connects_per_second},
+        ratios={"users / bare sockets": len(talkers) / elapsed / setup.machine.connects_per_second},
         shares=spent.shares(),
         warnings=spent.warnings(),
     )

@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 
 from duologue.bench.meter import seconds_array
-from duologue.bench.people import User
+from duologue.bench.people import BenchUser
 from duologue.client.connection import ClientConnection, connect
 
 clock = time.perf_counter
@@ -102,7 +102,9 @@ class Talker:
         "seq",
     )
 
-    def __init__(self, tally: Tally, user: User, chat_id: str = "", text: str = "", index: int = 0) -> None:
+    def __init__(
+        self, tally: Tally, user: BenchUser, chat_id: str = "", text: str = "", index: int = 0
+    ) -> None:
         self._tally = tally
         self._token = user.token
         self._me = user.id.encode()
@@ -255,7 +257,7 @@ class Talker:
             self._link.say(b'{"op":"ack","seq":%d}' % self.seq)
 
 
-def talkers_of(tally: Tally, pairs: Sequence[tuple[User, User, str]], text: str) -> list[Talker]:
+def talkers_of(tally: Tally, pairs: Sequence[tuple[BenchUser, BenchUser, str]], text: str) -> list[Talker]:
     """Both sides of each pair, neighbours in the list."""
     sides = [(user, chat_id) for low, high, chat_id in pairs for user in (low, high)]
     return [Talker(tally, user, chat_id, text, index) for index, (user, chat_id) in enumerate(sides)]

@@ -11,19 +11,19 @@ import httpx
 import msgspec
 
 from duologue.torture import wire
-from duologue.torture.history import Accepted, Harm, Mark, Peek, Send, View
+from duologue.torture.history import AcceptedEntry, HarmEntry, MarkEntry, PeekEntry, SendEntry, ViewEntry
 from duologue.torture.world import Attempt, Device, Draft, Person, World
 
 _BEYOND: Final = 1_000_000  # messages
 _STATUS_OF_NEW: Final = 201  # an HTTP status
 
 
-def fault_in(body: bytes) -> wire.Fault:
+def fault_in(body: bytes) -> wire.ErrorReply:
     """The error in an answer; one without a code if there is none."""
     try:
-        return msgspec.json.decode(body, type=wire.Fault)
+        return msgspec.json.decode(body, type=wire.ErrorReply)
     except msgspec.MsgspecError:
-        return wire.Fault()
+        return wire.ErrorReply()
 
 
 def code_of(body: bytes) -> str:
@@ -51,7 +51,9 @@ def _try(world: World, device: Device, draft: Draft, connection: int, expected: 
     draft.tries += 1
     draft.tried_at = asyncio.get_running_loop().time()
     world.counts.attempts += 1
-    world.history.add(Send(n, device.number, connection, draft.chat, draft.client_id, draft.body["text"]))
+    world.history.add(
+        SendEntry(n, device.number, connection, draft.chat, draft.client_id, draft.body["text"])
+    )
     return n
 
 
@@ -95,7 +97,7 @@ def cut(world: World, device: Device) -> None:
     """The network goes, in the middle of whatever was said."""
     if device.link:
         world.counts.cuts += 1
-        world.history.add(Harm("cut", f"device {device.number}"))
+        world.history.add(HarmEntry("cut", f"device {device.number}"))
         device.link.cut()
         device.link = None
 
@@ -110,7 +112,7 @@ def _mark(world: World, device: Device, kind: str, chat: str, seq: int) -> int:
     expected = "seq_out_of_range" if kind != "ack" and seq >= _BEYOND else ""
     n = world.attempt(Attempt(expected=expected))
     world.counts.marks += 1
-    world.history.add(Mark(n, device.number, kind, chat, seq))
+    world.history.add(MarkEntry(n, device.number, kind, chat, seq))
     return n
 
 
@@ -175,7 +177,7 @@ async def look(world: World, device: Device, chat: str) -> bool:
     if answer.status_code == HTTPStatus.OK:
         view = msgspec.json.decode(answer.content, type=wire.ChatView)
         marks = msgspec.structs.astuple(view.marks)
-        world.history.add(View(device.person.user, chat, since, view.last_seq, view.unread, *marks))
+        world.history.add(ViewEntry(device.person.user, chat, since, view.last_seq, view.unread, *marks))
         return True
     if world.is_strict() and (
         answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR or code_of(answer.content) != "overloaded"
@@ -192,7 +194,7 @@ async def accept(world: World, person: Person, chat: str) -> None:
     with suppress(httpx.HTTPError):
         answer = await world.http.put(path, headers=peer.devices[0].headers)
         if answer.is_success and chat in person.strange:
-            world.history.add(Accepted(peer.user, chat, since))
+            world.history.add(AcceptedEntry(peer.user, chat, since))
             world.accepted(person, chat)
             send(world, person.devices[0], write(world, person, chat))
 
@@ -203,4 +205,4 @@ async def peek(world: World, device: Device, chat: str) -> None:
     with suppress(httpx.HTTPError):
         answer = await world.http.get(path, headers=device.headers)
         if code_of(answer.content) != "overloaded":
-            world.history.add(Peek(device.person.user, chat, answer.status_code))
+            world.history.add(PeekEntry(device.person.user, chat, answer.status_code))

@@ -11,9 +11,7 @@ import httpx
 import msgspec
 
 from duologue.torture import wire
-from duologue.torture.history import Chat
-from duologue.torture.history import Device as DeviceEntry
-from duologue.torture.history import Person as PersonEntry
+from duologue.torture.history import ChatEntry, DeviceEntry, PersonEntry
 from duologue.torture.world import CannotStart, Device, Person, World
 
 T = TypeVar("T")
@@ -55,9 +53,9 @@ async def _new_person(world: World, numbers: Iterable[str]) -> None:
     raise CannotStart("this server has seen all of the numbers that are free for tests")
 
 
-async def _session(world: World, phone: str) -> wire.SignedIn:
+async def _session(world: World, phone: str) -> wire.SignInReply:
     answer = await _ask(world, "POST", "/v1/sessions", {"phone": phone, "device_name": "torture"})
-    return msgspec.json.decode(answer, type=wire.SignedIn)
+    return msgspec.json.decode(answer, type=wire.SignInReply)
 
 
 async def admit(world: World, tokens: Iterable[str]) -> None:
@@ -67,12 +65,12 @@ async def admit(world: World, tokens: Iterable[str]) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         me = msgspec.json.decode(await _ask(world, "GET", "/v1/me", headers=headers), type=wire.Named)
         sessions = msgspec.json.decode(
-            await _ask(world, "GET", "/v1/sessions", headers=headers), type=wire.Sessions
+            await _ask(world, "GET", "/v1/sessions", headers=headers), type=wire.SessionListReply
         )
         current = next(session for session in sessions.items if session.current)
         if b"cht_" in await _ask(world, "GET", "/v1/chats?limit=1", headers=headers):
             raise CannotStart(f"{me.phone} has chats: the torture needs accounts without any")
-        signed_in = wire.SignedIn(token, wire.Named(current.id), me, new_user=False)
+        signed_in = wire.SignInReply(token, wire.Named(current.id), me, new_user=False)
         if me.id in people:
             Device(0, people[me.id], signed_in, world.dice.choice(_WAYS))
         else:
@@ -80,7 +78,7 @@ async def admit(world: World, tokens: Iterable[str]) -> None:
     _seat(world)
 
 
-async def _person(world: World, signed_in: wire.SignedIn) -> Person:
+async def _person(world: World, signed_in: wire.SignInReply) -> Person:
     """Somebody, with their first device. One in ten doesn't show what they have read.
 
     Nobody wants SMS: they would cost money, and their receipts are marks that no device has made.
@@ -132,7 +130,7 @@ async def _open_chat(world: World, one: Person, other: Person) -> None:
         # Only messages of strangers are limited.
         await _ask(world, "PUT", f"/v1/chats/{chat}/accept", headers=person.devices[0].headers)
     one.peers[chat], other.peers[chat] = other, one
-    world.history.add(Chat(chat, one.user, other.user))
+    world.history.add(ChatEntry(chat, one.user, other.user))
 
 
 async def make_strangers(world: World) -> None:
@@ -153,7 +151,7 @@ async def _close_some(world: World, people: list[Person]) -> None:
             )
             chat = msgspec.json.decode(answer, type=wire.Named).id
             stranger.strange[chat] = person
-            world.history.add(Chat(chat, stranger.user, person.user, closed=True))
+            world.history.add(ChatEntry(chat, stranger.user, person.user, closed=True))
 
 
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:

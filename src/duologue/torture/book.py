@@ -8,28 +8,28 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from duologue.torture.history import (
-    Accepted,
+    AcceptedEntry,
     AnyEntry,
-    Chat,
-    Connected,
-    Device,
-    Ended,
-    Event,
-    Harm,
-    Listening,
-    Logged,
-    Mark,
-    Marked,
-    Person,
-    Refused,
-    Send,
-    Sent,
-    Skipped,
-    Stored,
-    Tick,
-    Trimmed,
-    View,
-    Whole,
+    ChatEntry,
+    ConnectedEntry,
+    DeviceEntry,
+    EndedEntry,
+    EventEntry,
+    HarmEntry,
+    ListeningEntry,
+    LoggedEntry,
+    MarkedEntry,
+    MarkEntry,
+    PersonEntry,
+    RefusedEntry,
+    SendEntry,
+    SentEntry,
+    SkippedEntry,
+    StoredEntry,
+    TickEntry,
+    TrimmedEntry,
+    ViewEntry,
+    WholeEntry,
 )
 from duologue.torture.undone import windows, without_undone
 
@@ -67,9 +67,9 @@ class Book:
     def __init__(self, entries: Sequence[AnyEntry]) -> None:
         self.undone = windows(entries)
         self.entries = entries = without_undone(entries)
-        self.people: dict[str, Person] = {}
-        self.devices: dict[int, Device] = {}
-        self.chats: dict[str, Chat] = {}
+        self.people: dict[str, PersonEntry] = {}
+        self.devices: dict[int, DeviceEntry] = {}
+        self.chats: dict[str, ChatEntry] = {}
         self.chats_of: dict[str, set[str]] = defaultdict(set)
         self.peers_of: dict[str, set[str]] = defaultdict(set)
         self.sessions_of: dict[str, set[str]] = defaultdict(set)
@@ -92,10 +92,10 @@ class Book:
         self.ticks: list[int] = []
         self.harms: list[int] = []
         self._places: dict[type, list[int]] = {
-            Tick: self.ticks,
-            Harm: self.harms,
-            Trimmed: self.trims,
-            View: self.views,
+            TickEntry: self.ticks,
+            HarmEntry: self.harms,
+            TrimmedEntry: self.trims,
+            ViewEntry: self.views,
         }
         self.withheld: set[tuple[str, int]] = set()
         """Messages of closed chats that their recipient could not read back: chat and seq."""
@@ -111,54 +111,56 @@ class Book:
 
     def _take(self, place: int, entry: AnyEntry) -> None:
         """The frequent kinds first."""
-        if isinstance(entry, Event):
+        if isinstance(entry, EventEntry):
             self.events[entry.device].append(place)
-        elif isinstance(entry, Logged):
+        elif isinstance(entry, LoggedEntry):
             self.logged[entry.user].append(place)
-        elif isinstance(entry, Stored):
+        elif isinstance(entry, StoredEntry):
             self.stored[entry.chat, entry.reader].append(place)
             if not entry.client_id:
                 self.withheld.add((entry.chat, entry.seq))
-        elif isinstance(entry, Send | Sent | Mark):
+        elif isinstance(entry, SendEntry | SentEntry | MarkEntry):
             self._speak(place, entry)
-        elif isinstance(entry, Connected | Listening | Ended | Skipped):
+        elif isinstance(entry, ConnectedEntry | ListeningEntry | EndedEntry | SkippedEntry):
             self._connect(place, entry)
-        elif isinstance(entry, Tick | Harm | Trimmed | View):
+        elif isinstance(entry, TickEntry | HarmEntry | TrimmedEntry | ViewEntry):
             self._places[type(entry)].append(place)
         else:
             self._introduce(place, entry)
 
-    def _speak(self, place: int, entry: Send | Sent | Mark) -> None:
-        if isinstance(entry, Send):
+    def _speak(self, place: int, entry: SendEntry | SentEntry | MarkEntry) -> None:
+        if isinstance(entry, SendEntry):
             self.sends[entry.n] = place
             self.attempts[self.key_of(entry)].append(place)
-        elif isinstance(entry, Mark):
+        elif isinstance(entry, MarkEntry):
             self.marks[entry.n] = place
         elif entry.n in self.sends:
             self.answers[self.key_of(self.send(entry.n))].append(place)
 
-    def _connect(self, place: int, entry: Connected | Listening | Ended | Skipped) -> None:
-        if isinstance(entry, Skipped):
+    def _connect(
+        self, place: int, entry: ConnectedEntry | ListeningEntry | EndedEntry | SkippedEntry
+    ) -> None:
+        if isinstance(entry, SkippedEntry):
             self.skips[entry.device].append(place)
-        elif not isinstance(entry, Ended):
+        elif not isinstance(entry, EndedEntry):
             self._open[entry.device, entry.connection] = place, entry.node
-            if isinstance(entry, Connected):
+            if isinstance(entry, ConnectedEntry):
                 self.connections.append(place)
         elif begun := self._open.pop((entry.device, entry.connection), None):
             self.spans[entry.device].append(Span(begun[0], place, begun[1]))
 
     def _introduce(self, place: int, entry: AnyEntry) -> None:
-        if isinstance(entry, Person):
+        if isinstance(entry, PersonEntry):
             self.people[entry.user] = entry
-        elif isinstance(entry, Device):
+        elif isinstance(entry, DeviceEntry):
             self.devices[entry.device] = entry
             self.sessions_of[entry.user].add(entry.session)
             self.devices_of[entry.user].append(entry.device)
-        elif isinstance(entry, Accepted):
+        elif isinstance(entry, AcceptedEntry):
             self.accepted[entry.chat].append((entry.since, place))
-        elif isinstance(entry, Whole):
+        elif isinstance(entry, WholeEntry):
             self.whole.add((entry.user, entry.chat))
-        elif isinstance(entry, Chat):
+        elif isinstance(entry, ChatEntry):
             self.chats[entry.chat] = entry
             for user, peer in ((entry.one, entry.other), (entry.other, entry.one)):
                 self.chats_of[user].add(entry.chat)
@@ -168,42 +170,42 @@ class Book:
         """Return the user of a device."""
         return self.devices[device].user
 
-    def key_of(self, send: Send) -> Key:
+    def key_of(self, send: SendEntry) -> Key:
         """Return the identity of the message of an attempt."""
         return Key(send.chat, self.user(send.device), send.client_id)
 
-    def send(self, n: int) -> Send:
+    def send(self, n: int) -> SendEntry:
         """The attempt with that number."""
         entry = self.entries[self.sends[n]]
-        assert isinstance(entry, Send)
+        assert isinstance(entry, SendEntry)
         return entry
 
-    def mark(self, entry: Marked | Refused) -> Mark | None:
+    def mark(self, entry: MarkedEntry | RefusedEntry) -> MarkEntry | None:
         """The mark that an answer is about, if it is about one."""
         mark = self.entries[self.marks[entry.n]] if entry.n in self.marks else None
-        return mark if isinstance(mark, Mark) else None
+        return mark if isinstance(mark, MarkEntry) else None
 
     def peer(self, chat: str, user: str) -> str:
         """The other side of a chat."""
         found = self.chats[chat]
         return found.other if user == found.one else found.one
 
-    def message(self, place: int) -> Stored:
+    def message(self, place: int) -> StoredEntry:
         """The message that was read back there."""
         entry = self.entries[place]
-        assert isinstance(entry, Stored)
+        assert isinstance(entry, StoredEntry)
         return entry
 
-    def answer(self, place: int) -> Sent:
+    def answer(self, place: int) -> SentEntry:
         """The answer that stands there."""
         entry = self.entries[place]
-        assert isinstance(entry, Sent)
+        assert isinstance(entry, SentEntry)
         return entry
 
-    def event(self, place: int) -> Event | Logged:
+    def event(self, place: int) -> EventEntry | LoggedEntry:
         """The event that was given, or read back, there."""
         entry = self.entries[place]
-        assert isinstance(entry, Event | Logged)
+        assert isinstance(entry, EventEntry | LoggedEntry)
         return entry
 
     def log(self, user: str) -> list[int]:
@@ -231,7 +233,8 @@ class Book:
         """Return the time before which events may have been dropped up to a place of the history; empty: none."""
         trims = self.trims if place is None else self.trims[: bisect_right(self.trims, place)]
         return max(
-            (entry.before for trim in trims if isinstance(entry := self.entries[trim], Trimmed)), default=""
+            (entry.before for trim in trims if isinstance(entry := self.entries[trim], TrimmedEntry)),
+            default="",
         )
 
     def was_read(self, chat: str) -> bool:
@@ -255,8 +258,8 @@ class Book:
         place = bisect_right(seqs, upto)
         return seqs[place - 1] if place else 0
 
-    def connection(self, place: int) -> Connected:
+    def connection(self, place: int) -> ConnectedEntry:
         """The connection that began there."""
         entry = self.entries[place]
-        assert isinstance(entry, Connected)
+        assert isinstance(entry, ConnectedEntry)
         return entry

@@ -8,7 +8,7 @@ from typing import Final
 
 from duologue.torture import rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
 from duologue.torture.book import Book, Violation
-from duologue.torture.history import AnyEntry, Odd, Over
+from duologue.torture.history import AnyEntry, OddEntry, OverEntry
 
 _EACH: Final = 20
 """So many violations of one rule are told."""
@@ -32,9 +32,9 @@ def run_is_complete(book: Book) -> Iterator[Violation]:
     """Everything was answered in the end, and nothing happened that never should."""
     end = None
     for place, entry in enumerate(book.entries):
-        if isinstance(entry, Odd):
+        if isinstance(entry, OddEntry):
             yield Violation("unexpected", f"{entry.where}: {entry.says}", (place,))
-        elif isinstance(entry, Over):
+        elif isinstance(entry, OverEntry):
             end = entry
             for client_id in entry.unanswered:
                 evidence = [places[-1] for key, places in book.attempts.items() if key.client_id == client_id]

@@ -18,12 +18,12 @@ from duologue.torture.arrive import MOST_USERS
 from duologue.torture.checker import check
 from duologue.torture.harm import Menu
 from duologue.torture.history import BadHistory, History, load
-from duologue.torture.load import Pace
-from duologue.torture.pieces import Piece, pieces
-from duologue.torture.run import Ground, Plan, run
-from duologue.torture.screen import Screen, Verdict, summary
+from duologue.torture.load import ActionRates
+from duologue.torture.run import Plan, SystemUnderTest, run
+from duologue.torture.screen import RunScreen, Verdict, summary
 from duologue.torture.selftest import plant_each
 from duologue.torture.system import System, Wanted, running
+from duologue.torture.villages import VillageHistory, village_histories
 from duologue.torture.world import CannotStart
 from duologue.verify import VerifyError, verify
 
@@ -34,14 +34,16 @@ KINDS: Final = (
 """What can be harmed: see docs/torture.md."""
 _LONG: Final = 100_000
 """Messages from which on a history is in its file alone, and judged in pieces."""
-_SHORT: Final = Plan(users=12, seconds=7, pace=Pace(messages=100, cuts=4), kill_every=3, seed=1, retention=2)
+_SHORT: Final = Plan(
+    users=12, seconds=7, pace=ActionRates(messages=100, cuts=4), kill_every=3, seed=1, retention=2
+)
 
 
 class TortureError(Exception):
     """It can't be done; the message says why."""
 
 
-class Options(msgspec.Struct, frozen=True):
+class TortureOptions(msgspec.Struct, frozen=True):
     """Options of a run. `urls`: a running system, instead of one started for it; `kill`: the kinds to harm."""
 
     plan: Plan
@@ -69,10 +71,10 @@ def plan(
     except OSError as fault:
         raise TortureError(str(fault)) from fault
     chosen = random.randrange(10**6) if seed is None else seed  # noqa: S311 - to be repeatable
-    return Plan(users, seconds, Pace(rate, cuts), kill_every, chosen, known, retention=retention)
+    return Plan(users, seconds, ActionRates(rate, cuts), kill_every, chosen, known, retention=retention)
 
 
-def torture(options: Options) -> bool:
+def torture(options: TortureOptions) -> bool:
     """Run, check, tell; whether no promise was broken. Raises `TortureError`."""
     console = Console()
     _refuse_nonsense(options)
@@ -86,7 +88,7 @@ def torture(options: Options) -> bool:
             history = _run(console, options, system, History(file, keep=not is_long))
             if file:
                 file.flush()
-            sound = _judge(console, pieces(path) if is_long else _whole(history))
+            sound = _judge(console, village_histories(path) if is_long else _whole(history))
             if not sound and not file:
                 _keep(console, history, path)
             elif sound and not options.history:
@@ -96,18 +98,18 @@ def torture(options: Options) -> bool:
             raise TortureError(str(fault)) from fault
 
 
-def _run(console: Console, options: Options, system: System, history: History) -> History:
+def _run(console: Console, options: TortureOptions, system: System, history: History) -> History:
     victims = [victim for victim in system.victims if victim.kind in options.kill]
     nodes = [victim for victim in system.victims if victim.kind == "node"]
     menu = Menu(victims, system.store, frozenset(options.kill), nodes)
-    ground = Ground(system.urls, menu, system.database_url)
-    with Screen(console) as screen:
-        world = asyncio.run(run(options.plan, ground, history, screen.show))
+    target = SystemUnderTest(system.urls, menu, system.database_url)
+    with RunScreen(console) as screen:
+        world = asyncio.run(run(options.plan, target, history, screen.show))
     console.print("; ".join(summary(world)), soft_wrap=True)
     return history
 
 
-def _refuse_nonsense(options: Options) -> None:
+def _refuse_nonsense(options: TortureOptions) -> None:
     if options.engine not in {"sqlite", "postgresql"}:
         raise TortureError("the engine is sqlite or postgresql")
     if unknown := set(options.kill) - {*KINDS, "none"}:
@@ -119,7 +121,7 @@ def _refuse_nonsense(options: Options) -> None:
 
 
 @contextlib.contextmanager
-def _system(options: Options) -> Iterator[System]:
+def _system(options: TortureOptions) -> Iterator[System]:
     if options.urls:
         yield System([url.rstrip("/") for url in options.urls], "", [])
         return
@@ -130,23 +132,23 @@ def _system(options: Options) -> Iterator[System]:
         yield system
 
 
-def _wanted(options: Options) -> Wanted:
+def _wanted(options: TortureOptions) -> Wanted:
     noise = options.plan.seed + 1 if "bus" in options.kill else 0
     clocks, standby = "clock" in options.kill, "failover" in options.kill
     return Wanted(options.engine, options.nodes, options.workers, noise, clocks, standby)
 
 
-def _judge(console: Console, parts: Iterable[Piece]) -> bool:
+def _judge(console: Console, parts: Iterable[VillageHistory]) -> bool:
     verdict = Verdict(console)
-    for piece in parts:
-        verdict.add(piece, check(piece.history.entries))
+    for village in parts:
+        verdict.add(village, check(village.history.entries))
     verdict.end()
     return not verdict.found
 
 
-def _whole(history: History) -> list[Piece]:
+def _whole(history: History) -> list[VillageHistory]:
     """A history that is short enough to be judged in one piece."""
-    return [Piece(history, array("q", range(len(history))))]
+    return [VillageHistory(history, array("q", range(len(history))))]
 
 
 def _keep(console: Console, history: History, path: Path) -> None:
@@ -161,7 +163,7 @@ def _keep(console: Console, history: History, path: Path) -> None:
 def check_file(path: Path) -> bool:
     """Return whether a saved history keeps every promise. Raises `TortureError`."""
     try:
-        return _judge(Console(), pieces(path))
+        return _judge(Console(), village_histories(path))
     except (OSError, BadHistory) as fault:
         raise TortureError(str(fault)) from fault
 
@@ -193,7 +195,7 @@ def self_test(path: Path | None) -> bool:
 def _short_run(console: Console) -> History:
     # Restores undo much of so short a history, locks stop it, and a clock that jumps has too much of it trimmed:
     # too little is left to plant each fault into.
-    options = Options(_SHORT, engine="sqlite", kill=["node"])
+    options = TortureOptions(_SHORT, engine="sqlite", kill=["node"])
     try:
         with _system(options) as system:
             return _run(console, options, system, History())

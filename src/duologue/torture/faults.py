@@ -14,19 +14,19 @@ from msgspec.structs import replace
 from duologue.torture.book import MESSAGE, Book
 from duologue.torture.history import (
     AnyEntry,
-    Connected,
-    Event,
-    Logged,
-    Peek,
-    Person,
-    Send,
-    Sent,
-    Stored,
-    View,
+    ConnectedEntry,
+    EventEntry,
+    LoggedEntry,
+    PeekEntry,
+    PersonEntry,
+    SendEntry,
+    SentEntry,
+    StoredEntry,
+    ViewEntry,
 )
 
 Entries = list[AnyEntry]
-Told = Event | Logged
+Told = EventEntry | LoggedEntry
 Change = Callable[[AnyEntry], Sequence[AnyEntry]]
 """What an entry becomes: nothing, itself, another, several."""
 T = TypeVar("T")
@@ -64,19 +64,19 @@ def rewrite(change: Callable[[str, int, AnyEntry], Sequence[AnyEntry]]) -> Calla
 
 def lose(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
     """It isn't there, and those behind it have moved up."""
-    if isinstance(entry, Stored) and entry.chat == chat and entry.seq >= seq:
+    if isinstance(entry, StoredEntry) and entry.chat == chat and entry.seq >= seq:
         return [replace(entry, seq=entry.seq - 1)] if entry.seq > seq else []
     return [entry]
 
 
 def leave_hole(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
     """It isn't there, and nothing else is in its place."""
-    return [] if isinstance(entry, Stored) and (entry.chat, entry.seq) == (chat, seq) else [entry]
+    return [] if isinstance(entry, StoredEntry) and (entry.chat, entry.seq) == (chat, seq) else [entry]
 
 
 def double(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
     """It is there twice, one after the other."""
-    if isinstance(entry, Stored) and entry.chat == chat and entry.seq >= seq:
+    if isinstance(entry, StoredEntry) and entry.chat == chat and entry.seq >= seq:
         later = replace(entry, seq=entry.seq + 1)
         return [entry, later] if entry.seq == seq else [later]
     return [entry]
@@ -84,20 +84,20 @@ def double(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
 
 def alter(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
     """It reads otherwise."""
-    here = isinstance(entry, Stored) and (entry.chat, entry.seq) == (chat, seq)
+    here = isinstance(entry, StoredEntry) and (entry.chat, entry.seq) == (chat, seq)
     return [replace(entry, text="something else") if here else entry]
 
 
 def reuse_seq(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
     """The one behind it has its seq."""
-    if isinstance(entry, Stored) and entry.chat == chat and entry.seq > seq:
+    if isinstance(entry, StoredEntry) and entry.chat == chat and entry.seq > seq:
         return [replace(entry, seq=entry.seq - 1)]
     return [entry]
 
 
 def invent(chat: str, seq: int, entry: AnyEntry) -> Sequence[AnyEntry]:
     """Nobody ever sent what stands there."""
-    here = isinstance(entry, Stored) and (entry.chat, entry.seq) == (chat, seq)
+    here = isinstance(entry, StoredEntry) and (entry.chat, entry.seq) == (chat, seq)
     return [replace(entry, client_id="never sent") if here else entry]
 
 
@@ -112,9 +112,9 @@ def swap(book: Book) -> Entries | None:
     acknowledged: dict[str, int] = {}
     seen = set()
     for entry in book.entries:
-        if isinstance(entry, Sent):
+        if isinstance(entry, SentEntry):
             acknowledged.setdefault(book.send(entry.n).chat, entry.seq)
-        elif isinstance(entry, Send) and (key := book.key_of(entry)) not in seen:
+        elif isinstance(entry, SendEntry) and (key := book.key_of(entry)) not in seen:
             seen.add(key)
             answers = book.answers.get(key)
             if answers and key.chat in acknowledged:
@@ -128,7 +128,7 @@ def swap_in_flight(book: Book) -> Entries | None:
     for key, attempts in book.attempts.items():
         send = book.entries[attempts[0]]
         answers = book.answers.get(key, ())
-        if isinstance(send, Send) and send.connection and len(attempts) == len(answers) == 1:
+        if isinstance(send, SendEntry) and send.connection and len(attempts) == len(answers) == 1:
             lane = send.connection, send.chat
             answered, seq = last.get(lane, (0, 0))
             if answered > attempts[0]:
@@ -142,9 +142,9 @@ def _swapped(book: Book, chat: str, one: int, two: int) -> Entries:
     stored = {seq: book.message(book.kept(chat)[seq - 1]) for seq in other}
     entries: Entries = []
     for entry in book.entries:
-        if isinstance(entry, Sent) and book.send(entry.n).chat == chat:
+        if isinstance(entry, SentEntry) and book.send(entry.n).chat == chat:
             entries.append(replace(entry, seq=other.get(entry.seq, entry.seq)))
-        elif isinstance(entry, Stored) and entry.chat == chat and entry.seq in other:
+        elif isinstance(entry, StoredEntry) and entry.chat == chat and entry.seq in other:
             new = stored[other[entry.seq]]
             entries.append(replace(entry, sender=new.sender, client_id=new.client_id, text=new.text))
         elif isinstance(entry, Told) and (entry.type, entry.about) == (MESSAGE, chat) and entry.a in other:
@@ -171,17 +171,17 @@ def store_unacknowledged_twice(book: Book) -> Entries | None:
     """A message that was sent and never acknowledged is there twice at the end of its chat."""
     for key, attempts in book.attempts.items():
         send = book.entries[attempts[0]]
-        if key not in book.answers and isinstance(send, Send):
+        if key not in book.answers and isinstance(send, SendEntry):
             last, chat = len(book.kept(key.chat)), book.chats[key.chat]
             return list(book.entries) + [
-                Stored(reader, key.chat, last + number, key.sender, key.client_id, send.text)
+                StoredEntry(reader, key.chat, last + number, key.sender, key.client_id, send.text)
                 for reader in (chat.one, chat.other)
                 for number in (1, 2)
             ]
     return None
 
 
-def answered_again(change: Callable[[Sent], Sent]) -> Callable[[Book], Entries | None]:
+def answered_again(change: Callable[[SentEntry], SentEntry]) -> Callable[[Book], Entries | None]:
     """A message is acknowledged once more."""
 
     def plant(book: Book) -> Entries | None:
@@ -194,7 +194,7 @@ def answered_again(change: Callable[[Sent], Sent]) -> Callable[[Book], Entries |
 
 
 def given(
-    change: Change, wanted: Callable[[Event], bool] = lambda event: event.seq > 1
+    change: Change, wanted: Callable[[EventEntry], bool] = lambda event: event.seq > 1
 ) -> Callable[[Book], Entries | None]:
     """Something befalls an event on its way to one device, which isn't the last."""
 
@@ -203,7 +203,7 @@ def given(
             place
             for events in book.events.values()
             for place in events[:-1]
-            if isinstance(event := book.entries[place], Event) and wanted(event)
+            if isinstance(event := book.entries[place], EventEntry) and wanted(event)
         )
         return _at(book, _first(places), change)
 
@@ -221,7 +221,7 @@ def forget(book: Book) -> Entries | None:
 
 
 def in_log(
-    kind: str, change: Callable[[Book, Logged], Sequence[AnyEntry]]
+    kind: str, change: Callable[[Book, LoggedEntry], Sequence[AnyEntry]]
 ) -> Callable[[Book], Entries | None]:
     """Something befalls an event of this kind in a log itself; the first that can be changed so."""
 
@@ -230,7 +230,7 @@ def in_log(
             whole = len(book.log(user)) == book.event(places[-1]).seq
             for place in places if whole else ():
                 entry = book.entries[place]
-                if isinstance(entry, Logged) and entry.type == kind:
+                if isinstance(entry, LoggedEntry) and entry.type == kind:
                     new = change(book, entry)
                     if list(new) != [entry]:
                         return _at(book, place, lambda _, new=new: new)  # type: ignore[misc]
@@ -239,61 +239,63 @@ def in_log(
     return plant
 
 
-def left_out(book: Book, entry: Logged) -> Sequence[AnyEntry]:
+def left_out(book: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """An event between two others is gone: without its first or its last one, a trimmed log may still be right."""
     places = book.logged[entry.user]
     return [entry] if entry in (book.entries[places[0]], book.entries[places[-1]]) else []
 
 
-def foreign(book: Book, entry: Logged) -> Sequence[AnyEntry]:
+def foreign(book: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """An event is about a chat of others."""
     chat = _first(chat for chat in book.chats if chat not in book.chats_of[entry.user])
     return [replace(entry, about=chat)] if chat else [entry]
 
 
-def told_again(_: Book, entry: Logged) -> Sequence[AnyEntry]:
+def told_again(_: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """The message before it, again."""
     return [replace(entry, a=entry.a - 1)] if entry.a > 1 else [entry]
 
 
-def untold(_: Book, entry: Logged) -> Sequence[AnyEntry]:
+def untold(_: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """Something else is told in its place."""
     return [replace(entry, type="chat.updated", who="", a=0, client_id="", text="")]
 
 
-def tell_too_much(_: Book, entry: Logged) -> Sequence[AnyEntry]:
+def tell_too_much(_: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """Tell of a message that isn't there."""
     return [replace(entry, a=entry.a + 1_000)]
 
 
-def read_too_far(_: Book, entry: Logged) -> Sequence[AnyEntry]:
+def read_too_far(_: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """Beyond what is delivered."""
     return [replace(entry, b=entry.a + 1)]
 
 
-def mark_back(_: Book, entry: Logged) -> Sequence[AnyEntry]:
+def mark_back(_: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """It falls to nothing at once, in a receipt that shouldn't be there."""
     return [entry, replace(entry, a=0, b=0)]
 
 
-def repeat_mark(_: Book, entry: Logged) -> Sequence[AnyEntry]:
+def repeat_mark(_: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """Without anything new."""
     return [entry, entry]
 
 
-def show_private(book: Book, entry: Logged) -> Sequence[AnyEntry]:
+def show_private(book: Book, entry: LoggedEntry) -> Sequence[AnyEntry]:
     """Show the read mark of a user who doesn't show it."""
     private = entry.who != entry.user and not book.people[entry.who].shows_read
     return [replace(entry, b=entry.a)] if private else [entry]
 
 
-def seen(change: Callable[[View], View], wanted: Callable[[View], bool]) -> Callable[[Book], Entries | None]:
+def seen(
+    change: Callable[[ViewEntry], ViewEntry], wanted: Callable[[ViewEntry], bool]
+) -> Callable[[Book], Entries | None]:
     """A view shows something else; the last one that can."""
 
     def plant(book: Book) -> Entries | None:
         for place in reversed(book.views):
             view = book.entries[place]
-            if isinstance(view, View) and wanted(view):
+            if isinstance(view, ViewEntry) and wanted(view):
                 return _at(book, place, lambda _, view=view: [change(view)])  # type: ignore[misc]
         return None
 
@@ -303,10 +305,12 @@ def seen(change: Callable[[View], View], wanted: Callable[[View], bool]) -> Call
 def shrink(book: Book) -> Entries | None:
     """A new connection doesn't know of what was given before."""
     place = _first(place for place in book.connections if book.connection(place).after > 0)
-    return _at(book, place, lambda entry: [replace(entry, latest=0)] if isinstance(entry, Connected) else [])
+    return _at(
+        book, place, lambda entry: [replace(entry, latest=0)] if isinstance(entry, ConnectedEntry) else []
+    )
 
 
 def peek(book: Book) -> Entries | None:
     """A chat of others can be seen."""
-    person = _first(entry for entry in book.entries if isinstance(entry, Person))
-    return [*book.entries, Peek(person.user, "cht_of_others", 200)] if person else None
+    person = _first(entry for entry in book.entries if isinstance(entry, PersonEntry))
+    return [*book.entries, PeekEntry(person.user, "cht_of_others", 200)] if person else None

@@ -9,9 +9,17 @@ from msgspec.structs import replace
 
 from duologue.torture.book import MESSAGE, Book
 from duologue.torture.faults import Entries
-from duologue.torture.history import AnyEntry, Chat, Event, Skipped, Stored, Tick, View
+from duologue.torture.history import (
+    AnyEntry,
+    ChatEntry,
+    EventEntry,
+    SkippedEntry,
+    StoredEntry,
+    TickEntry,
+    ViewEntry,
+)
 from duologue.torture.rules_marks import final_views
-from duologue.torture.rules_time import Watch
+from duologue.torture.rules_time import CountedTime
 
 _DELAY = 40
 """Ticks."""
@@ -21,7 +29,7 @@ def delay(book: Book) -> Entries | None:
     """A connected device hears of a message only after some seconds, in which nothing else happens."""
     if not book.ticks:
         return None
-    watch = Watch(book)
+    watch = CountedTime(book)
     for device, places in book.events.items():
         for place in places:
             event = book.event(place)
@@ -49,15 +57,15 @@ def _answered(book: Book, chat: str, seq: int) -> int:
 
 
 def _delayed(book: Book, place: int) -> Entries:
-    ticks = [entry.at for entry in book.entries[:place] if isinstance(entry, Tick)]
+    ticks = [entry.at for entry in book.entries[:place] if isinstance(entry, TickEntry)]
     now = ticks[-1] if ticks else 0.0
-    pause = [Tick(round(now + number / 10, 3)) for number in range(1, _DELAY + 1)]
+    pause = [TickEntry(round(now + number / 10, 3)) for number in range(1, _DELAY + 1)]
     later = [_later(entry) for entry in book.entries[place:]]
     return [*book.entries[:place], *pause, *later]
 
 
 def _later(entry: AnyEntry) -> AnyEntry:
-    return replace(entry, at=entry.at + _DELAY / 10) if isinstance(entry, Tick) else entry
+    return replace(entry, at=entry.at + _DELAY / 10) if isinstance(entry, TickEntry) else entry
 
 
 def trim_too_much(book: Book) -> Entries | None:
@@ -78,8 +86,8 @@ def change_for_nothing(book: Book) -> Entries | None:
     restores = [place for place in book.harms if getattr(book.entries[place], "deed", "") == "restore"]
     for places in book.events.values():
         event = book.entries[places[0]]
-        if isinstance(event, Event) and (not restores or places[0] < restores[0]):
-            skipped = Skipped(event.device, "log_changed", event.seq, event.seq)
+        if isinstance(event, EventEntry) and (not restores or places[0] < restores[0]):
+            skipped = SkippedEntry(event.device, "log_changed", event.seq, event.seq)
             return [*book.entries[: places[0] + 1], skipped, *book.entries[places[0] + 1 :]]
     return None
 
@@ -88,12 +96,12 @@ def forget_peer(book: Book) -> Entries | None:
     """A user's last view of a chat shows nothing of what the peer got, of which the user's log tells."""
     for place in final_views(book):
         view = book.entries[place]
-        if isinstance(view, View) and view.peer_delivered:
+        if isinstance(view, ViewEntry) and view.peer_delivered:
             return _changed(book, place, replace(view, peer_delivered=0, peer_read=0))
     return None
 
 
-def _closed(book: Book) -> Iterator[tuple[Chat, int, Stored]]:
+def _closed(book: Book) -> Iterator[tuple[ChatEntry, int, StoredEntry]]:
     """Return what those who have closed chats can read back of them."""
     for chat in book.chats.values():
         if chat.closed:

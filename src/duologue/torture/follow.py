@@ -16,8 +16,8 @@ from picows import WSError
 
 from duologue.client.connection import ClientConnection, connect
 from duologue.torture import actions, wire
-from duologue.torture.history import Connected, Ended, Listening, Skipped
-from duologue.torture.world import TRANSIENT, Device, Hello, World
+from duologue.torture.history import ConnectedEntry, EndedEntry, ListeningEntry, SkippedEntry
+from duologue.torture.world import TRANSIENT, ConnectionStart, Device, World
 
 _PAUSE: Final = 0.3  # seconds
 _PATIENCE: Final = 15.0  # seconds
@@ -42,7 +42,7 @@ async def live(world: World, device: Device) -> None:
         await asyncio.sleep(world.dice.random() * (world.poll_pause if device.way == "poll" else _PAUSE))
 
 
-def _apply(world: World, device: Device, event: wire.WireEvent | wire.Frame) -> None:
+def _apply(world: World, device: Device, event: wire.WireEvent | wire.AnyFrame) -> None:
     """The next event. Whether it is the right one is for the checker."""
     world.counts.events += 1
     world.history.add(wire.given(device.number, event, world.texts))
@@ -53,9 +53,9 @@ def _apply(world: World, device: Device, event: wire.WireEvent | wire.Frame) -> 
         newest[data.chat_id] = max(data.seq, newest.get(data.chat_id, 0))
 
 
-def _skip(world: World, device: Device, said: wire.Frame | wire.Fault) -> None:
+def _skip(world: World, device: Device, said: wire.AnyFrame | wire.ErrorReply) -> None:
     """The log can't be followed from where the device is: what it missed stands in the chats."""
-    world.history.add(Skipped(device.number, said.code, device.applied, said.latest))
+    world.history.add(SkippedEntry(device.number, said.code, device.applied, said.latest))
     world.counts.skips[said.code] += 1
     device.applied, device.at = said.latest, said.latest_at
 
@@ -69,7 +69,7 @@ async def _over_socket(world: World, device: Device) -> None:
         heard = partial(_heard, world, device, ready)
         link = await connect(world.nodes[number], heard, partial(_read, world, device))
     try:
-        device.hello = Hello(connection, number, len(world.history), device.applied)
+        device.hello = ConnectionStart(connection, number, len(world.history), device.applied)
         link.say(wire.hello(device.token, device.applied, device.at))
         await _get_ready(link, ready)
         if ready.done() and not link.ended.done():
@@ -79,7 +79,7 @@ async def _over_socket(world: World, device: Device) -> None:
     finally:
         device.link = None
         link.cut()
-    world.history.add(Ended(device.number, connection, code))
+    world.history.add(EndedEntry(device.number, connection, code))
     if code not in _HARMLESS:
         world.odd(f"device {device.number}", f"its connection was closed with {code}")
 
@@ -109,7 +109,7 @@ def _heard(world: World, device: Device, ready: asyncio.Future[int | None], payl
     elif frame.op == "ready":
         world.counts.connections += 1
         connection, node, since, after = msgspec.structs.astuple(device.hello)
-        world.history.add(Connected(device.number, connection, node, since, after, frame.latest))
+        world.history.add(ConnectedEntry(device.number, connection, node, since, after, frame.latest))
         ready.set_result(None)
 
 
@@ -123,11 +123,11 @@ def _read(world: World, device: Device) -> None:
 def _listening(world: World, device: Device) -> Iterator[str]:
     """Note that a device waits for news from a node, whose URL this gives, until it does no longer."""
     node, connection = world.dice.randrange(len(world.nodes)), world.number()
-    world.history.add(Listening(device.number, connection, node))
+    world.history.add(ListeningEntry(device.number, connection, node))
     try:
         yield world.nodes[node]
     finally:
-        world.history.add(Ended(device.number, connection))
+        world.history.add(EndedEntry(device.number, connection))
 
 
 async def _over_poll(world: World, device: Device) -> None:
@@ -138,7 +138,7 @@ async def _over_poll(world: World, device: Device) -> None:
         if answer.status_code != HTTPStatus.OK:
             _refused(world, device, answer.content)
             return
-        for event in msgspec.json.decode(answer.content, type=wire.EventPage).items:
+        for event in msgspec.json.decode(answer.content, type=wire.EventPageReply).items:
             _apply(world, device, event)
     if device.applied and world.dice.random() < 0.5:
         await actions.ack_over_http(world, device)

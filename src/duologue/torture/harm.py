@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from duologue.clock import DAY, MINUTE, SECOND
-from duologue.torture.history import Harm
+from duologue.torture.history import HarmEntry
 from duologue.torture.world import World, until
 
 _LONGEST_OUTAGE: Final = 2.0
@@ -62,7 +62,7 @@ class Victim(msgspec.Struct):
         return self.name.partition(" ")[0]
 
 
-class Store(msgspec.Struct):
+class StoreFaults(msgspec.Struct):
     """Faults of the store, made behind the nodes' backs. The calls block.
 
     `lock` holds a lock that writers need for so many seconds. `server`: what must be stopped to `copy` and `restore`.
@@ -85,7 +85,7 @@ class Menu(msgspec.Struct):
     """
 
     victims: Sequence[Victim] = ()
-    store: Store | None = None
+    store: StoreFaults | None = None
     deeds: frozenset[str] = frozenset()
     nodes: Sequence[Victim] = ()
 
@@ -177,7 +177,7 @@ async def _take_away(world: World, victim: Victim, stop: Callable[[], object] | 
 
 def note(world: World, deed: str, to: str) -> None:
     """Write down what is done."""
-    world.history.add(Harm(deed, to))
+    world.history.add(HarmEntry(deed, to))
     world.counts.harm[f"{to.partition(' ')[0]} {deed}"] += 1
 
 
@@ -203,7 +203,7 @@ async def _freeze(world: World, name: str, pids: Sequence[int]) -> None:
     finally:
         for pid in pids:
             _signal(pid, signal.SIGCONT)
-    world.history.add(Harm("thaw", name))
+    world.history.add(HarmEntry("thaw", name))
 
 
 def _signal(pid: int, number: signal.Signals) -> None:
@@ -218,9 +218,9 @@ async def _bring_back(world: World, victim: Victim) -> None:
             await asyncio.to_thread(victim.start)
         except Exception as fault:  # noqa: BLE001 - whatever it is, the run goes on and the verdict tells
             reason = str(fault)
-            world.history.add(Harm("failed start", f"{victim.name}: {reason[-_TOLD:]}"))
+            world.history.add(HarmEntry("failed start", f"{victim.name}: {reason[-_TOLD:]}"))
         else:
-            world.history.add(Harm("start", victim.name))
+            world.history.add(HarmEntry("start", victim.name))
             return
     world.odd(victim.name, f"doesn't start again: {reason}")
 
@@ -232,18 +232,18 @@ async def _set_clock(world: World, node: Victim) -> None:
         node.set_clock(world.dice.choice(_JUMPS))
         await asyncio.sleep(world.dice.uniform(0.5, _LONGEST_FREEZE))
         node.set_clock(0)
-        world.history.add(Harm("right clock", node.name))
+        world.history.add(HarmEntry("right clock", node.name))
 
 
-async def _lock(world: World, store: Store) -> None:
+async def _lock(world: World, store: StoreFaults) -> None:
     """An administrator holds a lock that every write needs."""
     async with world.store:
         note(world, "lock", "database")
         await asyncio.to_thread(store.lock, world.dice.uniform(0.5, _LONGEST_LOCK))
-        world.history.add(Harm("unlock", "database"))
+        world.history.add(HarmEntry("unlock", "database"))
 
 
-async def _restore(world: World, menu: Menu, store: Store, *, running: bool) -> None:
+async def _restore(world: World, menu: Menu, store: StoreFaults, *, running: bool) -> None:
     """Copy the store, and a little later put the copy in its place; if `running`, while the nodes go on.
 
     For nodes that run on, that is a failover to a server which had not got everything yet.
@@ -261,7 +261,7 @@ async def _restore(world: World, menu: Menu, store: Store, *, running: bool) -> 
         await asyncio.gather(*(_bring_back(world, node) for node in gone))
 
 
-async def _fail_over(world: World, menu: Menu, store: Store) -> None:
+async def _fail_over(world: World, menu: Menu, store: StoreFaults) -> None:
     """The database's server dies, and a standby takes its place that had not got everything yet."""
     assert store.server
     assert store.cut_off
@@ -278,11 +278,11 @@ async def _fail_over(world: World, menu: Menu, store: Store) -> None:
         note(world, "restore", "store")
         world.restored()
         await asyncio.to_thread(store.promote)
-        world.history.add(Harm("start", store.server.name))
+        world.history.add(HarmEntry("start", store.server.name))
 
 
 async def _with_server_away(
-    world: World, store: Store, work: Callable[[], object], then: Callable[[], None] | None = None
+    world: World, store: StoreFaults, work: Callable[[], object], then: Callable[[], None] | None = None
 ) -> None:
     """Do something with the store's files; `then` is called when nothing of before can be heard any more."""
     if store.server:

@@ -15,11 +15,16 @@ from typing import IO
 import msgspec
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag=str.lower, omit_defaults=True):
+def _tag(name: str) -> str:
+    """Return the `what` of an entry's line, by its class's name: `sent` for `SentEntry`."""
+    return name.removesuffix("Entry").lower()
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False, tag_field="what", tag=_tag, omit_defaults=True):
     """One thing that was said or seen."""
 
 
-class Person(Entry, frozen=True):
+class PersonEntry(Entry, frozen=True):
     """A user of the run, new to the server; `shows_read`: whether peers may see what they have read.
 
     `village`: people have chats with those of their own alone.
@@ -31,7 +36,7 @@ class Person(Entry, frozen=True):
     village: int = 0
 
 
-class Device(Entry, frozen=True):
+class DeviceEntry(Entry, frozen=True):
     """A signed-in device, and the way in which it follows its user's log."""
 
     device: int
@@ -40,7 +45,7 @@ class Device(Entry, frozen=True):
     way: str
 
 
-class Chat(Entry, frozen=True):
+class ChatEntry(Entry, frozen=True):
     """Two users may see this chat, and nobody else.
 
     `closed`: `other` takes messages of nobody whom it hasn't accepted, and has not accepted `one`.
@@ -52,7 +57,7 @@ class Chat(Entry, frozen=True):
     closed: bool = False
 
 
-class Accepted(Entry, frozen=True):
+class AcceptedEntry(Entry, frozen=True):
     """A user has accepted a chat; it was asked for when the history had `since` entries."""
 
     user: str
@@ -60,7 +65,7 @@ class Accepted(Entry, frozen=True):
     since: int
 
 
-class Connected(Entry, frozen=True):
+class ConnectedEntry(Entry, frozen=True):
     """A connection stands: it resumes after an event, and the server says which is the newest.
 
     Its `hello` was said when the history had `since` entries.
@@ -74,7 +79,7 @@ class Connected(Entry, frozen=True):
     latest: int
 
 
-class Listening(Entry, frozen=True):
+class ListeningEntry(Entry, frozen=True):
     """A device waits for news over a long poll or an event stream, until its connection ends."""
 
     device: int
@@ -82,7 +87,7 @@ class Listening(Entry, frozen=True):
     node: int
 
 
-class Skipped(Entry, frozen=True):
+class SkippedEntry(Entry, frozen=True):
     """A device was told (`code`) that its log can't be followed from `after`: it goes on after `latest`."""
 
     device: int
@@ -91,7 +96,7 @@ class Skipped(Entry, frozen=True):
     latest: int
 
 
-class Ended(Entry, frozen=True):
+class EndedEntry(Entry, frozen=True):
     """A connection is over; the close code if there was one."""
 
     device: int
@@ -99,7 +104,7 @@ class Ended(Entry, frozen=True):
     code: int | None = None
 
 
-class Send(Entry, frozen=True):
+class SendEntry(Entry, frozen=True):
     """Attempt number `n`: a message. `connection` is 0 for HTTP."""
 
     n: int
@@ -110,7 +115,7 @@ class Send(Entry, frozen=True):
     text: str
 
 
-class Sent(Entry, frozen=True):
+class SentEntry(Entry, frozen=True):
     """Attempt `n` was acknowledged: the message as the server says it stands; `fresh`: not a repeat."""
 
     n: int
@@ -119,7 +124,7 @@ class Sent(Entry, frozen=True):
     fresh: bool
 
 
-class Mark(Entry, frozen=True):
+class MarkEntry(Entry, frozen=True):
     """Attempt `n`: `kind` is `ack` (of the log up to `seq`), `delivered` or `read` (of the chat up to `seq`)."""
 
     n: int
@@ -129,20 +134,20 @@ class Mark(Entry, frozen=True):
     seq: int
 
 
-class Marked(Entry, frozen=True):
+class MarkedEntry(Entry, frozen=True):
     """The mark of attempt `n` was acknowledged."""
 
     n: int
 
 
-class Refused(Entry, frozen=True):
+class RefusedEntry(Entry, frozen=True):
     """Attempt `n` was answered by an error."""
 
     n: int
     code: str
 
 
-class Event(Entry, frozen=True):
+class EventEntry(Entry, frozen=True):
     """A device was given an event, which is `about` a chat, a user or a session.
 
     `who`: the sender, or whose marks these are. `a` and `b`: the message's seq, or delivered and read.
@@ -160,7 +165,7 @@ class Event(Entry, frozen=True):
     text: str = ""
 
 
-class View(Entry, frozen=True):
+class ViewEntry(Entry, frozen=True):
     """A chat as its user saw it; asked for when the history had `since` entries."""
 
     user: str
@@ -174,7 +179,7 @@ class View(Entry, frozen=True):
     peer_read: int
 
 
-class Peek(Entry, frozen=True):
+class PeekEntry(Entry, frozen=True):
     """Somebody asked for a chat that isn't theirs, and got this status."""
 
     user: str
@@ -182,8 +187,8 @@ class Peek(Entry, frozen=True):
     status: int
 
 
-class Logged(Entry, frozen=True):
-    """Read back at the end: an event of a user's log. The fields are those of `Event`."""
+class LoggedEntry(Entry, frozen=True):
+    """Read back at the end: an event of a user's log. The fields are those of `EventEntry`."""
 
     user: str
     seq: int
@@ -197,7 +202,7 @@ class Logged(Entry, frozen=True):
     text: str = ""
 
 
-class Stored(Entry, frozen=True):
+class StoredEntry(Entry, frozen=True):
     """Read back at the end by one of its two: a message of a chat."""
 
     reader: str
@@ -208,14 +213,14 @@ class Stored(Entry, frozen=True):
     text: str
 
 
-class Whole(Entry, frozen=True):
+class WholeEntry(Entry, frozen=True):
     """All of a chat, as this user sees it, has been read back; without a chat: all of the user's log."""
 
     user: str
     chat: str = ""
 
 
-class Harm(Entry, frozen=True):
+class HarmEntry(Entry, frozen=True):
     """Something was done to the system, and to what.
 
     `kill`, `stop`, `freeze` and `lock` last until `start`, `thaw` or `unlock` of the same thing. `copy`: from now on
@@ -226,61 +231,61 @@ class Harm(Entry, frozen=True):
     to: str
 
 
-class Trimmed(Entry, frozen=True):
+class TrimmedEntry(Entry, frozen=True):
     """From now on, events older than this time may be dropped from the logs."""
 
     before: str
 
 
-class Tick(Entry, frozen=True):
+class TickEntry(Entry, frozen=True):
     """The run's own clock, in seconds: ten times a second, unless the run itself is held up."""
 
     at: float
 
 
-class Undone(Entry, frozen=True):
+class UndoneEntry(Entry, frozen=True):
     """In place of an entry that says nothing any more, since the store was restored. Never written down."""
 
 
-class Odd(Entry, frozen=True):
+class OddEntry(Entry, frozen=True):
     """Something that should never happen, whatever is done to the system."""
 
     where: str
     says: str
 
 
-class Over(Entry, frozen=True):
+class OverEntry(Entry, frozen=True):
     """The end; `unanswered`: messages that nobody could get acknowledged in time."""
 
     unanswered: tuple[str, ...] = ()
 
 
 AnyEntry = (
-    Person
-    | Device
-    | Chat
-    | Accepted
-    | Connected
-    | Listening
-    | Skipped
-    | Ended
-    | Send
-    | Sent
-    | Mark
-    | Marked
-    | Refused
-    | Event
-    | View
-    | Peek
-    | Logged
-    | Stored
-    | Whole
-    | Harm
-    | Trimmed
-    | Tick
-    | Undone
-    | Odd
-    | Over
+    PersonEntry
+    | DeviceEntry
+    | ChatEntry
+    | AcceptedEntry
+    | ConnectedEntry
+    | ListeningEntry
+    | SkippedEntry
+    | EndedEntry
+    | SendEntry
+    | SentEntry
+    | MarkEntry
+    | MarkedEntry
+    | RefusedEntry
+    | EventEntry
+    | ViewEntry
+    | PeekEntry
+    | LoggedEntry
+    | StoredEntry
+    | WholeEntry
+    | HarmEntry
+    | TrimmedEntry
+    | TickEntry
+    | UndoneEntry
+    | OddEntry
+    | OverEntry
 )
 
 _encode = msgspec.json.Encoder().encode
@@ -311,7 +316,7 @@ class History:
     def tick(self) -> None:
         """Note the time."""
         now = time.monotonic() - self._began
-        self.note(now, Tick(round(now, 3)))
+        self.note(now, TickEntry(round(now, 3)))
 
     def note(self, at: float, entry: AnyEntry) -> None:
         """Note what happened at a second of the run."""

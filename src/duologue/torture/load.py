@@ -42,7 +42,7 @@ _FLOODS: Final = 0.2
 """The share of all messages that is written in floods."""
 
 
-class Pace(msgspec.Struct, frozen=True):
+class ActionRates(msgspec.Struct, frozen=True):
     """Rates of the actions, per second."""
 
     messages: float
@@ -73,7 +73,7 @@ class Pace(msgspec.Struct, frozen=True):
         return min(5.0, self.messages * 0.05)
 
 
-async def go_on(world: World, pace: Pace, longest_nap: float) -> None:
+async def go_on(world: World, pace: ActionRates, longest_nap: float) -> None:
     """Until cancelled. Devices sleep for up to `longest_nap` seconds."""
     # Of what costs the run itself most there is only so much, however many messages there are.
     world.http_share = min(_HTTP_SHARE, _HTTP / pace.messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from duologue.torture.book import Book, Key, Violation
-from duologue.torture.history import Chat
+from duologue.torture.history import ChatEntry
 
 
 def withheld_is_never_shown(book: Book) -> Iterator[Violation]:
@@ -15,7 +15,7 @@ def withheld_is_never_shown(book: Book) -> Iterator[Violation]:
             yield from _shown(book, chat)
 
 
-def _shown(book: Book, chat: Chat) -> Iterator[Violation]:
+def _shown(book: Book, chat: ChatEntry) -> Iterator[Violation]:
     asked, opened = _opening(book, chat)
     hidden = _acknowledged_before(book, chat, asked)
     for place in book.stored[chat.chat, chat.other]:
@@ -36,7 +36,7 @@ def _shown(book: Book, chat: Chat) -> Iterator[Violation]:
             yield Violation("withheld shown", says, (place,))
 
 
-def _opening(book: Book, chat: Chat) -> tuple[int, int]:
+def _opening(book: Book, chat: ChatEntry) -> tuple[int, int]:
     """Return from which place on a chat may be open, and from which it must be: it was accepted, or written in.
 
     What a restore has undone may have happened or not.
@@ -52,7 +52,7 @@ def _opening(book: Book, chat: Chat) -> tuple[int, int]:
     return min(asked), min(opened)
 
 
-def _acknowledged_before(book: Book, chat: Chat, place: int) -> dict[int, int]:
+def _acknowledged_before(book: Book, chat: ChatEntry, place: int) -> dict[int, int]:
     """The messages of the stranger that were acknowledged before then: each seq, and its answer."""
     return {
         book.answer(answers[0]).seq: answers[0]
@@ -61,7 +61,7 @@ def _acknowledged_before(book: Book, chat: Chat, place: int) -> dict[int, int]:
     }
 
 
-def _sent_after(book: Book, chat: Chat, seq: int, place: int) -> int | None:
+def _sent_after(book: Book, chat: ChatEntry, seq: int, place: int) -> int | None:
     """The place of the first attempt of the message with this seq, if that was made after a place."""
     for own in book.stored[chat.chat, chat.one]:
         message = book.message(own)

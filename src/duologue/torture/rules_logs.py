@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from duologue.torture.book import MESSAGE, RECEIPT, Book, Violation
-from duologue.torture.history import Connected, Event, Logged, Peek, Skipped
+from duologue.torture.history import ConnectedEntry, EventEntry, LoggedEntry, PeekEntry, SkippedEntry
 
 
 def devices_are_given_everything_once(book: Book) -> Iterator[Violation]:
@@ -28,7 +28,7 @@ def devices_are_given_everything_once(book: Book) -> Iterator[Violation]:
 def _reached(book: Book, place: int) -> int:
     """Return a device's position in its log after it was given an event, or was told to skip some."""
     entry = book.entries[place]
-    return entry.latest if isinstance(entry, Skipped) else book.event(place).seq
+    return entry.latest if isinstance(entry, SkippedEntry) else book.event(place).seq
 
 
 def logs_are_numbered(book: Book) -> Iterator[Violation]:
@@ -58,7 +58,7 @@ def devices_skip_only_what_is_gone(book: Book) -> Iterator[Violation]:
     for device, places in book.skips.items():
         for place in places:
             skipped = book.entries[place]
-            assert isinstance(skipped, Skipped)
+            assert isinstance(skipped, SkippedEntry)
             if place > first_restore:
                 continue
             if skipped.code == "log_changed":
@@ -115,7 +115,7 @@ def devices_are_given_the_log(book: Book) -> Iterator[Violation]:
                 yield Violation("two logs", says, (place, kept))
 
 
-def _content(event: Event | Logged) -> tuple[str | int, ...]:
+def _content(event: EventEntry | LoggedEntry) -> tuple[str | int, ...]:
     return event.type, event.at, event.about, event.who, event.a, event.b, event.client_id, event.text
 
 
@@ -132,7 +132,7 @@ def nobody_sees_what_isnt_theirs(book: Book) -> Iterator[Violation]:
 
 def _peeks(book: Book) -> Iterator[Violation]:
     for place, entry in enumerate(book.entries):
-        if isinstance(entry, Peek) and entry.status != 404:
+        if isinstance(entry, PeekEntry) and entry.status != 404:
             says = f"{entry.user} asked for a chat of others and got {entry.status}"
             yield Violation("foreign chat", says, (place,))
 
@@ -232,11 +232,11 @@ def logs_never_shrink(book: Book) -> Iterator[Violation]:
     """A new connection knows of at least all that any device of the user was given before."""
     given: dict[str, list[int]] = defaultdict(list)
     for place, entry in enumerate(book.entries):
-        if isinstance(entry, Event):
+        if isinstance(entry, EventEntry):
             user = book.user(entry.device)
             if not given[user] or entry.seq > book.event(given[user][-1]).seq:
                 given[user].append(place)
-        elif isinstance(entry, Connected):
+        elif isinstance(entry, ConnectedEntry):
             before = given[book.user(entry.device)]
             index = bisect_left(before, entry.since)
             if index and entry.latest < (seq := book.event(before[index - 1]).seq):

@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import Final, NamedTuple
 
 from duologue.torture.book import MESSAGE, RECEIPT, Book, Violation
-from duologue.torture.history import Event, Mark, Marked, Sent, View
+from duologue.torture.history import EventEntry, MarkedEntry, MarkEntry, SentEntry, ViewEntry
 from duologue.torture.rules_logs import Told
 
 Side = tuple[str, str]
@@ -53,7 +53,7 @@ class Claims:
         self._acked: dict[str, int] = defaultdict(int)
         self.levels: dict[Side, Level] = defaultdict(Level)
 
-    def take(self, place: int, mark: Mark) -> None:
+    def take(self, place: int, mark: MarkEntry) -> None:
         """One more mark."""
         user = self._book.user(mark.device)
         if mark.kind == "ack":
@@ -87,15 +87,15 @@ class Witness:
 
     def take(self, place: int, entry: object) -> None:
         """The next entry."""
-        if isinstance(entry, Mark):
+        if isinstance(entry, MarkEntry):
             self._said.take(place, entry)
-        elif isinstance(entry, Marked) and (mark := self.book.mark(entry)):
+        elif isinstance(entry, MarkedEntry) and (mark := self.book.mark(entry)):
             self._held.take(place, mark)
         sides = self._moments.get(place + 1)
         if sides:
             self._held_at[place + 1] = {side: self.held[side] for side in sides}
 
-    def held_then(self, view: View, side: Side) -> Level:
+    def held_then(self, view: ViewEntry, side: Side) -> Level:
         """Return the marks that were acknowledged when a view was asked for."""
         return self._held_at.get(view.since, {}).get(side, Level())
 
@@ -119,9 +119,9 @@ def marks_follow_what_was_said(book: Book) -> Iterator[Violation]:
     witness = Witness(book)
     for place, entry in enumerate(book.entries):
         witness.take(place, entry)
-        if isinstance(entry, Event) and entry.type == RECEIPT:
+        if isinstance(entry, EventEntry) and entry.type == RECEIPT:
             yield from _was_said(witness, place, (entry.about, entry.who), entry.a, entry.b)
-        elif isinstance(entry, View) and entry.chat in book.chats:
+        elif isinstance(entry, ViewEntry) and entry.chat in book.chats:
             yield from _view_follows(witness, place, entry)
 
 
@@ -132,7 +132,7 @@ def _was_said(witness: Witness, place: int, side: Side, delivered: int, read: in
         yield Violation("mark nobody made", says, _with(said.place, place))
 
 
-def _view_follows(witness: Witness, place: int, view: View) -> Iterator[Violation]:
+def _view_follows(witness: Witness, place: int, view: ViewEntry) -> Iterator[Violation]:
     peer = witness.book.peer(view.chat, view.user)
     shows = witness.book.people[peer].shows_read
     for owner, delivered, read, visible in (
@@ -158,7 +158,7 @@ def _moments(book: Book) -> dict[int, list[Side]]:
     moments: dict[int, list[Side]] = defaultdict(list)
     for place in book.views:
         view = book.entries[place]
-        assert isinstance(view, View)
+        assert isinstance(view, ViewEntry)
         if view.chat in book.chats:
             peer = book.peer(view.chat, view.user)
             moments[view.since] += [(view.chat, view.user), (view.chat, peer)]
@@ -214,7 +214,7 @@ def views_are_exact(book: Book) -> Iterator[Violation]:
                 seqs[chat, message.sender].append(message.seq)
     for place in book.views:
         view = book.entries[place]
-        assert isinstance(view, View)
+        assert isinstance(view, ViewEntry)
         if view.chat not in book.chats or not book.was_read(view.chat):
             continue
         theirs = seqs[view.chat, book.peer(view.chat, view.user)]
@@ -234,14 +234,14 @@ def views_never_go_back(book: Book) -> Iterator[Violation]:
     before: dict[Side, list[int]] = defaultdict(list)
     for place in book.views:
         view = book.entries[place]
-        assert isinstance(view, View)
+        assert isinstance(view, ViewEntry)
         last = _at(lasts[view.chat], view.since)
         if view.last_seq < last[1]:
             says = f"{view.user} sees {view.chat} up to {view.last_seq} of {last[1]}"
             yield Violation("stale view", says, (last[0], place))
         for earlier in before[view.chat, view.user][-1:]:
             then = book.entries[earlier]
-            assert isinstance(then, View)
+            assert isinstance(then, ViewEntry)
             if earlier < view.since and any(
                 getattr(view, name) < getattr(then, name)
                 for name in ("last_seq", "delivered", "read", "peer_delivered", "peer_read")
@@ -255,7 +255,7 @@ def _acknowledged(book: Book) -> dict[str, list[tuple[int, int]]]:
     """For each chat when which seq was acknowledged, as far as it was higher than all before."""
     lasts: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for place, entry in enumerate(book.entries):
-        if isinstance(entry, Sent) and entry.n in book.sends:
+        if isinstance(entry, SentEntry) and entry.n in book.sends:
             list_of_chat = lasts[book.send(entry.n).chat]
             if not list_of_chat or entry.seq > list_of_chat[-1][1]:
                 list_of_chat.append((place, entry.seq))
@@ -273,11 +273,13 @@ def final_views(book: Book) -> Iterator[int]:
     Of a log that was trimmed before any device was given all of it, the last receipts may be missing.
     """
     final = {
-        (view.user, view.chat): place for place in book.views if isinstance(view := book.entries[place], View)
+        (view.user, view.chat): place
+        for place in book.views
+        if isinstance(view := book.entries[place], ViewEntry)
     }
     for (user, chat), place in final.items():
         view = book.entries[place]
-        assert isinstance(view, View)
+        assert isinstance(view, ViewEntry)
         log = book.logged[user]
         if log and chat in book.chats and view.since >= log[-1] and len(book.log(user)) >= _end(book, log):
             yield place
@@ -293,7 +295,7 @@ def logs_agree_with_views(book: Book) -> Iterator[Violation]:
                 last[user, event.about, event.who] = event.a, event.b, place
     for place in final_views(book):
         view = book.entries[place]
-        assert isinstance(view, View)
+        assert isinstance(view, ViewEntry)
         user, chat = view.user, view.chat
         own = last.get((user, chat, user), (0, 0, 0))
         peers = last.get((user, chat, book.peer(chat, user)), (0, 0, 0))

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from duologue.torture.book import Book, Key, Violation
-from duologue.torture.history import Refused, Send, Sent
+from duologue.torture.history import RefusedEntry, SendEntry, SentEntry
 
 
 def chat_is_numbered(book: Book) -> Iterator[Violation]:
@@ -75,7 +75,9 @@ def sent_is_stored_once(book: Book) -> Iterator[Violation]:
 
 
 def _as_sent(book: Book, key: Key, place: int) -> Iterator[Violation]:
-    texts = {entry.text for attempt in book.attempts[key] if isinstance(entry := book.entries[attempt], Send)}
+    texts = {
+        entry.text for attempt in book.attempts[key] if isinstance(entry := book.entries[attempt], SendEntry)
+    }
     if book.message(place).text not in texts:
         evidence = (book.attempts[key][0], place)
         yield Violation("altered", f"the text of {key.client_id} is none that was sent", evidence)
@@ -112,10 +114,10 @@ def order_is_kept(book: Book) -> Iterator[Violation]:
     newest: dict[str, tuple[int, int]] = {}
     seen: set[Key] = set()
     for place, entry in enumerate(book.entries):
-        if isinstance(entry, Sent) and entry.n in book.sends:
+        if isinstance(entry, SentEntry) and entry.n in book.sends:
             chat = book.send(entry.n).chat
             newest[chat] = max(newest.get(chat, (0, 0)), (entry.seq, place))
-        elif isinstance(entry, Send) and (key := book.key_of(entry)) not in seen:
+        elif isinstance(entry, SendEntry) and (key := book.key_of(entry)) not in seen:
             seen.add(key)
             seq, answer = newest.get(entry.chat, (0, 0))
             if seqs.get(key, seq + 1) <= seq:
@@ -133,7 +135,7 @@ def connection_keeps_order(book: Book) -> Iterator[Violation]:
     seen: set[Key] = set()
     for place in book.sends.values():
         send = book.entries[place]
-        assert isinstance(send, Send)
+        assert isinstance(send, SendEntry)
         key, lane = book.key_of(send), (send.connection, send.chat)
         if not send.connection or key not in book.answers:
             seen.add(key)
@@ -150,7 +152,7 @@ def connection_keeps_order(book: Book) -> Iterator[Violation]:
 
 def _settled(book: Book) -> set[tuple[int, Key]]:
     """Return the messages acknowledged over a connection that never refused them."""
-    refused = {entry.n for entry in book.entries if isinstance(entry, Refused) and entry.n in book.sends}
+    refused = {entry.n for entry in book.entries if isinstance(entry, RefusedEntry) and entry.n in book.sends}
     return {
         (book.send(book.answer(place).n).connection, key)
         for key, places in book.answers.items()
@@ -163,7 +165,7 @@ def _alone(book: Book) -> dict[Key, int]:
     alone = {}
     for key, answers in book.answers.items():
         sends = [book.entries[place] for place in book.attempts[key] if place < answers[0]]
-        ways = {send.connection for send in sends if isinstance(send, Send)}
+        ways = {send.connection for send in sends if isinstance(send, SendEntry)}
         if len(ways) == 1:
             alone[key] = ways.pop()
     return alone

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from duologue.torture.book import MESSAGE, Book, Key, Span, Violation
-from duologue.torture.history import Harm, Skipped, Tick
+from duologue.torture.history import HarmEntry, SkippedEntry, TickEntry
 
 WITHIN: Final = 2.0
 """Seconds in which a connected device must hear what was acknowledged."""
@@ -31,12 +31,12 @@ EVERYWHERE: Final = -1
 """In place of a node's number: what concerns all of them."""
 
 
-class Watch:
+class CountedTime:
     """Tells how many seconds between two places of a history count for a node."""
 
     def __init__(self, book: Book) -> None:
         self._ticks = book.ticks
-        self._at = [entry.at for place in book.ticks if isinstance(entry := book.entries[place], Tick)]
+        self._at = [entry.at for place in book.ticks if isinstance(entry := book.entries[place], TickEntry)]
         faults = _faults(book, self._at)
         self._counted: dict[int, list[float]] = {}
         self._faults = faults
@@ -77,7 +77,7 @@ def _faults(book: Book, at: Sequence[float]) -> dict[int, list[tuple[float, floa
     begun: dict[tuple[str, str], float] = {}
     for place in book.harms:
         harm = book.entries[place]
-        assert isinstance(harm, Harm)
+        assert isinstance(harm, HarmEntry)
         index = bisect_left(book.ticks, place)
         now = at[min(index, len(at) - 1)] if at else 0.0
         if harm.deed in _BEGINS:
@@ -130,7 +130,7 @@ class _Hearing:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._watch = Watch(book)
+        self._watch = CountedTime(book)
         self._heard: dict[tuple[int, str, int], int] = {}
         self._seqs: dict[tuple[str, str, int], int] = {}
         for user in book.people:
@@ -160,7 +160,7 @@ class _Hearing:
     def _was_skipped(self, device: int, seq: int) -> bool:
         """Return whether a device need not hear of an event: it has gone on behind it, and reads the chat instead."""
         return any(
-            isinstance(skipped := self._book.entries[place], Skipped) and seq <= skipped.latest
+            isinstance(skipped := self._book.entries[place], SkippedEntry) and seq <= skipped.latest
             for place in self._book.skips[device]
         )
 

@@ -13,7 +13,7 @@ from duologue.torture import arrive, harm, settle
 from duologue.torture.follow import live
 from duologue.torture.harm import Menu
 from duologue.torture.history import History
-from duologue.torture.load import Pace, go_on, keep_time, sweep
+from duologue.torture.load import ActionRates, go_on, keep_time, sweep
 from duologue.torture.trim import trim_for_ever
 from duologue.torture.world import World
 
@@ -34,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     users: int
     seconds: float
-    pace: Pace
+    pace: ActionRates
     kill_every: float
     seed: int
     tokens: Sequence[str] = ()
@@ -42,7 +42,7 @@ class Plan(msgspec.Struct, frozen=True):
     retention: float = 8
 
 
-class Ground(msgspec.Struct):
+class SystemUnderTest(msgspec.Struct):
     """System of a run: the nodes' URLs, the parts that may be harmed, and the database's URL if it can be reached."""
 
     urls: list[str]
@@ -50,9 +50,9 @@ class Ground(msgspec.Struct):
     database_url: str = ""
 
 
-async def run(plan: Plan, ground: Ground, history: History, show: Show) -> World:
+async def run(plan: Plan, system: SystemUnderTest, history: History, show: Show) -> World:
     """The whole run; the history is complete afterwards. Raises `CannotStart`."""
-    world = World(ground.urls, history, plan.seed)
+    world = World(system.urls, history, plan.seed)
     showing = asyncio.create_task(_show(world, show))
     try:
         world.doing = "signing in"
@@ -61,12 +61,12 @@ async def run(plan: Plan, ground: Ground, history: History, show: Show) -> World
         await arrive.make_strangers(world)
         lives = [asyncio.create_task(live(world, device)) for device in world.devices]
         lives += [asyncio.create_task(work(world)) for work in (sweep, keep_time)]
-        await _go_through(world, plan, ground)
+        await _go_through(world, plan, system)
         world.doing = "catching up"
         await settle.calm_down(world, plan.patience)
         world.doing = "reading back"
         await _end(world, lives)
-        harm.listen_to(world, ground.menu.nodes)
+        harm.listen_to(world, system.menu.nodes)
         await settle.read_back(world)
     finally:
         showing.cancel()
@@ -75,13 +75,13 @@ async def run(plan: Plan, ground: Ground, history: History, show: Show) -> World
     return world
 
 
-async def _go_through(world: World, plan: Plan, ground: Ground) -> None:
+async def _go_through(world: World, plan: Plan, system: SystemUnderTest) -> None:
     world.doing = "torturing"
     over = asyncio.Event()
     beside = [asyncio.create_task(go_on(world, plan.pace, plan.retention * _LONGEST_NAP))]
-    if ground.database_url:
-        beside.append(asyncio.create_task(trim_for_ever(world, ground.database_url, plan.retention)))
-    torment = asyncio.create_task(harm.torment(world, ground.menu, plan.kill_every, over))
+    if system.database_url:
+        beside.append(asyncio.create_task(trim_for_ever(world, system.database_url, plan.retention)))
+    torment = asyncio.create_task(harm.torment(world, system.menu, plan.kill_every, over))
     await asyncio.wait({*beside, torment}, timeout=plan.seconds, return_when=asyncio.FIRST_EXCEPTION)
     over.set()
     await torment

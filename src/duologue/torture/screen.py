@@ -14,7 +14,7 @@ from rich.table import Table
 
 from duologue.torture.book import Violation
 from duologue.torture.history import line
-from duologue.torture.pieces import Piece
+from duologue.torture.villages import VillageHistory
 from duologue.torture.world import World
 
 _A_LINE_EVERY: Final = 10.0  # seconds
@@ -22,7 +22,7 @@ _SHOWN: Final = 10  # violations
 _EVIDENCE: Final = 8  # entries of a violation
 
 
-class Screen:
+class RunScreen:
     """Shows a run; a context manager, because a live table has to be taken down."""
 
     def __init__(self, console: Console) -> None:
@@ -87,20 +87,20 @@ class Verdict:
         self._entries = 0
         self.found = 0
 
-    def add(self, piece: Piece, violations: Sequence[Violation]) -> None:
+    def add(self, village: VillageHistory, violations: Sequence[Violation]) -> None:
         """Tell of one piece of the history; of the first few violations with what proves them."""
-        self._entries += len(piece.history)
+        self._entries += len(village.history)
         for violation in violations:
             self.found += 1
             if self.found <= _SHOWN:
-                self._tell(piece, violation)
+                self._tell(village, violation)
 
-    def _tell(self, piece: Piece, violation: Violation) -> None:
+    def _tell(self, village: VillageHistory, violation: Violation) -> None:
         self._console.print(f"[bold red]{violation.rule}[/]: {escape(violation.says)}", soft_wrap=True)
         for place in violation.evidence[:_EVIDENCE]:
-            text = line(piece.history.times[place], piece.history.entries[place]).decode()
+            text = line(village.history.times[place], village.history.entries[place]).decode()
             self._console.print(
-                f"  {piece.places[place] + 1}: {escape(text)}", highlight=False, soft_wrap=True
+                f"  {village.places[place] + 1}: {escape(text)}", highlight=False, soft_wrap=True
             )
 
     def end(self) -> None:

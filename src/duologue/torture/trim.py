@@ -15,7 +15,7 @@ from duologue.clock import SECOND, now_ms, rfc3339
 from duologue.model import Event
 from duologue.storage.engines import make_database
 from duologue.storage.events import trim_logs
-from duologue.torture.history import Trimmed
+from duologue.torture.history import TrimmedEntry
 from duologue.torture.world import World
 
 _ROUNDS: Final = 4
@@ -47,7 +47,7 @@ async def trim_for_ever(world: World, database_url: str, retention: float) -> No
 
 async def _trim(world: World, database_url: str, retention: float) -> None:
     cutoff = now_ms() - round(retention * SECOND)
-    world.history.add(Trimmed(rfc3339(cutoff)))
+    world.history.add(TrimmedEntry(rfc3339(cutoff)))
     database = make_database(database_url, now_ms)
     await database.open(_Deaf())
     try:

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 
 from duologue.torture.history import (
     AnyEntry,
-    Connected,
-    Event,
-    Harm,
-    Listening,
-    Marked,
-    Sent,
-    Skipped,
-    Undone,
-    View,
+    ConnectedEntry,
+    EventEntry,
+    HarmEntry,
+    ListeningEntry,
+    MarkedEntry,
+    SentEntry,
+    SkippedEntry,
+    UndoneEntry,
+    ViewEntry,
 )
 
 Window = tuple[int, int]
@@ -30,15 +30,15 @@ def windows(entries: Sequence[AnyEntry]) -> list[Window]:
     found: list[Window] = []
     copied = 0
     for place, entry in enumerate(entries):
-        if isinstance(entry, Harm) and entry.deed == "copy":
+        if isinstance(entry, HarmEntry) and entry.deed == "copy":
             copied = place
-        elif isinstance(entry, Harm) and entry.deed == "restore":
+        elif isinstance(entry, HarmEntry) and entry.deed == "restore":
             found.append((copied, place))
     return found
 
 
 def without_undone(entries: Sequence[AnyEntry]) -> Sequence[AnyEntry]:
-    """The same entries at the same places; in place of those that a restore has undone stands `Undone`.
+    """The same entries at the same places; in place of those that a restore has undone stands `UndoneEntry`.
 
     Answers and views are undone. Events are undone for the devices that were told so: any other device goes on from
     where it was, so what it was given must be in the log for good.
@@ -51,8 +51,10 @@ def without_undone(entries: Sequence[AnyEntry]) -> Sequence[AnyEntry]:
         told = _told(entries, last)
         for place in range(first, last):
             entry = entries[place]
-            if isinstance(entry, Sent | Marked | View) or (isinstance(entry, Event) and entry.device in told):
-                kept[place] = Undone()
+            if isinstance(entry, SentEntry | MarkedEntry | ViewEntry) or (
+                isinstance(entry, EventEntry) and entry.device in told
+            ):
+                kept[place] = UndoneEntry()
     return kept
 
 
@@ -63,11 +65,11 @@ def _told(entries: Sequence[AnyEntry], restored: int) -> set[int]:
     polling: set[int] = set()
     for place in range(restored, len(entries)):
         entry = entries[place]
-        if isinstance(entry, Listening):
+        if isinstance(entry, ListeningEntry):
             polling.add(entry.device)
-        elif isinstance(entry, Connected) or (isinstance(entry, Event) and entry.device in polling):
+        elif isinstance(entry, ConnectedEntry) or (isinstance(entry, EventEntry) and entry.device in polling):
             # It goes on from where it was, and what it hears later is about a later restore.
             others.add(entry.device)
-        elif isinstance(entry, Skipped) and entry.device not in others:
+        elif isinstance(entry, SkippedEntry) and entry.device not in others:
             told.add(entry.device)
     return told

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from duologue.torture.history import Event, Logged
+from duologue.torture.history import EventEntry, LoggedEntry
 
 
 class Data(msgspec.Struct, gc=False):
@@ -32,7 +32,7 @@ class WireEvent(msgspec.Struct, gc=False):
     data: Data
 
 
-class Frame(msgspec.Struct, gc=False):
+class AnyFrame(msgspec.Struct, gc=False):
     """Any frame of the server's."""
 
     op: str
@@ -49,21 +49,21 @@ class Frame(msgspec.Struct, gc=False):
     ref: str = ""
 
 
-class EventPage(msgspec.Struct, gc=False):
+class EventPageReply(msgspec.Struct, gc=False):
     """A page of a log."""
 
     items: list[WireEvent]
     has_more: bool
 
 
-class MessagePage(msgspec.Struct, gc=False):
+class MessagePageReply(msgspec.Struct, gc=False):
     """A page of a chat."""
 
     items: list[Data]
     has_more_after: bool
 
 
-class Marks(msgspec.Struct, gc=False):
+class MarksReply(msgspec.Struct, gc=False):
     """The marks in a chat."""
 
     delivered: int
@@ -78,7 +78,7 @@ class ChatView(msgspec.Struct, gc=False):
     id: str
     last_seq: int
     unread: int
-    marks: Marks
+    marks: MarksReply
 
 
 class Named(msgspec.Struct, gc=False):
@@ -88,20 +88,20 @@ class Named(msgspec.Struct, gc=False):
     phone: str = ""
 
 
-class Session(msgspec.Struct, gc=False):
+class SessionReply(msgspec.Struct, gc=False):
     """A signed-in device."""
 
     id: str
     current: bool
 
 
-class Sessions(msgspec.Struct, gc=False):
+class SessionListReply(msgspec.Struct, gc=False):
     """Those of a user."""
 
-    items: list[Session]
+    items: list[SessionReply]
 
 
-class SignedIn(msgspec.Struct, gc=False):
+class SignInReply(msgspec.Struct, gc=False):
     """The answer to a sign-in."""
 
     token: str
@@ -110,7 +110,7 @@ class SignedIn(msgspec.Struct, gc=False):
     new_user: bool
 
 
-class Fault(msgspec.Struct, gc=False):
+class ErrorReply(msgspec.Struct, gc=False):
     """An answer that says no; `latest`: where a log that can't be followed any longer ends now."""
 
     code: str = ""
@@ -118,7 +118,7 @@ class Fault(msgspec.Struct, gc=False):
     latest_at: str = ""
 
 
-read_frame: Final = msgspec.json.Decoder(Frame).decode
+read_frame: Final = msgspec.json.Decoder(AnyFrame).decode
 read_event: Final = msgspec.json.Decoder(WireEvent).decode
 write: Final = msgspec.json.Encoder().encode
 
@@ -128,7 +128,7 @@ def hello(token: str, after: int, at: str) -> bytes:
     return write({"op": "hello", "token": token, "after": after} | ({"at": at} if at else {}))
 
 
-def fields(event: WireEvent | Frame, texts: dict[str, str]) -> dict[str, Any]:
+def fields(event: WireEvent | AnyFrame, texts: dict[str, str]) -> dict[str, Any]:
     """An event's fields as a history has them. `texts` holds each text once, however often it is seen."""
     data = event.data or Data()
     noted: dict[str, Any] = {"seq": event.seq, "type": event.type, "at": event.at}
@@ -149,11 +149,11 @@ def fields(event: WireEvent | Frame, texts: dict[str, str]) -> dict[str, Any]:
     return noted | {name: texts.setdefault(noted[name], noted[name]) for name in ("at", "about", "who")}
 
 
-def given(device: int, event: WireEvent | Frame, texts: dict[str, str]) -> Event:
+def given(device: int, event: WireEvent | AnyFrame, texts: dict[str, str]) -> EventEntry:
     """An event that a device was given."""
-    return Event(device, **fields(event, texts))
+    return EventEntry(device, **fields(event, texts))
 
 
-def logged(user: str, event: WireEvent, texts: dict[str, str]) -> Logged:
+def logged(user: str, event: WireEvent, texts: dict[str, str]) -> LoggedEntry:
     """An event that was read back."""
-    return Logged(user, **fields(event, texts))
+    return LoggedEntry(user, **fields(event, texts))

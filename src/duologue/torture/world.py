@@ -15,7 +15,7 @@ import msgspec
 
 from duologue.client.connection import ClientConnection
 from duologue.torture import wire
-from duologue.torture.history import History, Marked, Odd, Refused, Sent
+from duologue.torture.history import History, MarkedEntry, OddEntry, RefusedEntry, SentEntry
 
 TRANSIENT: Final = frozenset({"overloaded", "rate_limited"})
 """What a server may say at any time: try again."""
@@ -68,7 +68,7 @@ class Person:
         self.village = 0
 
 
-class Hello(msgspec.Struct, frozen=True, gc=False):
+class ConnectionStart(msgspec.Struct, frozen=True, gc=False):
     """Beginning of a connection: its number, its node, the history's length then, and where it resumed."""
 
     connection: int
@@ -83,9 +83,9 @@ class Device:
     `link`: its socket while it has one.
     """
 
-    hello: Hello
+    hello: ConnectionStart
 
-    def __init__(self, number: int, person: Person, signed_in: wire.SignedIn, way: str) -> None:
+    def __init__(self, number: int, person: Person, signed_in: wire.SignInReply, way: str) -> None:
         self.number = number
         self.person = person
         self.token = signed_in.token
@@ -263,7 +263,7 @@ class World:
     def sent(self, n: int, seq: int, text: str, *, fresh: bool) -> None:
         """Attempt `n` was acknowledged."""
         attempt = self._attempts.pop(n, None) or Attempt()
-        self.history.add(Sent(n, seq, self.texts.setdefault(text, text), fresh))
+        self.history.add(SentEntry(n, seq, self.texts.setdefault(text, text), fresh))
         if attempt.expected and self.is_strict():
             self.odd("a send", f"attempt {n} should have been refused with {attempt.expected}")
         if attempt.person and attempt.draft:
@@ -276,14 +276,14 @@ class World:
     def marked(self, n: int) -> None:
         """Mark `n` was acknowledged."""
         attempt = self._attempts.pop(n, None) or Attempt()
-        self.history.add(Marked(n))
+        self.history.add(MarkedEntry(n))
         if attempt.expected:
             self.odd("a mark", f"attempt {n} should have been refused with {attempt.expected}")
 
     def refused(self, n: int, code: str) -> None:
         """Attempt `n` was answered by an error."""
         attempt = self._attempts.pop(n, None) or Attempt()
-        self.history.add(Refused(n, code))
+        self.history.add(RefusedEntry(n, code))
         self.counts.refused += 1
         after_restore = not self.is_strict() and code in _AFTER_RESTORE
         if code not in TRANSIENT and code != attempt.expected and not after_restore:
@@ -293,7 +293,7 @@ class World:
 
     def odd(self, where: str, says: str) -> None:
         """Something that should never happen."""
-        self.history.add(Odd(where, says))
+        self.history.add(OddEntry(where, says))
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -30,7 +30,7 @@ _LOG_SHOWN: Final = 3000
 """Characters."""
 
 
-class Place(msgspec.Struct, kw_only=True):
+class MeasuredServer(msgspec.Struct, kw_only=True):
     """A server, and what is known of the processes behind it."""
 
     engine: str
@@ -42,16 +42,16 @@ class Place(msgspec.Struct, kw_only=True):
     start: Callable[[], object] | None = None
     """Starts the server anew, after `stop`, and returns when it says that it is ready."""
     stop: Callable[[], object] | None = None
-    beside: Callable[[], AbstractContextManager[Place]] | None = None
+    beside: Callable[[], AbstractContextManager[MeasuredServer]] | None = None
     """Another server like this one, with a store of its own."""
 
 
 @contextlib.contextmanager
-def given_place(url: str) -> Iterator[Place]:
+def given_place(url: str) -> Iterator[MeasuredServer]:
     """A server that runs already. Its process is found if it runs on this machine and we may see it."""
     parts = urlsplit(url)
     here = parts.hostname in _THIS_MACHINE and parts.port is not None
-    yield Place(engine=GIVEN, url=url.rstrip("/"), server=_listener(parts.port) if here else None)
+    yield MeasuredServer(engine=GIVEN, url=url.rstrip("/"), server=_listener(parts.port) if here else None)
 
 
 def _listener(port: int | None) -> psutil.Process | None:
@@ -95,7 +95,7 @@ def fresh_store(postgres: PostgresServer | None) -> Iterator[tuple[Path, str]]:
 @contextlib.contextmanager
 def fresh_place(
     engine: str, postgres: PostgresServer | None, cores: Cores, *, limits: bool = False
-) -> Iterator[Place]:
+) -> Iterator[MeasuredServer]:
     """A new server with an empty store, on its own core; the generator gets the other. `limits` keeps rate limits."""
     with fresh_store(postgres) as (folder, store_url):
         rates = "on" if limits else "off"
@@ -109,7 +109,7 @@ def fresh_place(
 
             start()
             database = psutil.Process(postgres.process.pid) if postgres and postgres.process else None
-            yield Place(
+            yield MeasuredServer(
                 engine=engine,
                 url=server.url,
                 cores=cores,

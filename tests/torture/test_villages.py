@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from duologue.torture.checker import check
-from duologue.torture.history import AnyEntry, Harm, History, Odd, Stored
-from duologue.torture.pieces import pieces
+from duologue.torture.history import AnyEntry, HarmEntry, History, OddEntry, StoredEntry
+from duologue.torture.villages import village_histories
 from tests.torture.ideal import Ideal
 
 
@@ -24,7 +24,7 @@ def two_villages() -> list[AnyEntry]:
         system.look("ana", "one")
         system.look("fay", "two")
         system.give(number % 4)
-    system.add(Harm("kill", "node 0"))
+    system.add(HarmEntry("kill", "node 0"))
     return list(system.end().entries)
 
 
@@ -40,29 +40,34 @@ def written(entries: list[AnyEntry], path: Path) -> Path:
 def test_each_village_is_a_piece_that_keeps_every_promise(tmp_path: Path) -> None:
     entries = two_villages()
     assert check(entries) == []
-    found = list(pieces(written(entries, tmp_path / "history.jsonl")))
+    found = list(village_histories(written(entries, tmp_path / "history.jsonl")))
     assert len(found) == 2
-    for piece in found:
-        assert check(piece.history.entries) == []
-        assert [type(entries[place]) for place in piece.places] == [
-            type(each) for each in piece.history.entries
+    for village in found:
+        assert check(village.history.entries) == []
+        assert [type(entries[place]) for place in village.places] == [
+            type(each) for each in village.history.entries
         ]
-    assert sum(len(piece.history) for piece in found) == len(entries) + 2, "a harm and the end concern both"
+    assert sum(len(village.history) for village in found) == len(entries) + 2, (
+        "a harm and the end concern both"
+    )
 
 
 def test_what_is_wrong_in_one_piece_is_found_there_with_its_line(tmp_path: Path) -> None:
     entries = two_villages()
     place = next(
-        place for place, entry in enumerate(entries) if isinstance(entry, Stored) and entry.chat == "two"
+        place for place, entry in enumerate(entries) if isinstance(entry, StoredEntry) and entry.chat == "two"
     )
     del entries[place]
-    one, two = pieces(written(entries, tmp_path / "history.jsonl"))
+    one, two = village_histories(written(entries, tmp_path / "history.jsonl"))
     assert check(one.history.entries) == []
     violation = next(found for found in check(two.history.entries) if found.rule == "hole in chat")
     assert entries[two.places[violation.evidence[0]]] == two.history.entries[violation.evidence[0]]
 
 
 def test_something_odd_is_told_once(tmp_path: Path) -> None:
-    entries = [*two_villages(), Odd("node 1", "a traceback")]
-    found = [check(piece.history.entries) for piece in pieces(written(entries, tmp_path / "history.jsonl"))]
+    entries = [*two_villages(), OddEntry("node 1", "a traceback")]
+    found = [
+        check(village.history.entries)
+        for village in village_histories(written(entries, tmp_path / "history.jsonl"))
+    ]
     assert [violation.rule for violations in found for violation in violations] == ["unexpected"]

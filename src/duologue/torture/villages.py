@@ -18,22 +18,22 @@ from typing import IO, NamedTuple
 from msgspec.structs import replace
 
 from duologue.torture.history import (
-    Accepted,
+    AcceptedEntry,
     AnyEntry,
-    Chat,
-    Connected,
-    Device,
-    Harm,
+    ChatEntry,
+    ConnectedEntry,
+    DeviceEntry,
+    HarmEntry,
     History,
-    Mark,
-    Odd,
-    Over,
-    Person,
-    Send,
-    Stored,
-    Tick,
-    Trimmed,
-    View,
+    MarkEntry,
+    OddEntry,
+    OverEntry,
+    PersonEntry,
+    SendEntry,
+    StoredEntry,
+    TickEntry,
+    TrimmedEntry,
+    ViewEntry,
     decode,
     line,
     read,
@@ -43,18 +43,18 @@ _ALL = -1
 """In place of a village: an entry that concerns everybody."""
 
 
-class Piece(NamedTuple):
+class VillageHistory(NamedTuple):
     """The part of a history that concerns one village, and which lines of the whole those were, counted from 0."""
 
     history: History
     places: array[int]
 
 
-def pieces(path: Path) -> Iterator[Piece]:
+def village_histories(path: Path) -> Iterator[VillageHistory]:
     """A history from its file, village by village. Raises `OSError`, `BadHistory`."""
     with tempfile.TemporaryDirectory(prefix="duologue-history-") as folder:
         for part in _sorted(path, Path(folder)):
-            yield _piece(part)
+            yield _village_history(part)
             part.unlink()
 
 
@@ -91,17 +91,17 @@ class _Sorter:
         self.concerning_all: list[bytes] = []
 
     def village(self, entry: AnyEntry) -> int:
-        if isinstance(entry, Harm | Trimmed | Tick | Odd | Over):
+        if isinstance(entry, HarmEntry | TrimmedEntry | TickEntry | OddEntry | OverEntry):
             return _ALL
-        if isinstance(entry, Person):
+        if isinstance(entry, PersonEntry):
             self._users[entry.user] = entry.village
-        if isinstance(entry, Device):
+        if isinstance(entry, DeviceEntry):
             self._devices[entry.device] = self._users[entry.user]
-        if isinstance(entry, Send | Mark):
+        if isinstance(entry, SendEntry | MarkEntry):
             self._attempts[entry.n] = self._devices[entry.device]
-        if isinstance(entry, Chat):
+        if isinstance(entry, ChatEntry):
             return self._users[entry.one]
-        if isinstance(entry, Stored):
+        if isinstance(entry, StoredEntry):
             return self._users[entry.reader]
         if (user := getattr(entry, "user", None)) is not None:
             return self._users[user]
@@ -110,7 +110,7 @@ class _Sorter:
         return self._attempts[getattr(entry, "n", 0)]
 
 
-def _piece(path: Path) -> Piece:
+def _village_history(path: Path) -> VillageHistory:
     found = []
     with path.open("rb") as file:
         for text in file:
@@ -118,17 +118,17 @@ def _piece(path: Path) -> Piece:
             found.append((int(place), *decode(rest)))
     found.sort(key=lambda each: each[0])
     places = array("q", [place for place, _, _ in found])
-    ids = {entry.client_id for _, _, entry in found if isinstance(entry, Send)}
+    ids = {entry.client_id for _, _, entry in found if isinstance(entry, SendEntry)}
     history = History()
     for _, at, entry in found:
-        history.note(at, _in_its_piece(entry, places, ids))
-    return Piece(history, places)
+        history.note(at, _in_its_village(entry, places, ids))
+    return VillageHistory(history, places)
 
 
-def _in_its_piece(entry: AnyEntry, places: array[int], ids: set[str]) -> AnyEntry:
+def _in_its_village(entry: AnyEntry, places: array[int], ids: set[str]) -> AnyEntry:
     """Count as the piece does what counts entries, and leave out what others have not had answered."""
-    if isinstance(entry, Connected | View | Accepted):
+    if isinstance(entry, ConnectedEntry | ViewEntry | AcceptedEntry):
         return replace(entry, since=bisect_left(places, entry.since))
-    if isinstance(entry, Over):
-        return Over(tuple(each for each in entry.unanswered if each in ids))
+    if isinstance(entry, OverEntry):
+        return OverEntry(tuple(each for each in entry.unanswered if each in ids))
     return entry

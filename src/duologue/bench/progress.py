@@ -17,7 +17,7 @@ class Advance(Protocol):
     def __call__(self, steps: float = 1) -> object: ...
 
 
-class Watch:
+class ProgressBars:
     """Progress bars on stderr, and nothing when that isn't a terminal."""
 
     def __init__(self) -> None:

@@ -8,14 +8,14 @@ from typing import Protocol
 import msgspec
 
 from duologue.bench.http import Http
+from duologue.bench.measured_server import MeasuredServer
 from duologue.bench.meter import Meter
 from duologue.bench.people import People
-from duologue.bench.place import Place
+from duologue.bench.progress import ProgressBars
 from duologue.bench.result import Machine, Result
-from duologue.bench.watch import Watch
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The sizes and rates of all scenarios."""
 
     sockets: Sequence[int] = (400,)
@@ -33,15 +33,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         return min(1.0, self.seconds)
 
 
-class Ground(msgspec.Struct, frozen=True):
+class BenchSetup(msgspec.Struct, frozen=True):
     """The server, the users who drive it, and the options of the run."""
 
-    place: Place
+    place: MeasuredServer
     machine: Machine
-    options: Options
+    options: BenchOptions
     people: People
     http: Http
-    watch: Watch
+    watch: ProgressBars
 
     def meter(self) -> Meter:
         """One that starts now."""
@@ -51,4 +51,4 @@ class Ground(msgspec.Struct, frozen=True):
 class Scenario(Protocol):
     """Drives the server and tells what it did."""
 
-    async def __call__(self, ground: Ground, /) -> list[Result]: ...
+    async def __call__(self, setup: BenchSetup, /) -> list[Result]: ...
