@@ -58,7 +58,7 @@ RULES: Final = (
     Rule("core/feed.py", "*", "fan-out"),
     Rule("core/events.py", "*", "fan-out"),
     Rule("realtime/", "*", "fan-out"),
-    Rule("web/socket.py", "emit foresee signal", "fan-out"),
+    Rule("web/socket.py", "emit on_upcoming signal", "fan-out"),
     Rule("web/socket.py", "say say_json fail", "encode"),
     Rule("core/traces.py", "*", "traces"),
     Rule("storage/traces.py", "*", "traces"),

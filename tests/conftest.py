@@ -95,7 +95,7 @@ SLOW = (
     "tests/contract/test_store_went_back.py",
     "tests/contract/test_workers.py",
     "tests/unit/test_http_bounds.py",
-    "tests/unit/test_phone_command.py",
+    "tests/unit/test_handset_command.py",
     "tests/unit/test_sms_kannel.py",
     "tests/unit/test_sms_smpp.py",
     "tests/unit/test_sms_smpp_connection.py",

@@ -27,7 +27,7 @@ from duologue.core.limits import MAX_FRAME, published
 from duologue.core.lookout import Lookout
 from duologue.core.messages import Messages
 from duologue.core.neighbours import Neighbours
-from duologue.core.presence import Presence
+from duologue.core.presence import PresenceTracker
 from duologue.core.rates import SIGN_IN, Rates
 from duologue.core.readiness import Readiness
 from duologue.core.receipts import Receipts
@@ -52,7 +52,7 @@ from duologue.sms_wiring import SmsServices, relay_rule, spending
 from duologue.storage.database import RelayRule
 from duologue.storage.engines import make_database, prepare, sqlite_path
 from duologue.web.app import Services, make_app
-from duologue.web.desk import Desk
+from duologue.web.connection_registry import ConnectionRegistry
 from duologue.web.endpoint import SocketEndpoint
 from duologue.web.socket import Connection
 from duologue.web.transport import http_with_websocket
@@ -85,13 +85,13 @@ class Node:
         messages = Messages(self.db, self.clock, chats, self.traces, self.strangers)
         self.receipts = Receipts(self.db, chats, self.traces)
         self.chores = Chores(self.db, self.clock)
-        self.presence = Presence(self.db, self.hub, self.bus, self.clock, self.strangers)
+        self.presence = PresenceTracker(self.db, self.hub, self.bus, self.clock, self.strangers)
         accounts = self._accounts(presets, limited=limited)
         self.neighbours = self._neighbours()
         self.lookout = self._lookout()
         self.readiness = Readiness(self.db, self.bus, self.clock)
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
-        self.desk = Desk(
+        self.registry = ConnectionRegistry(
             self.db,
             self.hub,
             self.sessions,
@@ -169,7 +169,7 @@ class Node:
 
     def _signed_in(self) -> list[Connection]:
         """The sockets that have said hello."""
-        return [each for each in self.desk.connections if isinstance(each, Connection) and each.caller]
+        return [each for each in self.registry.connections if isinstance(each, Connection) and each.caller]
 
     def _info(self) -> ServerInfo:
         limits = published(self._retention, address_cap(self.settings))
@@ -228,7 +228,7 @@ class Node:
         """Write down when sessions were last seen. Whoever holds a socket open uses theirs."""
         for connection in self._signed_in():
             if connection.caller:
-                self.sessions.saw(connection.caller)
+                self.sessions.record_use(connection.caller)
         await self.sessions.flush(pause)
 
     def _forget(self) -> None:
@@ -240,7 +240,7 @@ class Node:
     def drain(self, seconds: float) -> None:
         """The node will stop after so many seconds: it isn't ready any more, and sends its sockets elsewhere."""
         self.draining = True
-        self.desk.drain(seconds)
+        self.registry.drain(seconds)
 
     def stop_waiting(self) -> None:
         """Let everybody go who waits for events: the server is about to stop."""
@@ -270,7 +270,7 @@ class Node:
             asyncio.create_task(flush_forever(_FLUSH, self._flush_sessions, self.receipts.flush)),
             asyncio.create_task(flush_forever(_FLUSH_TRACES, self.traces.flush)),
             asyncio.create_task(self.chores.run()),
-            asyncio.create_task(self.desk.keep_alive()),
+            asyncio.create_task(self.registry.keep_alive()),
             asyncio.create_task(self.presence.call_rolls()),
             asyncio.create_task(self.lookout.run()),
             asyncio.create_task(SuspensionWatch(self.db, self.hub, self.clock).run()),
@@ -297,7 +297,7 @@ class Node:
     def protocol(self) -> type[asyncio.Protocol]:
         """The class that uvicorn makes of each connection: HTTP, and sockets on the same port."""
         edge = edge_of(self.settings, self.rates, self.remotes)
-        return http_with_websocket(SocketEndpoint(self.desk), max_message=MAX_FRAME, edge=edge)
+        return http_with_websocket(SocketEndpoint(self.registry), max_message=MAX_FRAME, edge=edge)
 
     def asgi(self) -> Litestar:
         return make_app(self.services, [self.running])

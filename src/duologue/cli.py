@@ -130,7 +130,7 @@ def phone(
     url: Annotated[str, typer.Option(help="The server.")] = "http://127.0.0.1:8000",
 ) -> None:
     """Be a phone of the simulated network: its texts as they come, and answers to them."""
-    from duologue.phone import PhoneError, run
+    from duologue.handset import PhoneError, run
 
     try:
         run(number, url)

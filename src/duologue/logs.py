@@ -33,7 +33,7 @@ class _Kind(msgspec.Struct, gc=False):
     left_out: int = 0
 
 
-class Sparing(logging.Filter):
+class LogRateLimit(logging.Filter):
     """Lets a few lines of each kind through, and says how many like them were left out.
 
     A kind is a logger and the text of its call, before anything is put into it. What is less than a warning passes,
@@ -79,6 +79,6 @@ def configure_logging(level: str) -> None:
         handler.setFormatter(logging.Formatter(_READABLE, "%H:%M:%S"))
     else:
         handler.setFormatter(JsonFormatter(_FIELDS, timestamp="timestamp", rename_fields=_NAMES))
-    handler.addFilter(Sparing())
+    handler.addFilter(LogRateLimit())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from duologue.clock import SECOND, now_ms
-from duologue.core.phones import masked
+from duologue.core.phone_numbers import masked
 from duologue.model import encode_id
 from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Tx
@@ -38,7 +38,7 @@ class OutboxError(Exception):
     """The outbox can't be read; the message says why."""
 
 
-class Line(msgspec.Struct, frozen=True):
+class OutboxRow(msgspec.Struct, frozen=True):
     """One relayed message as an operator may see it: no text, and of the number only where it belongs."""
 
     row: Outgoing
@@ -59,7 +59,7 @@ def outbox(url: str) -> None:
     tell_texts(console, texts)
 
 
-def tell(console: Console, found: dict[State, int], due: int | None, lines: list[Line]) -> None:
+def tell(console: Console, found: dict[State, int], due: int | None, lines: list[OutboxRow]) -> None:
     """Print it. `due`: since when (epoch ms) the oldest has waited past its time."""
     for state in State:
         console.print(f"{state.name.lower():>10}  {found.get(state, 0):,}", highlight=False)
@@ -98,9 +98,9 @@ def tell_texts(console: Console, texts: list[Unplaced]) -> None:
     console.print(table)
 
 
-def _line(tx: Tx, row: Outgoing) -> Line:
+def _line(tx: Tx, row: Outgoing) -> OutboxRow:
     user = user_by_id(tx, row.user_id)
-    return Line(row, masked(user.phone) if user and user.phone else "(gone)")
+    return OutboxRow(row, masked(user.phone) if user and user.phone else "(gone)")
 
 
 def _time(at: int) -> str:

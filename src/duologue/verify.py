@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from duologue.storage import salvage as store
-from duologue.storage.audit import Finding, Progress, Report, audit
+from duologue.storage.audit import AuditReport, Finding, Progress, audit
 from duologue.storage.engines import sqlite_path
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
 from duologue.storage.salvage import CannotSalvage, Salvaged, examine, has_damaged_pages
@@ -44,7 +44,7 @@ def verify(url: str, console: Console | None = None) -> bool:
     return report.sound
 
 
-def _audit(console: Console, url: str) -> Report:
+def _audit(console: Console, url: str) -> AuditReport:
     try:
         with snapshot(url) as tx, _progress(console) as show:
             return audit(tx, show)
@@ -55,10 +55,10 @@ def _audit(console: Console, url: str) -> Report:
         return _examine(found)
 
 
-def _examine(found: Salvaged) -> Report:
+def _examine(found: Salvaged) -> AuditReport:
     """Tell the losses of a database with damaged pages, whose numbers can't be judged."""
     findings = [Finding("damaged", loss) for loss in found.losses]
-    return Report(found.counts, findings, Counter(damaged=len(findings)))
+    return AuditReport(found.counts, findings, Counter(damaged=len(findings)))
 
 
 def salvage(url: str, target: Path) -> None:
@@ -90,7 +90,7 @@ def _told(counts: Counter[str]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items()))
 
 
-def tell(console: Console, report: Report) -> None:
+def tell(console: Console, report: AuditReport) -> None:
     """Print the findings and the verdict."""
     for finding in report.findings:
         console.print(f"[bold red]{finding.rule}[/]: {escape(finding.says)}", soft_wrap=True)

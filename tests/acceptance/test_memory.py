@@ -41,7 +41,7 @@ async def test_memory_grows_no_more_once_its_caches_are_full(tmp_path: Path) -> 
         for count in (_WARM_UP, _MEASURED):
             for talker in talkers:
                 talker.loop(count=count // len(talkers))
-            await tally.settle(_PATIENCE)
+            await tally.wait_until_done(_PATIENCE)
             sizes.append(node.memory_info().rss)
         for talker in talkers:
             talker.close()

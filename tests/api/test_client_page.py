@@ -14,7 +14,7 @@ import pytest
 from duologue import __version__
 from duologue.lab.server import DuologueServer
 from duologue.web import client
-from tests.api.test_phones_page import Page
+from tests.api.test_simulator_page import Page
 from tests.support import countries
 
 STATIC = Path(client.__file__).parent / "static"

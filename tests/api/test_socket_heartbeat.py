@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from duologue.web import desk, socket
+from duologue.web import connection_registry, socket
 from duologue.web.socket import Connection
 from tests.support.client import PATIENCE, api_of
 from tests.support.node import Running, node_running
@@ -21,10 +21,12 @@ HEARTBEAT, SILENCE = 0.2, 1.0
 
 @pytest.fixture
 async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    assert (desk.HEARTBEAT, desk._SILENCE) == (25, 35.0), "what the contract says"
+    assert (connection_registry.HEARTBEAT, connection_registry._SILENCE) == (25, 35.0), (
+        "what the contract says"
+    )
     monkeypatch.setattr(socket, "HEARTBEAT", HEARTBEAT)
-    monkeypatch.setattr(desk, "_SILENCE", SILENCE)
-    monkeypatch.setattr(desk, "_CHECK_EVERY", 0.02)
+    monkeypatch.setattr(connection_registry, "_SILENCE", SILENCE)
+    monkeypatch.setattr(connection_registry, "_CHECK_EVERY", 0.02)
     async with node_running(tmp_path) as running:
         yield running
 
@@ -39,7 +41,7 @@ async def test_a_client_that_says_nothing_but_answers_pings_stays(running: Runni
     async with api_of(running.url) as api:
         ana = await api.device()
         async with ana.online() as client:
-            (connection,) = cast(set[Connection], running.node.desk.connections)
+            (connection,) = cast(set[Connection], running.node.registry.connections)
             first = connection._pinged_at
             await until(lambda: connection._pinged_at > first + 3 * SILENCE)
             await client.settled()
@@ -54,7 +56,7 @@ async def test_a_client_that_answers_nothing_is_given_up_with_1001(running: Runn
             assert (await watcher.hear("presence"))["online"] is True
             start = asyncio.get_running_loop().time()
             dead.connection.transport.pause_reading()
-            connections = cast(set[Connection], running.node.desk.connections)
+            connections = cast(set[Connection], running.node.registry.connections)
             await until(lambda: min(connection.heard_at for connection in connections) > start + SILENCE)
             dead.connection.transport.resume_reading()
             assert await dead.closing() == (1001, "no sign of life")
@@ -65,7 +67,7 @@ async def test_a_ping_is_due_after_25_seconds_and_the_end_after_35_of_silence(tm
     async with node_running(tmp_path) as running, api_of(running.url) as api:
         ana = await api.device()
         async with ana.online() as client:
-            (connection,) = cast(set[Connection], running.node.desk.connections)
+            (connection,) = cast(set[Connection], running.node.registry.connections)
             pinged = connection._pinged_at
             connection.beat(pinged + 24.9, 35.0)
             assert connection._pinged_at == pinged
@@ -90,6 +92,6 @@ async def test_one_connection_that_fails_does_not_stop_the_heart(running: Runnin
             """Nothing is in flight here."""
 
     broken = Broken()
-    running.node.desk.connections.add(broken)
+    running.node.registry.connections.add(broken)
     await until(lambda: broken.beats > 3)
-    running.node.desk.connections.discard(broken)
+    running.node.registry.connections.discard(broken)

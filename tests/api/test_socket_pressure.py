@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
     async with node_running(tmp_path) as running:
-        running.node.desk.limited = False
+        running.node.registry.limited = False
         yield running
 
 
@@ -65,7 +65,7 @@ def connection_of(running: Running, device: Device) -> Connection:
     """The server's end of this device's only socket."""
     (found,) = (
         connection
-        for connection in cast(set[Connection], running.node.desk.connections)
+        for connection in cast(set[Connection], running.node.registry.connections)
         if connection.caller and f"usr_{connection.caller.user_id:016x}" == device.user_id
     )
     return found
@@ -118,7 +118,7 @@ async def test_a_slow_reader_of_a_long_log_is_given_half_a_minute_and_then_close
     async with narrow(ana) as slow:
         slow.connection.transport.pause_reading()
         await slow.say("hello", after=0)
-        await until(lambda: any(connection.caller for connection in running.node.desk.connections))  # type: ignore[attr-defined]
+        await until(lambda: any(connection.caller for connection in running.node.registry.connections))  # type: ignore[attr-defined]
         connection = connection_of(running, ana)
         await until(lambda: connection.wire.buffered_bytes > 0)
         await asyncio.sleep(0.2)
@@ -175,7 +175,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_but_loses_none(running
             await client.say("send", chat_id=chat_id, text="x" * 200, client_id=str(number))
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        await until(lambda: connection._intake._choked)
+        await until(lambda: connection._intake._output_full)
         await asyncio.sleep(0.2)
         assert connection.wire.buffered_bytes <= MAX_OUTBOUND
         client.connection.transport.resume_reading()

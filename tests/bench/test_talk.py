@@ -70,7 +70,7 @@ async def test_a_lost_message_fails_the_run() -> None:
     tally = Tally()
     tally.number(0, clock())
     with pytest.raises(RuntimeError, match="of 1 messages: 0 acked, 0 delivered"):
-        await tally.settle(0.05)
+        await tally.wait_until_done(0.05)
 
 
 async def test_frames_in_another_order_are_understood() -> None:

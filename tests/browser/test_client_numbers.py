@@ -9,7 +9,7 @@ import pytest
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from playwright.sync_api import Page
 
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
 from duologue.lab.server import DuologueServer
 from tests.browser.conftest import Open

@@ -16,7 +16,7 @@ import phonenumbers
 import pytest
 from phonenumbers import PhoneNumberFormat, PhoneNumberType, ValidationResult
 
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from tests.support.toolchains import PATIENCE, need
 
 SCRIPT = Path(__file__).parent / "node" / "numbers.mjs"

@@ -15,7 +15,7 @@ from duologue.core.positions import Position, present
 from duologue.core.rates import Rates
 from duologue.errors import ApiError
 from duologue.model import Pair
-from duologue.realtime.bus import Bus, Handler, LocalBus, Notice, Signal
+from duologue.realtime.bus import Bus, BusHandler, LocalBus, Notice, Signal
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
 from duologue.storage.events import NOWHERE, LogHead, log_head, trim_logs
@@ -35,7 +35,7 @@ class FaultyBus:
         self.lose = self.repeat = self.delay = 0.0
         self.mute = False
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: BusHandler) -> None:
         await self._bus.start(handler)
 
     async def close(self) -> None:
@@ -109,7 +109,7 @@ class Diary:
     def emit(self, notice: Notice) -> None:
         self.seqs.append(notice.seq)
 
-    def foresee(self, notice: Notice) -> None:
+    def on_upcoming(self, notice: Notice) -> None:
         self.foreseen.append(notice.seq)
 
     async def drained(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from duologue.clock import now_ms
 from duologue.core import acks as module
-from duologue.core.acks import Acks, Timers
+from duologue.core.acks import Acks, AckTimer
 from duologue.core.chats import Chats
 from duologue.core.events import Publisher, notice_of
 from duologue.core.positions import Position, present
@@ -68,7 +68,7 @@ class Reader:
             cast(Database, db), self.chats, Traces(cast(Database, db), now_ms, kept=True)
         )
         self.crowded = False
-        self.timers = Timers(lambda: self.crowded)
+        self.timers = AckTimer(lambda: self.crowded)
         self.errors: list[ApiError] = []
         self.position = 0
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +87,7 @@ class Reader:
         """Add the events that have happened since, and return the newest seq."""
         _, events = await self.store.db.read(event_page, self.user.id, self.position, 100_000)
         for event in events:
-            self.acks.gave(notice_of(event))
+            self.acks.record_sent(notice_of(event))
             self.position = event.seq
         return self.position
 
@@ -281,7 +281,7 @@ async def test_a_wait_that_an_ack_has_ended_does_not_end_the_next_one(
     await asyncio.sleep(0.1)
     assert reader.acks._due
     assert (await reader.store.view(reader.user.id, reader.pairs[0])).delivered == 3
-    reader.acks.settle()
+    reader.acks.flush()
     assert await reader.delivered() == [4, 0, 0]
 
 
@@ -292,8 +292,8 @@ async def test_what_waits_when_the_connection_ends_is_raised_at_once(
     seqs = [await hear(reader, 0, str(number)) for number in range(3)]
     for seq in seqs[:2]:
         reader.ack(seq)
-    reader.acks.settle()
-    reader.acks.settle()
+    reader.acks.flush()
+    reader.acks.flush()
     assert await reader.delivered() == [2, 0, 0], "what was acked, and no more"
     assert reader.db.marks == 2
 

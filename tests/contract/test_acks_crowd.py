@@ -30,7 +30,7 @@ async def test_acks_that_wait_for_others_are_raised_when_the_connection_ends(
     monkeypatch.setattr(module, "HOLD", 60)
     reader.crowded = True
     reader.ack(await hear(reader, 0, "one"))
-    reader.acks.settle()
+    reader.acks.flush()
     assert reader.db.marks == 1
     assert await reader.delivered() == [1, 0, 0]
 

@@ -18,13 +18,13 @@ from duologue.model import Pair
 from duologue.storage import audit as audit_module
 from duologue.storage import audit_logs, pages
 from duologue.storage.accounts import delete_user, end_sessions, live_sessions, update_user
-from duologue.storage.audit import Report, audit
+from duologue.storage.audit import AuditReport, audit
 from duologue.storage.chats import update_chat
 from duologue.storage.database import Tx
 from duologue.storage.engines import migrate, sqlite_path
 from duologue.storage.events import trim_logs
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.postgres_tx import Line, PostgresTx
+from duologue.storage.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.receipts import store_acks
 from duologue.storage.snapshot import CannotRead, snapshot
 from duologue.storage.sqlite import SqliteTx
@@ -34,7 +34,7 @@ from tests.contract.truth import assert_sound
 pytestmark = pytest.mark.anyio
 
 
-def report_of(url: str) -> Report:
+def report_of(url: str) -> AuditReport:
     with snapshot(url) as tx:
         return audit(tx)
 
@@ -49,7 +49,7 @@ def changing(url: str) -> Iterator[Tx]:
             yield SqliteTx(file)
         return
     with psycopg.connect(url) as server, server.transaction(force_rollback=True):
-        yield PostgresTx(Line(server))
+        yield PostgresTx(StatementRunner(server))
 
 
 def execute(url: str, *statements: str) -> None:

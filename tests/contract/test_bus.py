@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from duologue.clock import now_ms
-from duologue.realtime.bus import Bus, Frame, LocalBus, Notice, Roll, Signal, Whereabouts
+from duologue.realtime.bus import Bus, LocalBus, Notice, Roll, Signal, TransientFrame, Whereabouts
 from duologue.realtime.nats import NatsBus
 from duologue.realtime.siblings import SiblingBus
 
@@ -117,7 +117,7 @@ async def test_notices_reach_every_node_unchanged(nodes: list[Node]) -> None:
 
 
 async def test_signals_reach_every_node_unchanged(nodes: list[Node]) -> None:
-    typing = Frame(FOLLOWED, b'{"op":"typing"}')
+    typing = TransientFrame(FOLLOWED, b'{"op":"typing"}')
     presence = Whereabouts(3, [FOLLOWED, UNKNOWN], online=True, at=1)
     nodes[0].bus.publish_signal(typing)
     nodes[-1].bus.publish_signal(presence)

@@ -17,8 +17,8 @@ from nats.aio.msg import Msg
 
 from duologue.clock import SECOND, now_ms
 from duologue.lab.nats import NatsServer, nats_server
-from duologue.realtime.bus import Frame
-from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Opener, Refused, Sealer
+from duologue.realtime.bus import TransientFrame
+from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Opener, PayloadRefused, Sealer
 from duologue.realtime.nats import NatsBus
 from duologue.realtime.siblings import SiblingBus
 from tests.contract.test_bus import FOLLOWED, PATIENCE, Node, joined, notice
@@ -80,9 +80,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def settled(nodes: list[Node]) -> None:
     """Everything that was published has arrived."""
-    nodes[0].bus.publish_signal(Frame(FOLLOWED, b"the last"))
+    nodes[0].bus.publish_signal(TransientFrame(FOLLOWED, b"the last"))
     for node in nodes:
-        await node.until(lambda: Frame(FOLLOWED, b"the last") in node.signals)  # noqa: B023 - called before the next turn
+        await node.until(lambda: TransientFrame(FOLLOWED, b"the last") in node.signals)  # noqa: B023 - called before the next turn
 
 
 async def test_no_text_and_no_user_can_be_read_on_the_bus(nodes: list[Node], attacker: Attacker) -> None:
@@ -120,18 +120,20 @@ async def test_not_a_bit_of_a_payload_can_be_changed(nodes: list[Node], attacker
 
 async def test_what_was_recorded_cannot_be_said_again(nodes: list[Node], attacker: Attacker) -> None:
     nodes[0].bus.publish([notice(1)])
-    nodes[0].bus.publish_signal(Frame(FOLLOWED, b"typing"))
+    nodes[0].bus.publish_signal(TransientFrame(FOLLOWED, b"typing"))
     await nodes[1].until(lambda: len(nodes[1].signals) == 1)
     await until(lambda: len(attacker.heard) >= 2)
     for message in tuple(attacker.heard):
         await attacker.say(message.data)
     await settled(nodes)
     assert nodes[1].notices == [notice(1)]
-    assert nodes[1].signals == [Frame(FOLLOWED, b"typing"), Frame(FOLLOWED, b"the last")]
+    assert nodes[1].signals == [TransientFrame(FOLLOWED, b"typing"), TransientFrame(FOLLOWED, b"the last")]
 
 
 async def test_who_can_write_to_a_siblings_socket_is_not_believed_either(tmp_path: Path) -> None:
-    forged = Sealer(OTHER_KEY, now_ms).seal(SIGNAL, msgspec.msgpack.encode(Frame(FOLLOWED, b"typing")))
+    forged = Sealer(OTHER_KEY, now_ms).seal(
+        SIGNAL, msgspec.msgpack.encode(TransientFrame(FOLLOWED, b"typing"))
+    )
     async with joined(SiblingBus(tmp_path, 0, 1, KEY, now_ms)) as node:
         reader, writer = await asyncio.open_unix_connection(tmp_path / "0.sock")
         writer.write(len(forged).to_bytes(4) + forged)
@@ -151,7 +153,7 @@ class Clock:
 
 
 def refusal(opener: Opener, payload: bytes) -> str:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(PayloadRefused) as caught:
         opener.open(payload)
     return caught.value.reason
 

@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from duologue.clock import MINUTE
 from duologue.core.given_codes import digits_of
 from duologue.errors import ApiError
-from duologue.sms.provider import Part
+from duologue.sms.provider import SegmentHeader
 from duologue.storage.verifications import Verification
 from tests.contract.store import new_phone
 from tests.support.relays import SERVICES, World, answers_to, world
@@ -133,10 +133,10 @@ async def test_a_code_in_one_piece_of_a_long_text_is_void_at_once(
 ) -> None:
     verification, code = await code_for_ben(people, desk)
     pieces = {1: f"the code is {code}", 2: "; will you send it on?"}
-    await people.phone_says(pieces[order[0]], id=f"p{order[0]}", part=Part(7, order[0], 2))
+    await people.phone_says(pieces[order[0]], id=f"p{order[0]}", part=SegmentHeader(7, order[0], 2))
     if order[0] == 1:
         assert await is_void(desk, verification, code), "whether or not the rest ever comes"
-    await people.phone_says(pieces[order[1]], id=f"p{order[1]}", part=Part(7, order[1], 2))
+    await people.phone_says(pieces[order[1]], id=f"p{order[1]}", part=SegmentHeader(7, order[1], 2))
     assert await is_void(desk, verification, code)
     assert await answers_to(people) == []
     assert len(warnings(people)) == 1
@@ -145,7 +145,7 @@ async def test_a_code_in_one_piece_of_a_long_text_is_void_at_once(
 async def test_a_code_torn_across_pieces_is_found_in_the_whole(people: World, desk: Desk) -> None:
     verification, code = await code_for_ben(people, desk)
     for number, text in enumerate((f"it is {code[:2]}", f"{code[2:]}, see?"), 1):
-        await people.phone_says(text, id=f"p{number}", part=Part(7, number, 2))
+        await people.phone_says(text, id=f"p{number}", part=SegmentHeader(7, number, 2))
     assert await is_void(desk, verification, code)
     assert await answers_to(people) == []
 

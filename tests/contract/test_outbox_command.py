@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from duologue.clock import DAY, SECOND
-from duologue.core.phones import masked
+from duologue.core.phone_numbers import masked
 from duologue.core.retention import sweep_round
 from duologue.lab.process import environment
 from duologue.storage.database import Tx

@@ -10,7 +10,7 @@ import pytest
 from duologue.clock import MINUTE, SECOND
 from duologue.core import relay as relay_loop
 from duologue.model import Relay, encode_id
-from duologue.sms.provider import Receipt
+from duologue.sms.provider import DeliveryReport
 from duologue.storage import outbox, relay
 from duologue.storage.database import RelayRule
 from duologue.storage.outbox import State
@@ -102,7 +102,7 @@ async def test_a_receipt_under_a_reference_of_nothing_that_was_tried_changes_not
     row = await people.row(message.seq)
     assert row
     for told in (encode_id("rly", row.id), "rly_0000000000000000", "rly_x"):
-        await people.callbacks.receipts("carrier", [Receipt(told, "delivered")])
+        await people.callbacks.receipts("carrier", [DeliveryReport(told, "delivered")])
     assert await people.fate(message.seq) == ("queued", "")
     assert await people.delivered() == 0
 

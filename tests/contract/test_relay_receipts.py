@@ -10,7 +10,7 @@ import pytest
 
 from duologue.clock import DAY, HOUR, SECOND
 from duologue.model import Kind
-from duologue.sms.provider import Accepted, OutgoingSms, Receipt
+from duologue.sms.provider import Accepted, DeliveryReport, OutgoingSms
 from duologue.storage import accounts
 from tests.support.carrier import Carrier, is_busy, receipts, rejects
 from tests.support.relays import World, world
@@ -194,7 +194,7 @@ async def test_the_senders_own_view_of_the_other_side_is_not_moved_by_it(people:
 
 
 async def test_a_receipt_for_an_sms_of_nobodys_is_taken_and_forgotten(people: World) -> None:
-    await people.hears([Receipt("unheard-of", "delivered")])
+    await people.hears([DeliveryReport("unheard-of", "delivered")])
     await people.writes()
     await people.later()
     await people.reports(people.carrier.taken[0])

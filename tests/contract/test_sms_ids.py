@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from duologue.clock import DAY
-from duologue.sms.provider import Accepted, GivenId, Receipt
+from duologue.sms.provider import Accepted, DeliveryReport, GivenId
 from duologue.storage import sms_ids
 from duologue.storage.engines import migrate
 from duologue.storage.migrate import migrations
@@ -40,7 +40,7 @@ async def test_a_receipt_between_the_id_and_the_end_of_sending_counts(people: Wo
     async def reports_at_once(carrier: Carrier, sms: object) -> Accepted:
         accepted = Accepted(carrier.name, ("Id-1",), 1)
         await people.callbacks.given(carrier.name, [GivenId("Id-1", "5678")])
-        await people.callbacks.receipts(carrier.name, [Receipt("Id-1", "delivered")])
+        await people.callbacks.receipts(carrier.name, [DeliveryReport("Id-1", "delivered")])
         return accepted
 
     people.carrier.script.append(reports_at_once)

@@ -10,7 +10,7 @@ from collections import Counter
 import psycopg
 import pytest
 
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.model import Kind, Pair, User
 from duologue.storage import accounts, chats, opt_outs, replay
 from duologue.storage.engines import sqlite_path

@@ -12,7 +12,7 @@ from duologue.storage import group
 from duologue.storage.accounts import delete_user, update_user
 from duologue.storage.batch import Batch, OutOfRange
 from duologue.storage.database import Mark, Marked, Post, Posted
-from duologue.storage.receipts import Received, received, shown_marks, store_acks
+from duologue.storage.receipts import LogStep, received, shown_marks, store_acks
 from tests.contract.store import Store, mark, post
 from tests.contract.truth import assert_sound
 
@@ -193,12 +193,12 @@ async def test_an_ack_covers_the_peers_messages_up_to_it(store: Store) -> None:
         await store.fill(pair, [1 - pair.side_of(one.id)] * 3 + [pair.side_of(one.id)])
     head = start + 8
     every = dict.fromkeys(pairs, 3)
-    assert await store.db.read(received, one.id, 0, head, 1000) == Received(head, head, every)
+    assert await store.db.read(received, one.id, 0, head, 1000) == LogStep(head, head, every)
     part = await store.db.read(received, one.id, 0, start + 2, 1000)
-    assert part == Received(start + 2, head, {pairs[0]: 2})
+    assert part == LogStep(start + 2, head, {pairs[0]: 2})
     part = await store.db.read(received, one.id, 0, head, start + 5)
-    assert part == Received(start + 5, head, {pairs[0]: 3, pairs[1]: 1})
-    rest = Received(head, head, {pairs[1]: 3})
+    assert part == LogStep(start + 5, head, {pairs[0]: 3, pairs[1]: 1})
+    rest = LogStep(head, head, {pairs[1]: 3})
     assert await store.db.read(received, one.id, part.reached, head, 1000) == rest
     await store.db.write(store_acks, {one.id: part.reached})
     assert await store.db.read(received, one.id, 0, head, 1000) == rest

@@ -24,12 +24,12 @@ from duologue.storage import (
     erasure,
     events,
     messages,
-    pieces,
     profile_news,
     receipts,
     replay,
     strangers,
     suspensions,
+    text_segments,
 )
 from duologue.storage.append import append
 from duologue.storage.batch import Batch
@@ -37,7 +37,7 @@ from duologue.storage.database import Row, Tx, Unit
 from duologue.storage.engines import migrate
 from duologue.storage.postgres import _look
 from duologue.storage.postgres_session import connect
-from duologue.storage.postgres_tx import Line, PostgresTx
+from duologue.storage.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.sqlite import SqliteTx
 from tests.contract.store import mark, opened, post
 
@@ -98,7 +98,7 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "page of requests": (lambda tx: chats.chat_page(tx, HUB, 2**31 - 1, PAGE, "requests"), 5 * PAGE + 1),
     "page without requests": (lambda tx: chats.chat_page(tx, HUB, 2**31 - 1, PAGE, "chats"), 5 * PAGE + 1),
     "chat_view": (lambda tx: chats.chat_view(tx, HUB, LONG_CHAT.chat_id), 7),
-    "standing": (lambda tx: strangers.standing(tx, LONG_CHAT, HUB), 4),
+    "standing": (lambda tx: strangers.sender_standing(tx, LONG_CHAT, HUB), 4),
     "withheld_among": (
         lambda tx: receipts.withheld_among(tx, LONG_CHAT.chat_id, LONG - PAGE, LONG),
         PAGE + 1,
@@ -119,7 +119,7 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "fresh_news": (lambda tx: profile_news.fresh_news(tx, 1), 1),
     "next_erasure": (erasure.next_erasure, 1),
     "suspended_since": (lambda tx: suspensions.suspended_since(tx, 4995), 2 * 5),
-    "overdue texts": (lambda tx: pieces.overdue(tx, 4000), 50),
+    "overdue texts": (lambda tx: text_segments.overdue(tx, 4000), 50),
     "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
     "standings": (lambda tx: accounts.standings(tx, [11, 12, 13]), 9),
     "arrivals": (lambda tx: accounts.arrivals(tx, [(11, LONG // 2)]), 6),
@@ -320,7 +320,7 @@ def test_postgresql_goes_straight_to_the_rows(
     postgresql: psycopg.Connection[Any], case: str, mode: str
 ) -> None:
     function, limit = CASES[case]
-    for statement in recorded(PostgresTx(Line(postgresql)), function):
+    for statement in recorded(PostgresTx(StatementRunner(postgresql)), function):
         touched = 0
         for node in nodes(explained(postgresql, statement, mode)):
             assert node["Node Type"] != "Seq Scan", node
@@ -386,7 +386,7 @@ def test_what_is_prepared_in_a_young_store_reads_no_table_through(
 ) -> None:
     """The plans are kept while the tables grow."""
     migrate(postgres_url)
-    line = Line(connect(postgres_url))
+    line = StatementRunner(connect(postgres_url))
     line.connection.execute(YOUNG.encode())
     if analyzed:
         line.connection.execute("ANALYZE")

@@ -28,7 +28,7 @@ from duologue.storage.database import Operation, Outcome, Row, Tx
 from duologue.storage.engines import migrate
 from duologue.storage.group import Group, Store
 from duologue.storage.messages import find_post, last_seqs
-from duologue.storage.postgres_tx import Line, PostgresTx
+from duologue.storage.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.sqlite import SqliteTx, connect
 from tests.contract.store import TABLES, contents, mark, post
 from tests.contract.truth import assert_sound
@@ -97,7 +97,7 @@ class ByStatementsOnPostgres:
         self.now = 0
         migrate(url)
         self._connection = psycopg.connect(url, autocommit=True)
-        self._line = Line(self._connection)
+        self._line = StatementRunner(self._connection)
 
     @property
     @contextlib.contextmanager

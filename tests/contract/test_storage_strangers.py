@@ -12,7 +12,7 @@ from duologue.storage import accounts, chats, receipts, strangers
 from duologue.storage.audit import audit
 from duologue.storage.database import Posted, RelayRule
 from duologue.storage.snapshot import snapshot
-from duologue.storage.strangers import Standing, TooManyWaiting
+from duologue.storage.strangers import SenderStanding, TooManyWaiting
 from tests.contract.store import Store, mark, post
 
 pytestmark = pytest.mark.anyio
@@ -42,8 +42,8 @@ async def send(
     return outcome
 
 
-async def standing(store: Store, pair: Pair, user: User) -> Standing:
-    return await store.db.read(strangers.standing, pair, user.id)
+async def standing(store: Store, pair: Pair, user: User) -> SenderStanding:
+    return await store.db.read(strangers.sender_standing, pair, user.id)
 
 
 async def meet(store: Store) -> tuple[User, User, Pair]:

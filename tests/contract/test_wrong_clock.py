@@ -14,7 +14,7 @@ from duologue.clock import DAY, HOUR, MINUTE, SECOND
 from duologue.core.relay import LEASE
 from duologue.core.retention import expire_round, sweep_round, trim_round
 from duologue.core.sessions import Sessions, new_token
-from duologue.sms.provider import Part
+from duologue.sms.provider import SegmentHeader
 from duologue.storage import quotas
 from duologue.storage.accounts import delete_user, live_sessions, sign_in, touch_sessions
 from duologue.storage.chats import open_chat
@@ -162,7 +162,7 @@ async def test_pieces_of_a_time_to_come_are_put_together(people: World) -> None:
     await people.writes()
     await people.later()
     people.clock.pass_by(10 * DAY)
-    await people.phone_says("half of it", part=Part(7, 1, 2))
+    await people.phone_says("half of it", part=SegmentHeader(7, 1, 2))
     people.clock.pass_by(-10 * DAY)
     await mend(people)
     people.clock.pass_by(11 * MINUTE)

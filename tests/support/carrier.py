@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from duologue.sms.provider import (
     Accepted,
     Capabilities,
+    DeliveryReport,
+    DeliveryState,
     OutgoingSms,
-    Receipt,
     Rejected,
     RejectionCause,
     Sink,
-    State,
     Unavailable,
     WithoutCallbacks,
 )
@@ -163,9 +163,11 @@ class Carrier(WithoutCallbacks):
         return [arrival.text for arrival in self.phones if to in (None, arrival.to)]
 
 
-def receipts(accepted: Accepted, state: State = "delivered", code: str | None = None) -> list[Receipt]:
+def receipts(
+    accepted: Accepted, state: DeliveryState = "delivered", code: str | None = None
+) -> list[DeliveryReport]:
     """Reports of the network about an SMS, part by part."""
     if accepted.receipts == 1:
-        return [Receipt(provider_id, state, code=code) for provider_id in accepted.provider_ids]
-    whole = Receipt(accepted.provider_ids[0], state, code=code)
+        return [DeliveryReport(provider_id, state, code=code) for provider_id in accepted.provider_ids]
+    whole = DeliveryReport(accepted.provider_ids[0], state, code=code)
     return [replace(whole, part=number) for number in range(1, accepted.receipts + 1)]

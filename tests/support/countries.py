@@ -13,7 +13,7 @@ import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from phonenumbers.phonemetadata import PhoneMetadata
 
-from duologue.core.phones import RESPELLINGS
+from duologue.core.phone_numbers import RESPELLINGS
 
 FILE = Path(__file__).parents[2] / "src" / "duologue" / "web" / "static" / "client" / "countries.js"
 HEAD = """\

@@ -18,7 +18,7 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.model import Message, Pair, Relay, Step, User
-from duologue.sms.provider import Accepted, InboundSms, Part, Provider, Receipt, State
+from duologue.sms.provider import Accepted, DeliveryReport, DeliveryState, InboundSms, Provider, SegmentHeader
 from duologue.storage import accounts, outbox
 from duologue.storage.chats import open_chat
 from duologue.storage.database import RelayRule
@@ -145,11 +145,13 @@ class World(Node):
         self.clock.pass_by(ms)
         await self.work()
 
-    async def reports(self, accepted: Accepted, state: State = "delivered", code: str | None = None) -> None:
+    async def reports(
+        self, accepted: Accepted, state: DeliveryState = "delivered", code: str | None = None
+    ) -> None:
         """The network reports about every part of an SMS, and the node hears of it."""
         await self.hears(receipts(accepted, state, code))
 
-    async def hears(self, told: Sequence[Receipt]) -> None:
+    async def hears(self, told: Sequence[DeliveryReport]) -> None:
         """The network reports."""
         await self.callbacks.receipts(self.carrier.name, told)
         await self.work()
@@ -161,7 +163,7 @@ class World(Node):
         *,
         id: str | None = None,
         sender: str | None = None,
-        part: Part | None = None,
+        part: SegmentHeader | None = None,
     ) -> None:
         """A text from Ben's phone, or another."""
         self._texts = getattr(self, "_texts", 0) + 1

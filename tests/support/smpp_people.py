@@ -10,7 +10,7 @@ from typing import Any
 
 from duologue.clock import SECOND
 from duologue.model import User
-from duologue.sms.smpp import Account, Smpp
+from duologue.sms.smpp import Smpp, SmppAccount
 from duologue.storage import outbox
 from duologue.storage.outbox import State
 from tests.support.relays import Node, World
@@ -48,7 +48,7 @@ class Smsc:
 async def smsc(people: World, name: str = "smpp", **options: Any) -> AsyncIterator[tuple[Smsc, Node]]:
     """An SMSC, and a node that uses it."""
     raw = RawCarrier()
-    account = Account("127.0.0.1", await raw.start(), "me", "pass", sender=OWN, **options)
+    account = SmppAccount("127.0.0.1", await raw.start(), "me", "pass", sender=OWN, **options)
     provider = Smpp(name, account)
     node = Node(people.store, people.clock, provider, people.rule, people.policy, people.valid_for)
     await provider.start(node.callbacks)

@@ -16,20 +16,20 @@ from twilio.request_validator import RequestValidator
 
 from duologue.sms.address import ProviderUrl, parse
 from duologue.sms.alphabets import decode
+from duologue.sms.keywords import keyword_of
 from duologue.sms.provider import (
     BadCallback,
     BadSignature,
     Callback,
+    DeliveryReport,
     GivenId,
     InboundSms,
     OutgoingSms,
     Provider,
-    Receipt,
     Rejected,
     Unavailable,
 )
 from duologue.sms.registry import open_provider
-from duologue.sms.wishes import wish_of
 from tests.support.sms_http import Answer, HttpProvider
 from tests.support.sms_outside import PUBLIC, Collector
 from tests.support.sms_wire import DELIVER, DELIVER_RESP, RawCarrier, deliver_body, pdu
@@ -43,7 +43,7 @@ class Effect(msgspec.Struct, omit_defaults=True):
 
     receipts: list[list[str]] = []
     texts: list[list[str]] = []
-    wishes: list[str] = []
+    keywords: list[str] = []
     accepted: list[str] = []
     refused: str = ""
 
@@ -211,7 +211,7 @@ async def effect_of_callback(row: CallbackRow) -> Effect:
 
 def _parsed(
     provider: Provider, row: CallbackRow, callback: Request
-) -> tuple[list[Receipt], list[InboundSms]]:
+) -> tuple[list[DeliveryReport], list[InboundSms]]:
     request = callback.made(parse(row.url), provider.name)
     if callback.kind == "status":
         return provider.parse_status(request), []
@@ -236,12 +236,12 @@ def _all(queue: Any) -> list[Any]:
     return [queue.get_nowait() for _ in range(queue.qsize())]
 
 
-def _effect(receipts: list[Receipt], texts: list[InboundSms]) -> Effect:
+def _effect(receipts: list[DeliveryReport], texts: list[InboundSms]) -> Effect:
     joined = _joined(texts)
     return Effect(
         [[each.provider_id, each.state, *([each.code] if each.code else [])] for each in receipts],
         joined,
-        [wish for _, text in joined if (wish := wish_of(text))],
+        [keyword for _, text in joined if (keyword := keyword_of(text))],
     )
 
 

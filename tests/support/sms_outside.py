@@ -10,10 +10,10 @@ from duologue.sms.provider import (
     Accepted,
     Callback,
     CallbackKind,
+    DeliveryReport,
     GivenId,
     InboundSms,
     Provider,
-    Receipt,
 )
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
@@ -35,7 +35,7 @@ class Collector:
         self.calls = 0
         self.named: set[str] = set()
         self.callbacks: asyncio.Queue[tuple[CallbackKind, Callback]] = asyncio.Queue()
-        self.receipt_queue: asyncio.Queue[Receipt] = asyncio.Queue()
+        self.receipt_queue: asyncio.Queue[DeliveryReport] = asyncio.Queue()
         self.inbound_queue: asyncio.Queue[InboundSms] = asyncio.Queue()
         self.ids: list[GivenId] = []
 
@@ -49,7 +49,7 @@ class Collector:
         self._count(provider)
         self.callbacks.put_nowait((kind, request))
 
-    async def receipts(self, provider: str, receipts: Sequence[Receipt]) -> None:
+    async def receipts(self, provider: str, receipts: Sequence[DeliveryReport]) -> None:
         self._count(provider)
         for each in receipts:
             self.receipt_queue.put_nowait(each)
@@ -103,7 +103,7 @@ class Outside(ABC):
     async def callbacks_from(self, phone: str, text: str) -> list[Callback]:
         """Authentic inbound callbacks for a text from `phone` to the service number."""
 
-    async def receipts_of(self, accepted: Accepted) -> list[Receipt]:
+    async def receipts_of(self, accepted: Accepted) -> list[DeliveryReport]:
         """Return the provider's reading of the report that the SMS is delivered."""
         return [
             receipt
@@ -215,7 +215,7 @@ class SmppOutside(WithoutCallbacks, RemoteOutside):
     async def disappear(self) -> None:
         await self.smsc.kill()
 
-    async def receipts_of(self, accepted: Accepted) -> list[Receipt]:
+    async def receipts_of(self, accepted: Accepted) -> list[DeliveryReport]:
         for provider_id in accepted.provider_ids:
             text = (
                 f"id:{provider_id} sub:001 dlvrd:001 submit date:2611230930 done date:2611230931 "

@@ -20,7 +20,7 @@ import uvicorn
 from duologue.web.edge import Edge
 from duologue.web.handshake import Handshake, Refusal, origin_allowed, plain_refusal
 from duologue.web.transport import Accept, http_with_websocket
-from duologue.web.wire import Handler, Wire
+from duologue.web.wire import FrameHandler, Wire
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 MAX_MESSAGE = 70_000
@@ -297,7 +297,7 @@ class _Server(uvicorn.Server):
 
 
 def _accept(handlers: dict[str, Echo]) -> Accept:
-    def accept(handshake: Handshake) -> Handler | Refusal:
+    def accept(handshake: Handshake) -> FrameHandler | Refusal:
         match handshake.path:
             case "/broken":
                 raise RuntimeError("a secret of the server")

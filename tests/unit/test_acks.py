@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from duologue.core.acks import Acks, Timers
+from duologue.core.acks import Acks, AckTimer
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
@@ -42,7 +42,7 @@ async def test_an_ack_that_comes_while_the_log_is_looked_at_is_looked_up_too(lat
     def failed(error: ApiError) -> None:
         raise error
 
-    acks = Acks(cast("Receipts", log), Timers(lambda: False), Caller(1, 1), spawn, unknown=10)
+    acks = Acks(cast("Receipts", log), AckTimer(lambda: False), Caller(1, 1), spawn, unknown=10)
     acks.ack(3, failed)
     await asyncio.sleep(0)
     acks.ack(later, failed)
@@ -53,7 +53,7 @@ async def test_an_ack_that_comes_while_the_log_is_looked_at_is_looked_up_too(lat
 
 
 async def test_all_that_are_held_are_called_together() -> None:
-    timers, called = Timers(lambda: True), []
+    timers, called = AckTimer(lambda: True), []
     for number in range(5):
         timers.hold(lambda number=number: called.append(number))  # type: ignore[misc]
         assert called == []
@@ -65,17 +65,17 @@ async def test_all_that_are_held_are_called_together() -> None:
 
 @pytest.mark.parametrize("crowded", [True, False])
 def test_acks_wait_for_others_only_while_many_chats_are_written_to(*, crowded: bool) -> None:
-    assert Timers(lambda: crowded).holds(100.0) is crowded
+    assert AckTimer(lambda: crowded).holds(100.0) is crowded
 
 
 def test_so_many_acks_that_each_chat_has_several_wait_for_their_own_connection_alone() -> None:
-    timers = Timers(lambda: True)
+    timers = AckTimer(lambda: True)
     assert all(timers.holds(100.0 + number / 3_000) for number in range(600))
     assert not any(timers.holds(100.26 + number / 3_000) for number in range(600))
 
 
 def test_after_a_pause_acks_wait_for_others_again() -> None:
-    timers = Timers(lambda: True)
+    timers = AckTimer(lambda: True)
     for number in range(600):
         timers.holds(100.0 + number / 3_000)
     assert timers.holds(101.0)

@@ -15,7 +15,7 @@ from duologue.core.limits import MAX_BODY, MAX_HEAD, MAX_HEADER_LINES, MAX_PIPEL
 from duologue.web.connection_caps import GUESTS, ConnectionCaps
 from duologue.web.edge import Edge
 from duologue.web.http_protocol import BoundedHttpProtocol
-from duologue.web.http_watch import Patience, Watch
+from duologue.web.http_watch import ConnectionWatch, Patience
 from tests.support.http import Raw, raw
 from tests.support.websocket import TEXT, Frame, Running, frame, serving, upgrade_request
 
@@ -38,7 +38,7 @@ def connect(server: Running) -> Connect:
 
 
 def patient(**seconds: float) -> Edge:
-    return Edge(watch=Watch(Patience(**seconds)))
+    return Edge(watch=ConnectionWatch(Patience(**seconds)))
 
 
 def head_of(size: int) -> bytes:

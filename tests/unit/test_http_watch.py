@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from duologue.edge_wiring import RESERVE, room_for_connections
-from duologue.web.http_watch import MAX_UNREAD, MAX_UNREAD_OF_ADDRESS, Patience, Watch
+from duologue.web.http_watch import MAX_UNREAD, MAX_UNREAD_OF_ADDRESS, ConnectionWatch, Patience
 
 pytestmark = pytest.mark.anyio
 
@@ -30,7 +30,7 @@ class Connection:
         self.cut = True
 
 
-def stalled(watch: Watch, *connections: Connection) -> list[bool]:
+def stalled(watch: ConnectionWatch, *connections: Connection) -> list[bool]:
     """Return those that are cut off once an answer waits for each, one after the other."""
     for connection in connections:
         watch.stalled(connection)
@@ -41,8 +41,8 @@ async def test_beyond_its_share_the_longest_waiting_connection_of_a_network_is_c
     third = MAX_UNREAD_OF_ADDRESS // 3
     here = [Connection("192.0.2.0/24", third) for _ in range(3)]
     there = Connection("198.51.100.0/24", third)
-    assert stalled(Watch(Patience()), there, *here) == [False] * 4
-    watch = Watch(Patience())
+    assert stalled(ConnectionWatch(Patience()), there, *here) == [False] * 4
+    watch = ConnectionWatch(Patience())
     assert stalled(watch, there, *here, Connection("192.0.2.0/24", third)) == [
         False,
         True,
@@ -53,13 +53,13 @@ async def test_beyond_its_share_the_longest_waiting_connection_of_a_network_is_c
 
 
 async def test_a_single_answer_is_never_cut_for_its_size() -> None:
-    assert stalled(Watch(Patience()), Connection("192.0.2.0/24", 2 * MAX_UNREAD)) == [False]
+    assert stalled(ConnectionWatch(Patience()), Connection("192.0.2.0/24", 2 * MAX_UNREAD)) == [False]
 
 
 async def test_beyond_the_share_of_all_the_network_with_the_most_gives_way() -> None:
     small = [Connection(f"10.0.{number}.0/24", 1024) for number in range(4)]
     large = [Connection(f"10.1.{number}.0/24", MAX_UNREAD // 4 - 1024 + number) for number in range(4)]
-    assert stalled(Watch(Patience()), *small, *large) == [False] * 7 + [True]
+    assert stalled(ConnectionWatch(Patience()), *small, *large) == [False] * 7 + [True]
 
 
 def test_descriptors_are_kept_for_what_is_no_client() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from duologue.core.events import Publisher
-from duologue.realtime.bus import Frame, Hidden, LocalBus, Notice, Roll, Whereabouts
+from duologue.realtime.bus import Hidden, LocalBus, Notice, Roll, TransientFrame, Whereabouts
 from duologue.realtime.hub import Hub, Waiter
 
 ANA, BEN = 1, 2
@@ -100,7 +100,7 @@ def test_a_signal_for_the_user_goes_to_all_its_devices() -> None:
     hub.arrive(ANA, phone)
     hub.arrive(ANA, tablet)
     hub.arrive(BEN, stranger)
-    hub.signal(Frame(ANA, b"typing"))
+    hub.signal(TransientFrame(ANA, b"typing"))
     assert (phone.frames, tablet.frames, stranger.frames) == ([b"typing"], [b"typing"], [])
 
 

@@ -36,7 +36,7 @@ class Both:
     def read(self, *payloads: bytes) -> None:
         """One read of the network that brings all of these."""
         for payload in payloads:
-            self.intake.take(payload, binary=payload.startswith(b"b"))
+            self.intake.receive(payload, binary=payload.startswith(b"b"))
         self.intake.read_end()
 
 
@@ -122,7 +122,7 @@ async def test_no_more_than_a_bounded_amount_is_in_flight(count: int, size: int)
     class Launching(Both):
         def handle(self, payload: bytes, *, binary: bool) -> None:
             super().handle(payload, binary=binary)
-            self.intake.launched(size)
+            self.intake.operation_started(size)
 
     ends = Launching()
     ends.read(*numbered(count + 10))
@@ -131,22 +131,22 @@ async def test_no_more_than_a_bounded_amount_is_in_flight(count: int, size: int)
     assert not ends.reading
     assert not ends.intake.idle
     for answered in range(1, 11):
-        ends.intake.settled(size)
+        ends.intake.operation_finished(size)
         await turns(2)
         assert len(ends.handled) == count + answered
     for _ in range(count):
-        ends.intake.settled(size)
+        ends.intake.operation_finished(size)
     assert ends.reading
     assert ends.intake.idle
 
 
 async def test_a_client_that_takes_no_answers_is_not_read() -> None:
     ends = Both()
-    ends.intake.choke()
+    ends.intake.apply_backpressure()
     assert not ends.reading
     ends.read(b"1")
     assert ends.handled == []
-    ends.intake.unchoke()
+    ends.intake.release_backpressure()
     assert ends.handled == [b"1"]
     assert ends.reading
 
@@ -237,9 +237,9 @@ async def test_what_waits_can_be_dropped() -> None:
 async def test_after_a_stop_nothing_is_read_or_handled() -> None:
     ends = Both()
     ends.read(*numbered(2 * module._SLICE))
-    ends.intake.launched(module._BYTES_IN_FLIGHT)
+    ends.intake.operation_started(module._BYTES_IN_FLIGHT)
     ends.intake.stop()
-    ends.intake.settled(module._BYTES_IN_FLIGHT)
+    ends.intake.operation_finished(module._BYTES_IN_FLIGHT)
     await turns(5)
     assert len(ends.handled) == module._SLICE
     assert not ends.reading

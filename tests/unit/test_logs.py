@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from duologue.logs import _AT_ONCE, _KINDS, Sparing
+from duologue.logs import _AT_ONCE, _KINDS, LogRateLimit
 
 
 class Written(logging.Handler):
@@ -15,7 +15,7 @@ class Written(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.sparing = Sparing()
+        self.sparing = LogRateLimit()
         self.addFilter(self.sparing)
         self.lines: list[str] = []
 

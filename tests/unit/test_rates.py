@@ -65,12 +65,12 @@ def test_a_key_is_treated_as_if_no_other_were_there_and_nothing_were_forgotten(
         now += pause
         left, at = tokens.get(key, (POLICY.burst, now))
         left = min(POLICY.burst, left + (now - at) * POLICY.quota / POLICY.window)
-        standing = buckets.take(key, now, cost)
+        bucket = buckets.take(key, now, cost)
         if abs(left - cost) > 1e-3:
-            assert bool(standing.wait) == (left < cost)
-        if not standing.wait:
+            assert bool(bucket.wait) == (left < cost)
+        if not bucket.wait:
             left -= cost
-        assert abs(standing.remaining - left) < 1.001
+        assert abs(bucket.remaining - left) < 1.001
         tokens[key] = left, now
 
 
@@ -133,9 +133,9 @@ def test_a_refusal_names_the_limit_and_the_time_to_wait() -> None:
     clock = Clock()
     rates = Rates(limited=True, policies=[POLICY], clock=clock)
     for left in reversed(range(POLICY.burst)):
-        standing = rates.take(POLICY, 7)
-        assert standing
-        assert standing.remaining == left
+        bucket = rates.take(POLICY, 7)
+        assert bucket
+        assert bucket.remaining == left
     with pytest.raises(ApiError) as refused:
         rates.take(POLICY, 7)
     assert refused.value.policy is POLICY

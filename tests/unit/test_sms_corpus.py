@@ -38,8 +38,8 @@ def test_every_provider_over_http_has_a_row_of_each_kind(provider: str) -> None:
         return  # It only sends.
     states = {state for effect in effects for _, state, *_ in effect.receipts}
     assert {"delivered", "failed"} <= states
-    assert any(effect.texts and not effect.wishes for effect in effects)
-    assert any(effect.wishes == ["stop"] for effect in effects)
+    assert any(effect.texts and not effect.keywords for effect in effects)
+    assert any(effect.keywords == ["stop"] for effect in effects)
     assert {row.callback.kind for row in rows if row.repeat} == {"status", "inbound"}
 
 

@@ -11,9 +11,9 @@ from duologue.sms.provider import (
     Accepted,
     Callback,
     Capabilities,
+    DeliveryReport,
     InboundSms,
     OutgoingSms,
-    Receipt,
     Rejected,
     Sink,
     Unavailable,
@@ -137,7 +137,7 @@ async def test_callbacks_are_read_by_the_member_that_signed_them() -> None:
     try:
         accepted = await other.send(WISH)
         _, call = await sink.callbacks.get()
-        assert chain.parse_status(call) == [Receipt(accepted.provider_ids[0], "sent", part=1)]
+        assert chain.parse_status(call) == [DeliveryReport(accepted.provider_ids[0], "sent", part=1)]
         other.text("+33612345678", "+12025550100", "an answer")
         found: list[InboundSms] = []
         while not found:

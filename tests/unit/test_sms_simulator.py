@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from duologue.sms.provider import BadSignature, OutgoingSms, Receipt, Rejected, Unavailable
+from duologue.sms.provider import BadSignature, DeliveryReport, OutgoingSms, Rejected, Unavailable
 from duologue.sms.simulator import HandsetOffline, Simulator
 from tests.support.sms_outside import SERVICE, Collector
 
@@ -32,12 +32,12 @@ class Network:
         wish = OutgoingSms(to=to, text=text, reference=f"ref-{self.sent}", valid_for=valid_for)
         return (await self.phones.send(wish)).provider_ids[0]
 
-    async def receipt(self) -> Receipt:
+    async def receipt(self) -> DeliveryReport:
         async with asyncio.timeout(5):
             _, call = await self.sink.callbacks.get()
         return self.phones.parse_status(call)[0]
 
-    async def receipts(self, count: int) -> list[Receipt]:
+    async def receipts(self, count: int) -> list[DeliveryReport]:
         return [await self.receipt() for _ in range(count)]
 
     async def quiet(self) -> bool:
@@ -115,8 +115,8 @@ async def test_an_inbox_keeps_only_the_latest() -> None:
 async def test_there_is_one_receipt_for_each_part(network: Network) -> None:
     message_id = await network.send(LONG)
     told = await network.receipts(6)
-    assert told[:3] == [Receipt(message_id, "sent", part=part) for part in (1, 2, 3)]
-    assert told[3:] == [Receipt(message_id, "delivered", part=part) for part in (1, 2, 3)]
+    assert told[:3] == [DeliveryReport(message_id, "sent", part=part) for part in (1, 2, 3)]
+    assert told[3:] == [DeliveryReport(message_id, "delivered", part=part) for part in (1, 2, 3)]
 
 
 async def test_an_unreachable_handset_gets_its_sms_when_it_is_back(network: Network) -> None:
@@ -134,8 +134,8 @@ async def test_an_sms_that_waits_longer_than_its_validity_is_undelivered(network
     network.phones.configure(PHONE, reachable=False)
     message_id = await network.send(valid_for=0.1)
     assert await network.receipts(2) == [
-        Receipt(message_id, "sent", part=1),
-        Receipt(message_id, "undelivered", part=1, code="expired"),
+        DeliveryReport(message_id, "sent", part=1),
+        DeliveryReport(message_id, "undelivered", part=1, code="expired"),
     ]
     network.phones.configure(PHONE, reachable=True)
     assert await network.phones.inbox(PHONE, wait=0.05) == []
@@ -160,7 +160,10 @@ async def test_a_lost_sms_vanishes_without_a_trace(network: Network) -> None:
 async def test_duplicates_arrive_twice_and_are_reported_twice_with_the_same_meaning(network: Network) -> None:
     network.phones.configure(PHONE, duplicate=1)
     message_id = await network.send()
-    sent, delivered = Receipt(message_id, "sent", part=1), Receipt(message_id, "delivered", part=1)
+    sent, delivered = (
+        DeliveryReport(message_id, "sent", part=1),
+        DeliveryReport(message_id, "delivered", part=1),
+    )
     assert await network.receipts(4) == [sent, sent, delivered, delivered]
     assert [sms.id for sms in await network.phones.inbox(PHONE)] == [1, 2]
 
@@ -233,8 +236,8 @@ async def test_a_handset_without_network_cannot_send(network: Network) -> None:
 async def test_callbacks_are_made_again_until_they_are_taken() -> None:
     async for network in _running(Network(Collector(failures=2))):
         message_id = await network.send()
-        assert await network.receipt() == Receipt(message_id, "sent", part=1)
-        assert await network.receipt() == Receipt(message_id, "delivered", part=1)
+        assert await network.receipt() == DeliveryReport(message_id, "sent", part=1)
+        assert await network.receipt() == DeliveryReport(message_id, "delivered", part=1)
         assert network.sink.calls == 4
 
 

@@ -9,16 +9,16 @@ import pytest
 
 from duologue.sms.provider import (
     Accepted,
+    DeliveryReport,
     GivenId,
     InboundSms,
     OutgoingSms,
-    Part,
-    Receipt,
     Rejected,
+    SegmentHeader,
     Unavailable,
 )
 from duologue.sms.segments import gsm_decode, gsm_encode
-from duologue.sms.smpp import Account, Smpp
+from duologue.sms.smpp import Smpp, SmppAccount
 from tests.support.sms_outside import Collector
 from tests.support.sms_smsc import Smsc
 
@@ -35,7 +35,7 @@ class Bound:
         self.smsc = Smsc()
         self.sink = sink or Collector()
         settings = {"sender": "12345", "timeout": 20.0} | options
-        account = Account("127.0.0.1", self.smsc.port, "duologue", "passw0rd", **settings)  # type: ignore[arg-type]
+        account = SmppAccount("127.0.0.1", self.smsc.port, "duologue", "passw0rd", **settings)  # type: ignore[arg-type]
         self.provider = Smpp("smpp", account)
 
     async def start(self) -> None:
@@ -51,7 +51,7 @@ class Bound:
         wish = {"to": "+33612345678", "text": text, "reference": "ref-1"} | fields
         return await self.provider.send(OutgoingSms(**wish))  # type: ignore[arg-type]
 
-    async def receipt(self) -> Receipt:
+    async def receipt(self) -> DeliveryReport:
         async with asyncio.timeout(5):
             return await self.sink.receipt_queue.get()
 
@@ -228,7 +228,7 @@ async def test_receipts_are_read_from_their_text(bound: Bound, word: str, state:
     )
     await bound.sink.given("smpp", [GivenId("ab01", "5678")])
     bound.smsc.deliver(text.encode(), esm_class=RECEIPT)
-    assert await bound.receipt() == Receipt("ab01", state, code=f"{word}/0a2")  # type: ignore[arg-type]
+    assert await bound.receipt() == DeliveryReport("ab01", state, code=f"{word}/0a2")  # type: ignore[arg-type]
     assert (await bound.smsc.until("delivered"))["status"] == 0
 
 
@@ -237,7 +237,7 @@ async def test_receipts_are_read_from_their_parameters(bound: Bound, identifier:
     await bound.sink.given("smpp", [GivenId("ab01", "5678")])
     tlvs = [[0x001E, identifier.hex()], [0x0427, "02"], [0x1403, "beef"], [0x0423, "030001"]]
     bound.smsc.deliver(b"", esm_class=RECEIPT, tlvs=tlvs)
-    assert await bound.receipt() == Receipt("ab01", "delivered", code="DELIVRD")
+    assert await bound.receipt() == DeliveryReport("ab01", "delivered", code="DELIVRD")
 
 
 async def test_hexadecimal_answers_match_decimal_receipts() -> None:
@@ -260,19 +260,19 @@ async def test_a_receipt_that_means_nothing_is_confirmed_and_passed_over(bound: 
     ("fields", "data", "part"),
     [
         ({}, b"one", None),
-        ({"esm_class": UDHI}, bytes([5, 0, 3, 0x7F, 2, 1]) + b"one", Part(0x7F, 1, 2)),
-        ({"esm_class": UDHI}, bytes([6, 8, 4, 0x12, 0x34, 3, 2]) + b"one", Part(0x1234, 2, 3)),
-        ({"esm_class": UDHI}, bytes([10, 5, 2, 0, 0, 0, 3, 9, 2, 2]) + b"\0one", Part(9, 2, 2)),
+        ({"esm_class": UDHI}, bytes([5, 0, 3, 0x7F, 2, 1]) + b"one", SegmentHeader(0x7F, 1, 2)),
+        ({"esm_class": UDHI}, bytes([6, 8, 4, 0x12, 0x34, 3, 2]) + b"one", SegmentHeader(0x1234, 2, 3)),
+        ({"esm_class": UDHI}, bytes([10, 5, 2, 0, 0, 0, 3, 9, 2, 2]) + b"\0one", SegmentHeader(9, 2, 2)),
         ({"esm_class": UDHI}, bytes([4, 5, 2, 0, 0]) + b"one", None),
         (
             {"tlvs": [[0x020C, "0102"], [0x020E, "02"], [0x020F, "01"]]},
             b"one",
-            Part(0x0102, 1, 2),
+            SegmentHeader(0x0102, 1, 2),
         ),
     ],
 )
 async def test_parts_are_told_by_header_or_parameters(
-    bound: Bound, fields: dict[str, object], data: bytes, part: Part | None
+    bound: Bound, fields: dict[str, object], data: bytes, part: SegmentHeader | None
 ) -> None:
     bound.smsc.deliver(data, **fields)
     message = await bound.sink.inbound_queue.get()

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from duologue.sms.provider import BadProviderUrl, InboundSms, OutgoingSms, Rejected, Unavailable
 from duologue.sms.registry import open_provider
-from duologue.sms.smpp import Account, Smpp
+from duologue.sms.smpp import Smpp, SmppAccount
 from duologue.sms.smpp_inbound import inbound, is_flagged, receipt_text
 from duologue.sms.smpp_pdu import Malformed, address, decode, validity
 from duologue.sms.smpp_receipt import report
@@ -57,7 +57,7 @@ async def running(
     port = await carrier.start()
     sink = sink or Collector()
     settings = {"sender": "12345", "timeout": 20.0} | options
-    provider = Smpp("smpp", Account("127.0.0.1", port, "me", "pass", **settings))  # type: ignore[arg-type]
+    provider = Smpp("smpp", SmppAccount("127.0.0.1", port, "me", "pass", **settings))  # type: ignore[arg-type]
     await provider.start(sink)
     try:
         yield provider, sink

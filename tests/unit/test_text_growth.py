@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from duologue.core.addresses import client_address, parse_networks
 from duologue.errors import ApiError
-from duologue.phone.screen import visible
+from duologue.handset.screen import visible
+from duologue.sms.keywords import keyword_of
 from duologue.sms.segments import gsm_decode, measure, split
-from duologue.sms.wishes import wish_of
 from duologue.web.codec import BadFrame, codec_of
 
 SHORT, FACTOR = 1_000, 16
@@ -31,7 +31,7 @@ def decode_frame(text: str) -> None:
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "measure": measure,
     "split": split,
-    "wish_of": wish_of,
+    "keyword_of": keyword_of,
     "gsm_decode": lambda text: gsm_decode(text.encode()),
     "client_address": lambda text: client_address("10.0.0.1", text, PROXIES),
     "visible": visible,

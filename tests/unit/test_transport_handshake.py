@@ -9,7 +9,7 @@ import pytest
 
 from duologue.web.edge import Edge
 from duologue.web.handshake import Handshake, origin_allowed
-from duologue.web.http_watch import Patience, Watch
+from duologue.web.http_watch import ConnectionWatch, Patience
 from tests.support.websocket import BINARY, PONG, TEXT, Frame, Running, frame, serving, upgrade_request
 
 PLAIN_GET = b"GET /%s HTTP/1.1\r\nHost: example.org\r\n\r\n"
@@ -247,7 +247,7 @@ def test_upgrade_behind_an_unanswered_request_is_refused_once_that_is_answered(s
 
 
 def test_idle_http_timeout_does_not_reach_a_websocket() -> None:
-    with serving(edge=Edge(watch=Watch(Patience(idle=0.5)))) as server, server.peer() as peer:
+    with serving(edge=Edge(watch=ConnectionWatch(Patience(idle=0.5)))) as server, server.peer() as peer:
         with server.peer() as idle:
             for one in (peer, idle):
                 one.send(PLAIN_GET % b"first")

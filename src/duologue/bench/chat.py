@@ -126,7 +126,7 @@ async def _observe(setup: BenchSetup, tally: Tally, case: str) -> Result:
         count = min(tally.acked, tally.delivered) - before
         spent = meter.lap()
         elapsed = clock() - began
-    await tally.settle(_PATIENCE)
+    await tally.wait_until_done(_PATIENCE)
     figures = {"messages/s": count / elapsed} | costs(spent, count, "message")
     if tally.refused:
         figures["refused"] = tally.refused.total()

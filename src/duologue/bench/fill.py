@@ -16,7 +16,7 @@ from duologue.clock import now_ms
 from duologue.model import decode_id
 from duologue.storage.database import Tx
 from duologue.storage.engines import sqlite_path
-from duologue.storage.postgres_tx import Line, PostgresTx
+from duologue.storage.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.sqlite import SqliteTx, connect
 
 _LOT: Final = 50_000  # messages
@@ -62,7 +62,7 @@ def fill(url: str, pair: tuple[BenchUser, BenchUser, str], up_to: int, advance: 
         return
     with psycopg.connect(url) as connection:
         connection.execute("SET synchronous_commit = off")
-        tx = PostgresTx(Line(connection))
+        tx = PostgresTx(StatementRunner(connection))
         while True:
             with connection.transaction():
                 stored = _fill_some(tx, _POSTGRES, pair, up_to)

@@ -63,7 +63,7 @@ class ReadResults(msgspec.Struct):
     laps: list[Spent]
     times: array[float]
 
-    async def take(self, seconds: float) -> None:
+    async def read_for(self, seconds: float) -> None:
         """One request after the other, for so long."""
         self.meter.lap()
         ends_at = clock() + seconds
@@ -162,7 +162,7 @@ async def _compare(
     with setup.watch.stage(f"{name}, {grown.size:,} messages", round(seconds / _TURN)) as advance:
         for _ in range(max(1, round(seconds / _TURN))):
             for each in turns:
-                await each.take(min(_TURN, seconds))
+                await each.read_for(min(_TURN, seconds))
             advance()
     least, most = (
         _result(setup, name, store, each) for store, each in zip((small, grown), turns, strict=True)

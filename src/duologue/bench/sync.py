@@ -40,8 +40,8 @@ async def sync(setup: BenchSetup) -> list[Result]:
     result = await _storm(setup, talkers, positions, steady_tally)
     steady_tally.ends_at = clock()
     await pacing
-    await steady_tally.settle(_PATIENCE)
-    await tally.settle(_PATIENCE)
+    await steady_tally.wait_until_done(_PATIENCE)
+    await tally.wait_until_done(_PATIENCE)
     result.latencies["send meanwhile"] = quantiles(steady_tally.latencies["ack"])
     for talker in (*talkers, *steady):
         talker.close()

@@ -65,18 +65,18 @@ class Tally:
             self.latencies[what].append(clock() - intended)
 
     @property
-    def settled(self) -> bool:
+    def done(self) -> bool:
         """True when every message sent was answered, delivered and receipted."""
         open_still = self.sent - self.refused.total()
         return self.lost != [] or open_still == self.acked == self.delivered == self.receipted
 
-    async def settle(self, patience: float) -> None:
+    async def wait_until_done(self, patience: float) -> None:
         """Wait for that. Raises `RuntimeError` when a message got lost, which is worse than any figure."""
         ends_at = clock() + patience
         # Looked at now and then, so that counting a message costs nothing more.
-        while not self.settled and clock() < ends_at:  # noqa: ASYNC110
+        while not self.done and clock() < ends_at:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        if self.lost or not self.settled:
+        if self.lost or not self.done:
             counts = f"{self.acked} acked, {self.delivered} delivered, {self.receipted} receipted"
             refused = f", {dict(self.refused)} refused" if self.refused else ""
             raise RuntimeError(f"of {self.sent} messages: {counts}{refused}. {' '.join(self.lost[:3])}")

@@ -7,8 +7,8 @@ import msgspec
 from duologue.clock import HOUR, Clock
 from duologue.core.allowances import used_up
 from duologue.core.chores import Chores
-from duologue.core.phones import parse_phone
-from duologue.core.presence import Presence
+from duologue.core.phone_numbers import parse_phone
+from duologue.core.presence import PresenceTracker
 from duologue.core.rates import PROFILE_CHANGES
 from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
@@ -38,7 +38,7 @@ class Accounts:
         sessions: Sessions,
         chores: Chores,
         presets: Presets,
-        presence: Presence,
+        presence: PresenceTracker,
         *,
         limited: bool,
     ) -> None:
@@ -71,7 +71,7 @@ class Accounts:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
         return _present(await self._db.read(store.user_by_id, caller.user_id))
 
-    async def greet(self, caller: Caller, asked: int | None) -> tuple[LogHead, User]:
+    async def session_state(self, caller: Caller, asked: int | None) -> tuple[LogHead, User]:
         """The state of the log, with the time of the event whose seq is `asked`, and `me`.
 
         Raises `ApiError` `not_signed_in` also when the session has ended.

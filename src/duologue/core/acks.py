@@ -35,8 +35,8 @@ Checked = Callable[[ApiError | None], None]
 """Called with why a position is refused, or None if it is good."""
 
 
-class Timers:
-    """Timers of the acks of all connections: a node has one.
+class AckTimer:
+    """Timer of the acks of all connections: a node has one.
 
     `many_chats` tells whether many chats are written to: then acks wait for each other across connections.
     """
@@ -116,7 +116,7 @@ class Acks:
     )
 
     def __init__(
-        self, receipts: Receipts, timers: Timers, caller: Caller, spawn: Spawn, *, unknown: int
+        self, receipts: Receipts, timers: AckTimer, caller: Caller, spawn: Spawn, *, unknown: int
     ) -> None:
         self._receipts = receipts
         self._timers = timers
@@ -133,7 +133,7 @@ class Acks:
         self._scanning = False
         self._claim: tuple[Position, Checked] | None = None
 
-    def gave(self, notice: Notice) -> None:
+    def record_sent(self, notice: Notice) -> None:
         """The device was given this event."""
         if notice.kind != _CREATED or notice.b:
             return
@@ -192,7 +192,7 @@ class Acks:
         finally:
             self._claim = None
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Raise the marks of what was acked and still waits."""
         if self._due:
             assert self._failed
@@ -201,7 +201,7 @@ class Acks:
     def _overdue(self) -> None:
         """Timer: raise the marks of waiting acks, unless newer ones were scheduled."""
         if monotonic() + 2 * _TICK >= self._due:
-            self.settle()
+            self.flush()
 
     def _advance(self, failed: Failed) -> None:
         self._due = 0.0

@@ -9,7 +9,7 @@ from typing import Final
 from duologue.clock import HOUR, Clock
 from duologue.core.allowances import used_up
 from duologue.core.pages import chat_bytes, fill
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.core.rates import NEW_CHATS
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError

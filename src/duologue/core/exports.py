@@ -22,7 +22,7 @@ _GIVEN_UP: Final = 60.0
 ExportedChats = AsyncGenerator[tuple[Chat, AsyncGenerator[list[Message], None]], None]
 
 
-class Export:
+class ExportRun:
     """One export under way."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Exports:
     def __init__(self, db: Database, chats: Chats) -> None:
         self._db = db
         self._chats = chats
-        self._running: dict[int, Export] = {}
+        self._running: dict[int, ExportRun] = {}
 
     def begin(self, caller: Caller) -> ExportedChats:
         """Every chat of the caller's, with pages of all its messages. Raises `ApiError` `rate_limited`."""
@@ -44,10 +44,10 @@ class Exports:
             left = running.looked_at + _GIVEN_UP - asyncio.get_running_loop().time()
             if left > 0:
                 raise ApiError("rate_limited", "Another export is under way.", retry_after=left)
-        export = self._running[caller.user_id] = Export()
+        export = self._running[caller.user_id] = ExportRun()
         return self._export(caller, export)
 
-    async def _export(self, caller: Caller, export: Export) -> ExportedChats:
+    async def _export(self, caller: Caller, export: ExportRun) -> ExportedChats:
         below = MAX_ACTIVITY
         try:
             while page := await self._db.read(chat_store.chat_page, caller.user_id, below, _PAGE):
@@ -59,7 +59,7 @@ class Exports:
                 del self._running[caller.user_id]
 
     async def _pages(
-        self, caller: Caller, export: Export, chat_id: int
+        self, caller: Caller, export: ExportRun, chat_id: int
     ) -> AsyncGenerator[list[Message], None]:
         pair = await self._chats.pair(caller.user_id, chat_id)
         after = 0

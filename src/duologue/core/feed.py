@@ -46,7 +46,7 @@ class Reader(Protocol):
         """The next event."""
         ...
 
-    def foresee(self, notice: Notice) -> None:
+    def on_upcoming(self, notice: Notice) -> None:
         """An event that has happened, and will be emitted once the reader has got those before it."""
         ...
 
@@ -168,7 +168,7 @@ class Feed:
 
     def _keep(self, notice: Notice) -> None:
         """One came before its time: while live, the missing ones are usually right behind."""
-        self._reader.foresee(notice)
+        self._reader.on_upcoming(notice)
         if len(self._early) < _EARLY:
             self._early[notice.seq] = notice
         else:

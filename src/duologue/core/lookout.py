@@ -39,7 +39,7 @@ _AT_ONCE: Final = 1_000
 _AGE: Final = Gauge("duologue_bus_age_seconds", "Seconds since the bus was last known to be well.")
 
 
-class Guest(Protocol):
+class SessionHolder(Protocol):
     """Somebody who came in with a session and stays."""
 
     caller: Caller | None
@@ -60,7 +60,7 @@ class Lookout:
         self,
         db: Database,
         hub: Hub,
-        guests: Callable[[], Iterable[Guest]],
+        guests: Callable[[], Iterable[SessionHolder]],
         as_of: Callable[[], float] | None,
     ) -> None:
         self._db = db

@@ -13,8 +13,8 @@ from duologue.core.sessions import Caller
 from duologue.core.strangers import Strangers
 from duologue.model import Pair, new_id
 from duologue.protocol import frames, render
-from duologue.realtime.bus import Bus, Frame, Hidden, Roll, Whereabouts
-from duologue.realtime.hub import Hub, Listener
+from duologue.realtime.bus import Bus, Hidden, Roll, TransientFrame, Whereabouts
+from duologue.realtime.hub import Hub, SignalListener
 from duologue.storage import chats as chat_store
 from duologue.storage.database import Database
 
@@ -32,7 +32,7 @@ _ANSWER: Final = 0.2
 """Seconds that other nodes have to say where somebody is."""
 
 
-class Presence:
+class PresenceTracker:
     """The rules for who learns what of whom while it happens.
 
     A user is online while some node has a device of it. Each node says who comes and goes, answers when it is asked
@@ -53,12 +53,12 @@ class Presence:
         self._looking: list[set[int]] = []
         hub.on_presence = self._hear
 
-    def arrive(self, user_id: int, device: Listener) -> None:
+    def arrive(self, user_id: int, device: SignalListener) -> None:
         """A device connects."""
         if self._hub.arrive(user_id, device):
             self._say([user_id], online=True)
 
-    def leave(self, user_id: int, device: Listener) -> None:
+    def leave(self, user_id: int, device: SignalListener) -> None:
         """A device has gone."""
         if self._hub.leave(user_id, device):
             self._say([user_id], online=False)
@@ -145,9 +145,9 @@ class Presence:
         frame = frames.PeerTyping(
             chat_id=render.chat_id(pair.chat_id), user_id=render.user_id(caller.user_id), active=active
         )
-        self._bus.publish_signal(Frame(pair.peer_of(caller.user_id), _encode(frame)))
+        self._bus.publish_signal(TransientFrame(pair.peer_of(caller.user_id), _encode(frame)))
 
-    async def watch(self, caller: Caller, user_ids: Sequence[int], watcher: Listener) -> list[int]:
+    async def watch(self, caller: Caller, user_ids: Sequence[int], watcher: SignalListener) -> list[int]:
         """Tell `watcher` of these users from now on, and how it stands with each.
 
         Those who have not written to the caller or accepted a chat with it are passed over in silence: no answer
@@ -176,19 +176,19 @@ class Presence:
             self._tell_absent(absent, watcher)
         return list(seen)
 
-    def _tell_absent(self, absent: dict[int, int | None], watcher: Listener) -> None:
+    def _tell_absent(self, absent: dict[int, int | None], watcher: SignalListener) -> None:
         """Skip users whom another node reported online meanwhile; tell that the others are absent."""
         for user_id, last_seen_at in absent.items():
             if self._hub.watches(user_id, watcher) and not self._is_online(user_id):
                 self._tell(user_id, last_seen_at, watcher)
 
-    def _tell(self, user_id: int, last_seen_at: int | None, watcher: Listener) -> None:
+    def _tell(self, user_id: int, last_seen_at: int | None, watcher: SignalListener) -> None:
         online = self._is_online(user_id)
         # A change that the other watchers haven't heard of yet is still to be told.
         self._told.setdefault(user_id, online)
         watcher.signal(_presence(user_id, online=online, last_seen_at=last_seen_at))
 
-    def unwatch(self, user_ids: Sequence[int], watcher: Listener) -> None:
+    def unwatch(self, user_ids: Sequence[int], watcher: SignalListener) -> None:
         """Tell `watcher` no more of these."""
         for user_id in user_ids:
             self._hub.unwatch(user_id, watcher)

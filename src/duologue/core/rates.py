@@ -65,7 +65,7 @@ Clock = Callable[[], float]
 """Seconds that only rise."""
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class BucketState(msgspec.Struct, frozen=True, gc=False):
     """The state of one bucket.
 
     `remaining` tokens may be used at once, there is one more in `reset` seconds, and what was asked for was refused
@@ -115,7 +115,7 @@ class Buckets:
         """Return the number of keys that have a bucket of their own."""
         return len(self._young) + len(self._old)
 
-    def take(self, key: int | str, now: float, cost: int = 1) -> Standing:
+    def take(self, key: int | str, now: float, cost: int = 1) -> BucketState:
         """Use `cost` tokens, all or none. It is at most the policy's burst."""
         interval, tolerance = self._interval, self._tolerance
         used = max(self._full_at(key, now) - now, 0.0)
@@ -124,7 +124,7 @@ class Buckets:
             wait = 0.0
             used += cost * interval
             self._put(key, now + used)
-        return Standing(self.policy, int((tolerance - used) / interval), used % interval, wait)
+        return BucketState(self.policy, int((tolerance - used) / interval), used % interval, wait)
 
     def grant(self, key: int | str, now: float, wanted: int) -> int:
         """Use up to `wanted` tokens; returns how many there were."""
@@ -175,7 +175,7 @@ class Rates:
         counted = policies if limited else always
         self._buckets = {policy.name: Buckets(policy) for policy in counted}
 
-    def take(self, policy: RatePolicy, key: int | str, cost: int = 1) -> Standing | None:
+    def take(self, policy: RatePolicy, key: int | str, cost: int = 1) -> BucketState | None:
         """Count one use, or one of so many tokens, by this user (an id) or address (a block).
 
         Returns the state of the limit; None when it isn't counted. Raises `ApiError` `rate_limited`.
@@ -183,11 +183,11 @@ class Rates:
         buckets = self._buckets.get(policy.name)
         if buckets is None:
             return None
-        standing = buckets.take(key, self._clock(), cost)
-        if standing.wait:
+        state = buckets.take(key, self._clock(), cost)
+        if state.wait:
             detail = f"Over the limit “{policy.name}”: {policy.quota} in {policy.window} seconds."
-            raise ApiError("rate_limited", detail, retry_after=standing.wait, policy=policy)
-        return standing
+            raise ApiError("rate_limited", detail, retry_after=state.wait, policy=policy)
+        return state
 
     def grant(self, policy: RatePolicy, key: int | str, wanted: int) -> int:
         """Count up to `wanted` uses; returns how many of them are within the limit."""

@@ -14,7 +14,7 @@ from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Pair
 from duologue.realtime.bus import Notice
-from duologue.realtime.turns import Turns
+from duologue.realtime.user_locks import UserLocks
 from duologue.storage import receipts as store
 from duologue.storage.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
@@ -39,7 +39,7 @@ class Receipts:
         self._chats = chats
         self._traces = traces
         self._acked: dict[int, int] = {}
-        self._turns = Turns()
+        self._turns = UserLocks()
 
     def are_crowded(self) -> bool:
         """Return whether many chats are written to now."""

@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 
 from duologue.clock import DAY
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.core.quiet_hours import QuietHours
 from duologue.core.sms_policy import BUDGET, Spending
 from duologue.errors import ApiError
 from duologue.model import User
-from duologue.sms.notices import Notice, notice
 from duologue.sms.segments import measure
+from duologue.sms.service_texts import ServiceText, service_text
 from duologue.storage.quotas import Allowance, Pace, Quota
 from duologue.storage.service_numbers import ServiceNumber
 
@@ -84,7 +84,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
         """
         assert recipient.phone is not None
         if not number.introduced or resembles_ours(text, self.app):
-            hint = notice("hint", recipient.phone, self.app, self.language)
+            hint = service_text("hint", recipient.phone, self.app, self.language)
             return _fit(f"{self._name_of(sender)}: ", text, f"\n{hint}")
         if number.shared or number.service in self.code_senders:
             return _fit(f"{self._name_of(sender)}: ", text, "")
@@ -121,7 +121,7 @@ class RelayPolicy(msgspec.Struct, frozen=True):
             taken += [_purse(_ALL, cost, share, ahead), Quota(BUDGET, share, DAY, cost)]
         return taken
 
-    def notice_quotas(self, kind: Notice, phone: str, text: str, *, known: bool) -> list[Allowance]:
+    def notice_quotas(self, kind: ServiceText, phone: str, text: str, *, known: bool) -> list[Allowance]:
         """The allowances that an answer of the service is taken from. `known`: we had written to the phone before.
 
         Confirmations have a purse of their own. Answers to strangers come last.

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from duologue.clock import DAY, MINUTE, Clock
 from duologue.core.given_codes import Given, GivenCodes
-from duologue.core.phones import masked
+from duologue.core.phone_numbers import masked
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.core.senders import Senders
 from duologue.core.strangers import Strangers
@@ -21,39 +21,54 @@ from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
 from duologue.protocol.bodies import MAX_CLIENT_ID, MAX_TEXT
 from duologue.sms.alphabets import decode
-from duologue.sms.notices import Notice, notice
+from duologue.sms.keywords import Keyword, keyword_of
 from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
-from duologue.sms.wishes import Wish, wish_of
-from duologue.storage import inbound, opt_outs, outbox, pieces, quotas, service_numbers, unanswered, unplaced
+from duologue.sms.service_texts import ServiceText, service_text
+from duologue.storage import (
+    inbound,
+    opt_outs,
+    outbox,
+    quotas,
+    service_numbers,
+    text_segments,
+    unanswered,
+    unplaced,
+)
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.batch import NoSuchChat
 from duologue.storage.chats import pair_of
 from duologue.storage.database import Database, Post, Tx
-from duologue.storage.pieces import Added, Piece, Stretch, Whole
 from duologue.storage.quotas import Quota
+from duologue.storage.text_segments import Added, AssembledText, Stretch, TextSegment
 
 _log = logging.getLogger(__name__)
 
-_NOTICES_A_DAY: Final[dict[Notice, int]] = {"stopped": 3, "started": 3, "help": 3, "unknown": 1, "code": 3}
+_NOTICES_A_DAY: Final[dict[ServiceText, int]] = {
+    "stopped": 3,
+    "started": 3,
+    "help": 3,
+    "unknown": 1,
+    "code": 3,
+}
 _GIVEN_AWAY: Final = Counter(
     "duologue_codes_given_away_total",
     "Live sign-in codes that their phone sent to us; each was made void.",
 )
 _PATIENCE: Final = 10 * MINUTE
-"""For the pieces of a long text; after that it is taken as it is."""
+"""For the segments of a long text; after that it is taken as it is."""
 _REPEATED: Final = 2 * DAY
 """For as long a provider may offer a text again."""
 _SWEEP: Final = 60.0  # seconds
 
 
-class Place(msgspec.Struct, frozen=True):
+class Destination(msgspec.Struct, frozen=True):
     """Destination of a text: a side of a chat, or nobody; and the notice for its phone.
 
     `code_voided`: the text held a live code, which is void now. `known`: we had written to the phone before.
     """
 
     home: tuple[Pair, int] | None = None
-    answer: Notice | None = None
+    answer: ServiceText | None = None
     code_voided: bool = False
     known: bool = False
 
@@ -82,7 +97,7 @@ class Replies:
         self._senders = Senders(db, policy, clock)
         self._answering = Tasks()
 
-    async def take(self, provider: str, sms: InboundSms) -> None:
+    async def receive(self, provider: str, sms: InboundSms) -> None:
         """Store a text, once for each id of the provider's; returns when that is durable.
 
         What seems to come from a number of our own is dropped: it would be an endless conversation with ourselves.
@@ -93,15 +108,17 @@ class Replies:
         if sender is None:
             return
         provider_id = storable(sms.provider_id)
-        # Only what is cut into pieces needs its bytes.
+        # Only what is cut into segments needs its bytes.
         encoded = (
-            sms.encoded if sms.part and sms.encoded else Encoded(storable(sms.text).encode(), pieces.UTF8)
+            sms.encoded
+            if sms.part and sms.encoded
+            else Encoded(storable(sms.text).encode(), text_segments.UTF8)
         )
         if sms.part is None:
             stretches = [Stretch(encoded.data, encoded.alphabet)]
-            await self._take_whole(Whole(sender, service or "", provider, provider_id, stretches))
+            await self._take_whole(AssembledText(sender, service or "", provider, provider_id, stretches))
             return
-        piece = Piece(
+        segment = TextSegment(
             sender=sender,
             service=service or "",
             reference=sms.part.reference,
@@ -112,40 +129,42 @@ class Replies:
             data=encoded.data,
             alphabet=encoded.alphabet,
         )
-        found, added = await self._db.write(self._add_piece, piece, self._clock())
-        self._answer_as(found, piece.sender, piece.service)
+        found, added = await self._db.write(self._add_segment, segment, self._clock())
+        self._answer_as(found, segment.sender, segment.service)
         if added.whole:
             await self._take_whole(added.whole)
         if added.crowded:
             await self._give_up_overdue()
 
-    def _add_piece(self, tx: Tx, piece: Piece, now: int) -> tuple[Place, Added]:
-        """Keep a piece. A code in it is void at once: the other pieces may take their time."""
-        found = self._given_away(tx, piece.sender, decode(piece.data, piece.alphabet), now)
-        return found or Place(), pieces.add_piece(tx, piece, now)
+    def _add_segment(self, tx: Tx, segment: TextSegment, now: int) -> tuple[Destination, Added]:
+        """Keep a segment. A code in it is void at once: the other segments may take their time."""
+        found = self._given_away(tx, segment.sender, decode(segment.data, segment.alphabet), now)
+        return found or Destination(), text_segments.add_segment(tx, segment, now)
 
-    async def _take_whole(self, whole: Whole) -> None:
+    async def _take_whole(self, whole: AssembledText) -> None:
         text = storable("".join(decode(*stretch) for stretch in whole.stretches)).strip("\r\n")
         if not text:
             return
         found = await self._db.write(self._place, whole, text, self._clock())
         if found.home and not await self._post(whole, text, *found.home):
-            found = Place(answer="unknown")
+            found = Destination(answer="unknown")
         self._answer_as(found, whole.sender, whole.service)
 
-    def _place(self, tx: Tx, whole: Whole, text: str, now: int) -> Place:
+    def _place(self, tx: Tx, whole: AssembledText, text: str, now: int) -> Destination:
         """Return the chat of a text, decided when it first comes."""
         user = user_by_phone(tx, whole.sender)
         if not inbound.claim_inbound(tx, whole.provider, whole.provider_id, now):
-            return Place(home=_home(tx, user, inbound.chat_of_inbound(tx, whole.provider, whole.provider_id)))
+            return Destination(
+                home=_home(tx, user, inbound.chat_of_inbound(tx, whole.provider, whole.provider_id))
+            )
         if given_away := self._given_away(tx, whole.sender, text, now):
             return given_away
-        wish = wish_of(text)
-        if wish and (heeded := _heed(tx, wish, whole.sender, user, now)):
+        keyword = keyword_of(text)
+        if keyword and (heeded := _heed(tx, keyword, whole.sender, user, now)):
             return msgspec.structs.replace(heeded, known=_is_known(tx, user))
         if user and user.suspended_at is not None:
             unplaced.note(tx, whole.provider, masked(whole.sender), "suspended", now)
-            return Place()
+            return Destination()
         service = None if not whole.service and self._policy.services else whole.service
         chat_id = (
             service_numbers.chat_of_number(tx, user.id, service, guess=self._policy.may_guess(service))
@@ -156,22 +175,22 @@ class Replies:
         if user is None or home is None:
             unplaced.note(tx, whole.provider, masked(whole.sender), "no_chat", now)
             quiet = opt_outs.is_opted_out(tx, whole.sender)
-            return Place(answer=None if quiet else "unknown")
+            return Destination(answer=None if quiet else "unknown")
         service_numbers.touch_number(tx, user.id, home[0].chat_id, now)
         unanswered.answered(tx, user.id, home[0].chat_id, now)
         inbound.assign_chat(tx, whole.provider, whole.provider_id, home[0].chat_id)
-        return Place(home=home)
+        return Destination(home=home)
 
-    def _given_away(self, tx: Tx, phone: str, text: str, now: int) -> Place | None:
+    def _given_away(self, tx: Tx, phone: str, text: str, now: int) -> Destination | None:
         """The place of a text that holds a sign-in code of its phone: nowhere. None if it holds none."""
         given = self._codes.search(tx, phone, text, now) if self._codes else Given.NOTHING
         if given is Given.NOTHING:
             return None
         live = given is Given.LIVE
-        answer: Notice | None = "code" if live and not opt_outs.is_opted_out(tx, phone) else None
-        return Place(answer=answer, code_voided=live, known=True)
+        answer: ServiceText | None = "code" if live and not opt_outs.is_opted_out(tx, phone) else None
+        return Destination(answer=answer, code_voided=live, known=True)
 
-    async def _post(self, whole: Whole, text: str, pair: Pair, side: int) -> bool:
+    async def _post(self, whole: AssembledText, text: str, pair: Pair, side: int) -> bool:
         """Store it in its chat, in as many messages as it takes; whether the chat is still there."""
         for start in range(0, len(text), MAX_TEXT):
             number = start // MAX_TEXT
@@ -190,7 +209,7 @@ class Replies:
                 _log.warning("%s gave another text the id of one that came before", whole.provider)
         return True
 
-    def _answer_as(self, found: Place, phone: str, service: str) -> None:
+    def _answer_as(self, found: Destination, phone: str, service: str) -> None:
         """Answer the phone, if it is to be, without keeping the provider waiting for it."""
         if found.code_voided:
             _GIVEN_AWAY.inc()
@@ -199,10 +218,10 @@ class Replies:
             sender = service if service in self._policy.services else None
             self._answering.start(self._answer(found.answer, phone, sender, known=found.known))
 
-    async def _answer(self, kind: Notice, phone: str, service: str | None, *, known: bool) -> None:
+    async def _answer(self, kind: ServiceText, phone: str, service: str | None, *, known: bool) -> None:
         if self._policy.refusal(phone):
             return
-        text = notice(kind, phone, self._policy.app, self._policy.language)
+        text = service_text(kind, phone, self._policy.app, self._policy.language)
         allowance = Quota(f"sms-{kind}:{phone}", _NOTICES_A_DAY[kind], DAY)
         taken = [allowance, *self._policy.notice_quotas(kind, phone, text, known=known)]
         sms = OutgoingSms(phone, text, encode_id("ntc", new_id()), sender=service)
@@ -213,7 +232,7 @@ class Replies:
             _log.warning("a phone could not be answered: %s", fault)
 
     async def run(self) -> None:
-        """The background loop: long texts of which a piece never came are taken as they are."""
+        """The background loop: long texts of which a segment never came are taken as they are."""
         while True:
             await asyncio.sleep(_SWEEP)
             try:
@@ -224,20 +243,20 @@ class Replies:
                 _log.error("pieces of texts could not be put together", exc_info=fault)
 
     async def sweep(self) -> None:
-        """Take what has waited too long for its missing pieces. Raises `ApiError` `overloaded`."""
+        """Take what has waited too long for its missing segments. Raises `ApiError` `overloaded`."""
         while await self._give_up_overdue():
             pass
-        for forget in (pieces.forget_pieces, inbound.forget_inbound):
+        for forget in (text_segments.forget_segments, inbound.forget_inbound):
             while await self._db.write(forget, self._settled() - _REPEATED):
                 pass
 
     async def _give_up_overdue(self) -> int:
         """Take the next few texts as they are that waited too long, or were too many; how many."""
-        overdue = await self._db.read(pieces.overdue, self._settled() - _PATIENCE)
+        overdue = await self._db.read(text_segments.overdue, self._settled() - _PATIENCE)
         for text, whole in overdue:
             if whole:
                 await self._take_whole(whole)
-            await self._db.write(pieces.give_up, text)
+            await self._db.write(text_segments.give_up, text)
         return len(overdue)
 
     async def close(self) -> None:
@@ -258,16 +277,16 @@ def _home(tx: Tx, user: User | None, chat_id: int | None) -> tuple[Pair, int] | 
     return (pair, pair.side_of(user.id)) if user and pair else None
 
 
-def _heed(tx: Tx, wish: Wish, phone: str, user: User | None, now: int) -> Place | None:
+def _heed(tx: Tx, keyword: Keyword, phone: str, user: User | None, now: int) -> Destination | None:
     """Do as the phone's owner asks. None: it asks for nothing, and may be meant for somebody."""
-    if wish == "help":
-        return Place(answer="help")
-    if wish == "start":
-        return Place(answer="started") if opt_outs.opt_in(tx, phone) else None
+    if keyword == "help":
+        return Destination(answer="help")
+    if keyword == "start":
+        return Destination(answer="started") if opt_outs.opt_in(tx, phone) else None
     news = opt_outs.opt_out(tx, phone, now)
     if user:
         outbox.cancel_for(tx, user.id, "opted_out", now)
-    return Place(answer="stopped" if news else None)
+    return Destination(answer="stopped" if news else None)
 
 
 def _is_known(tx: Tx, user: User | None) -> bool:

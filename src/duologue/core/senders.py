@@ -18,12 +18,12 @@ import phonenumbers
 from prometheus_client import Counter
 
 from duologue.clock import Clock
-from duologue.core.phones import masked, parse_phone
+from duologue.core.phone_numbers import masked, parse_phone
 from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.errors import ApiError
+from duologue.sms.keywords import keyword_of
 from duologue.sms.provider import InboundSms
-from duologue.sms.sparing import Sparing
-from duologue.sms.wishes import wish_of
+from duologue.sms.rate_limited_logger import RateLimitedLogger
 from duologue.storage import service_numbers, unplaced
 from duologue.storage.accounts import user_by_phone
 from duologue.storage.database import Database, Tx
@@ -102,7 +102,7 @@ class Senders:
         self._db = db
         self._clock = clock
         self._policy = policy
-        self._complaints = Sparing(_log)
+        self._complaints = RateLimitedLogger(_log)
 
     def service_of(self, sms: InboundSms) -> str | None:
         """The service number that a text came to, spelled as the operator did if it is one of the operator's."""
@@ -125,7 +125,7 @@ class Senders:
         means = reading(sms.sender, sms.region)
         phone = means.certain
         if phone is None and (means.at_home or means.with_plus):
-            phone = await self._db.read(self._choose, means, service, wish_of(sms.text) == "stop")
+            phone = await self._db.read(self._choose, means, service, keyword_of(sms.text) == "stop")
         if phone is None:
             await self._complain(provider, sms.sender)
         return phone

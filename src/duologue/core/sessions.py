@@ -82,10 +82,10 @@ class Sessions:
         # Nor is it trusted for longer when somebody sets the clock back.
         if caller is None or not 0 <= now - looked_up_at <= _TRUSTED_FOR:
             caller = await self._look_up(token_hash, now)
-        self.saw(caller)
+        self.record_use(caller)
         return caller
 
-    def saw(self, caller: Caller) -> None:
+    def record_use(self, caller: Caller) -> None:
         """The caller's session is in use: noted to the minute, and written down by the next `flush`."""
         now = self._clock()
         self._seen[caller.session_id] = now - now % MINUTE
@@ -100,7 +100,7 @@ class Sessions:
             raise await self._refusal(caller)
         if found[1]:
             raise ApiError("suspended")
-        self.saw(caller)
+        self.record_use(caller)
 
     async def arrive(self, caller: Caller, asked: int | None) -> tuple[User, LogHead]:
         """Check the session; look up whose it is, and the state of the user's log.

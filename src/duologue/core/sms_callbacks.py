@@ -19,10 +19,10 @@ from duologue.sms.provider import (
     BadSignature,
     Callback,
     CallbackKind,
+    DeliveryReport,
     GivenId,
     InboundSms,
     Provider,
-    Receipt,
 )
 from duologue.storage import outbox, sms_ids
 from duologue.storage.database import Database, Tx
@@ -74,7 +74,7 @@ class SmsCallbacks:
         else:
             await self.inbound(provider, source.parse_inbound(request))
 
-    async def receipts(self, provider: str, receipts: Sequence[Receipt]) -> None:
+    async def receipts(self, provider: str, receipts: Sequence[DeliveryReport]) -> None:
         """Note what the network says. Codes are not followed one by one: what matters is who redeems them."""
         source = find(self._provider, provider)
         sure = source is not None and source.capabilities.idempotent
@@ -90,7 +90,7 @@ class SmsCallbacks:
     async def inbound(self, provider: str, messages: Sequence[InboundSms]) -> None:
         """Take what phones wrote; never logged."""
         for sms in messages:
-            await self._replies.take(provider, sms)
+            await self._replies.receive(provider, sms)
             _INBOUND.labels(provider).inc()
 
     async def given(self, provider: str, ids: Sequence[GivenId]) -> None:
@@ -104,7 +104,7 @@ class SmsCallbacks:
         return [GivenId(*row) for row in found]
 
 
-def _record(tx: Tx, provider: str, receipts: Sequence[Receipt], now: int, *, adopt: bool) -> None:
+def _record(tx: Tx, provider: str, receipts: Sequence[DeliveryReport], now: int, *, adopt: bool) -> None:
     # Two parts' receipts at once, or one and the provider's answer, would each miss the other.
     tx.lock_logs()
     for receipt in receipts:

@@ -56,7 +56,7 @@ class Strangers:
         """`may_pass`, after a look into the store if need be. Raises `NoSuchChat`, `ApiError` `overloaded`."""
         if self.may_pass(pair, user_id):
             return True
-        standing = await self._db.read(store.standing, pair, user_id)
+        standing = await self._db.read(store.sender_standing, pair, user_id)
         if standing.mutual:
             self._remember(pair.chat_id)
             return True
@@ -108,7 +108,7 @@ class Strangers:
         """Return whether the peer of a chat may see that the user types: only after the user has answered."""
         if pair.chat_id in self._mutual:
             return True
-        standing = await self._db.read(store.standing, pair, user_id)
+        standing = await self._db.read(store.sender_standing, pair, user_id)
         if standing.mutual:
             self._remember(pair.chat_id)
         return standing.sender_known is Known.ANSWERED and standing.listed and not standing.withheld

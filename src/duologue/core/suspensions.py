@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from duologue.clock import SECOND, Clock
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
 from duologue.model import User, decode_id
 from duologue.realtime.hub import Hub

@@ -14,7 +14,7 @@ from prometheus_client import Counter, Gauge
 from duologue.clock import DAY, SECOND, SLACK, Clock
 from duologue.core.accounts import SignedIn
 from duologue.core.addresses import address_block, asker
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.core.rates import CODES
 from duologue.core.secret import acquaintance, code_for, same_code
 from duologue.core.sessions import new_token

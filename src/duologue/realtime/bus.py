@@ -40,7 +40,7 @@ class Notice(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return b"{" + self.frame[_BEFORE_EVENT:]
 
 
-class Frame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="frame"):
+class TransientFrame(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="frame"):
     """A frame that is not stored, for a user's devices."""
 
     user_id: int
@@ -68,11 +68,11 @@ class Hidden(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="hidden
     user_id: int
 
 
-Signal = Frame | Whereabouts | Roll | Hidden
+Signal = TransientFrame | Whereabouts | Roll | Hidden
 """What is not stored."""
 
 
-class Handler(Protocol):
+class BusHandler(Protocol):
     """Receiver of what the bus brings. Called on the event loop."""
 
     def deliver(self, notices: Sequence[Notice]) -> None:
@@ -100,7 +100,7 @@ class Bus(Protocol):
         """True if this is the only node there can be."""
         ...
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: BusHandler) -> None:
         """Connect. What the bus brings goes to `handler` from now on."""
         ...
 
@@ -142,10 +142,10 @@ class LocalBus:
     alone = True
 
     def __init__(self) -> None:
-        self._handler: Handler | None = None
+        self._handler: BusHandler | None = None
         self.wants: Callable[[int], bool] = _nobody
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: BusHandler) -> None:
         self._handler = handler
         self.wants = handler.wants
 

@@ -36,7 +36,7 @@ _SENDERS: Final = 1_024
 """Senders that are remembered at most. Only payloads that open make one remembered."""
 
 
-class Refused(Exception):
+class PayloadRefused(Exception):
     """A payload that is not believed; `reason` is `forged`, `stale` or `repeated`."""
 
     def __init__(self, reason: str) -> None:
@@ -87,9 +87,9 @@ class Opener:
         self._known: dict[bytes, tuple[AESGCM, int]] = {}
 
     def open(self, payload: bytes) -> Opened:
-        """Raises `Refused`."""
+        """Raises `PayloadRefused`."""
         if len(payload) < _HEAD.size + _TAG:
-            raise Refused("forged")
+            raise PayloadRefused("forged")
         kind, sender, count, sealed_at = _HEAD.unpack_from(payload)
         cipher, last = self._known.get(sender, (None, 0))
         if cipher is None:
@@ -100,9 +100,9 @@ class Opener:
             missed = count != last + 1
         age = self._clock() - sealed_at
         if not -_FRESH <= age <= _FRESH:
-            raise Refused("stale")
+            raise PayloadRefused("stale")
         if count <= last:
-            raise Refused("repeated")
+            raise PayloadRefused("repeated")
         self._remember(sender, cipher, count)
         return Opened(kind, sender, body, age, missed)
 
@@ -119,10 +119,10 @@ class Opener:
             cipher = _cipher(key, sender)
             try:
                 body = _decrypt(cipher, count, payload)
-            except Refused:
+            except PayloadRefused:
                 continue
             return cipher, body
-        raise Refused("forged")
+        raise PayloadRefused("forged")
 
 
 def _decrypt(cipher: AESGCM, count: int, payload: bytes) -> bytes:
@@ -130,4 +130,4 @@ def _decrypt(cipher: AESGCM, count: int, payload: bytes) -> bytes:
     try:
         return cipher.decrypt(count.to_bytes(12), sealed, head)
     except InvalidTag:
-        raise Refused("forged") from None
+        raise PayloadRefused("forged") from None

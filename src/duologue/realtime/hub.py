@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from duologue.realtime.bus import Frame, Hidden, Notice, Roll, Signal, Whereabouts
-from duologue.realtime.turns import Turns
+from duologue.realtime.bus import Hidden, Notice, Roll, Signal, TransientFrame, Whereabouts
+from duologue.realtime.user_locks import UserLocks
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class Subscriber(Protocol):
         ...
 
 
-class Listener(Protocol):
+class SignalListener(Protocol):
     """Somebody who hears signals."""
 
     def signal(self, frame: bytes) -> None:
@@ -47,9 +47,9 @@ class Hub:
     def __init__(self) -> None:
         self.on_presence: Callable[[Whereabouts | Roll | Hidden], None] = lambda _: None
         self._followers: dict[int, list[Subscriber]] = {}
-        self._devices: dict[int, list[Listener]] = {}
-        self._watchers: dict[int, dict[Listener, None]] = {}
-        self.replays = Turns()
+        self._devices: dict[int, list[SignalListener]] = {}
+        self._watchers: dict[int, dict[SignalListener, None]] = {}
+        self.replays = UserLocks()
         """Replays of one user's log take turns: however many of the devices replay, one page is read at a time."""
         self.wants: Callable[[int], bool] = self._followers.__contains__
         """Whether anybody here follows a user's log. Asked for every event."""
@@ -66,12 +66,12 @@ class Hub:
         """Stop following; nothing happens if it has stopped already."""
         _remove(self._followers, user_id, follower)
 
-    def arrive(self, user_id: int, device: Listener) -> bool:
+    def arrive(self, user_id: int, device: SignalListener) -> bool:
         """A device of the user hears signals from now on; whether it is the only one here."""
         _add(self._devices, user_id, device)
         return len(self._devices[user_id]) == 1
 
-    def leave(self, user_id: int, device: Listener) -> bool:
+    def leave(self, user_id: int, device: SignalListener) -> bool:
         """The device has gone; whether it was the last one here."""
         _remove(self._devices, user_id, device)
         return user_id not in self._devices
@@ -88,7 +88,7 @@ class Hub:
         """Return whether anybody here watches this user's presence."""
         return user_id in self._watchers
 
-    def watches(self, user_id: int, watcher: Listener) -> bool:
+    def watches(self, user_id: int, watcher: SignalListener) -> bool:
         """Return whether this listener watches that user's presence."""
         return watcher in self._watchers.get(user_id, ())
 
@@ -97,15 +97,15 @@ class Hub:
         for watcher in tuple(self._watchers.get(user_id, ())):
             watcher.signal(frame)
 
-    def forget_watchers(self, user_id: int) -> list[Listener]:
+    def forget_watchers(self, user_id: int) -> list[SignalListener]:
         """Tell nobody here of this user any more; whom it was told until now."""
         return [*self._watchers.pop(user_id, ())]
 
-    def watch(self, user_id: int, watcher: Listener) -> None:
+    def watch(self, user_id: int, watcher: SignalListener) -> None:
         """Hear when this user comes and goes."""
         self._watchers.setdefault(user_id, {})[watcher] = None
 
-    def unwatch(self, user_id: int, watcher: Listener) -> None:
+    def unwatch(self, user_id: int, watcher: SignalListener) -> None:
         """Stop hearing; nothing happens if it has stopped already."""
         watchers = self._watchers.get(user_id, {})
         watchers.pop(watcher, None)
@@ -121,7 +121,7 @@ class Hub:
                 follower.offer(notice)
 
     def signal(self, signal: Signal) -> None:
-        if not isinstance(signal, Frame):
+        if not isinstance(signal, TransientFrame):
             self.on_presence(signal)
             return
         for device in tuple(self._devices.get(signal.user_id, ())):

@@ -26,10 +26,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from duologue.clock import Clock
-from duologue.realtime.bus import BEAT_EVERY, Handler, Notice, Signal
+from duologue.realtime.bus import BEAT_EVERY, BusHandler, Notice, Signal
 from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Sealer
-from duologue.realtime.inbox import Inbox
 from duologue.realtime.payloads import encode, payloads
+from duologue.realtime.sealed_inbox import SealedInbox
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class NatsBus:
         self._credentials = options.get("creds")
         self._tls = ssl.create_default_context() if parts.scheme == "tls" else None
         self._client: Client | None = None
-        self._handler: Handler | None = None
+        self._handler: BusHandler | None = None
         self._subject = f"{self._prefix}.{_SUBJECT}"
         self._outbox: deque[bytes] = deque()
         self._news = asyncio.Event()
@@ -88,9 +88,9 @@ class NatsBus:
         # The names of two systems on one NATS keep them apart even if they share a secret.
         keys = [hmac.digest(key, self._prefix.encode(), hashlib.sha256) for key in keys]
         self._sealer = Sealer(keys[0], clock)
-        self._inbox = Inbox(keys, clock)
+        self._inbox = SealedInbox(keys, clock)
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: BusHandler) -> None:
         """Raises `TimeoutError` when no server answers."""
         self._handler = handler
         async with asyncio.timeout(_START_WITHIN):
@@ -205,7 +205,7 @@ class NatsBus:
 
     async def _on_payload(self, message: Msg) -> None:
         if self._handler:
-            self._inbox.take(message.data, self._handler)
+            self._inbox.receive(message.data, self._handler)
 
     async def _on_reconnected(self) -> None:
         """Recheck everything: what was published while the connection was down reached nobody."""

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Final, cast
 
 from duologue.clock import Clock
-from duologue.realtime.bus import BEAT_EVERY, Handler, Notice, Signal
+from duologue.realtime.bus import BEAT_EVERY, BusHandler, Notice, Signal
 from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Sealer
-from duologue.realtime.inbox import Inbox
 from duologue.realtime.payloads import encode, payloads
+from duologue.realtime.sealed_inbox import SealedInbox
 
 _HEAD: Final = 4
 """Bytes of a payload's length, which stand before it."""
@@ -41,16 +41,16 @@ class SiblingBus:
         self._index = index
         self._links = [_Link(self._path(other)) for other in range(count) if other != index]
         self._sealer = Sealer(key, clock)
-        self._inbox = Inbox([key], clock, expected=count - 1)
+        self._inbox = SealedInbox([key], clock, expected=count - 1)
         self._ears: set[_Ear] = set()
         self._beats: asyncio.Task[None] | None = None
-        self._handler: Handler | None = None
+        self._handler: BusHandler | None = None
         self._server: asyncio.Server | None = None
 
     def _path(self, index: int) -> Path:
         return self._folder / f"{index}.sock"
 
-    async def start(self, handler: Handler) -> None:
+    async def start(self, handler: BusHandler) -> None:
         self._handler = handler
         path = self._path(self._index)
         path.unlink(missing_ok=True)
@@ -172,7 +172,7 @@ class _Link(asyncio.Protocol):
 class _Ear(asyncio.Protocol):
     """Connection on which one sibling's messages arrive."""
 
-    def __init__(self, inbox: Inbox, handler: Handler, ears: set[_Ear]) -> None:
+    def __init__(self, inbox: SealedInbox, handler: BusHandler, ears: set[_Ear]) -> None:
         self._inbox = inbox
         self._handler = handler
         self._ears = ears
@@ -204,4 +204,4 @@ class _Ear(asyncio.Protocol):
                 return
             payload = bytes(self._buffer[_HEAD:end])
             del self._buffer[:end]
-            self._sender = self._inbox.take(payload, self._handler) or self._sender
+            self._sender = self._inbox.receive(payload, self._handler) or self._sender

@@ -12,10 +12,10 @@ from duologue.sms.provider import (
     BadSignature,
     Callback,
     Capabilities,
+    DeliveryReport,
     InboundSms,
     OutgoingSms,
     Provider,
-    Receipt,
     Rejected,
     Sink,
     Unavailable,
@@ -85,7 +85,7 @@ class FailoverProvider:
                 f"{member.name} took longer than {self.timeout:g} s", outcome_unknown=True
             ) from None
 
-    def parse_status(self, request: Callback) -> list[Receipt]:
+    def parse_status(self, request: Callback) -> list[DeliveryReport]:
         return self._first(lambda member: member.parse_status(request))
 
     def parse_inbound(self, request: Callback) -> list[InboundSms]:

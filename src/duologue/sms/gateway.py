@@ -25,12 +25,12 @@ from duologue.sms.provider import (
     BadSignature,
     Callback,
     Capabilities,
+    DeliveryReport,
+    DeliveryState,
     InboundSms,
     OutgoingSms,
-    Receipt,
     Rejected,
     Sink,
-    State,
     require_e164,
 )
 from duologue.sms.segments import gsm_decode, measure
@@ -160,7 +160,7 @@ class Gateway:
             _log.warning("%s gave no id: there will be no receipt", self.name)
         return found
 
-    def parse_status(self, request: Callback) -> list[Receipt]:
+    def parse_status(self, request: Callback) -> list[DeliveryReport]:
         self._authenticate(request)
         where = self._spec.status
         if where is None:
@@ -171,7 +171,7 @@ class Gateway:
             return []
         part = _at(data, where.part)
         return [
-            Receipt(
+            DeliveryReport(
                 _required(data, where.id),
                 state,
                 part=int(part) if part and part.isdecimal() else None,
@@ -244,7 +244,7 @@ def _fill(template: Any, values: Mapping[str, Any]) -> Any:
     return _PLACEHOLDER.sub(lambda found: str(values[found.group(1)]), template)
 
 
-def _state(states: Mapping[str, State], word: str) -> State | None:
+def _state(states: Mapping[str, DeliveryState], word: str) -> DeliveryState | None:
     """Return the state that a gateway's word means; None for a word about something else."""
     for known, state in states.items():
         if word == known or (known.endswith("*") and word.startswith(known[:-1])):

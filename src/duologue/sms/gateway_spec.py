@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from duologue.sms.provider import State
+from duologue.sms.provider import DeliveryState
 
 Source = Literal["json", "form", "query"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -46,7 +46,7 @@ class StatusMap:
 
     id: str
     state: str
-    states: Mapping[str, State]
+    states: Mapping[str, DeliveryState]
     """The gateway's words for ours; `ESME_R*` is any that begins so. Other words are not about an SMS's state."""
     source: Source = "json"
     part: str | None = None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
-State = Literal["queued", "sent", "delivered", "undelivered", "failed"]
+DeliveryState = Literal["queued", "sent", "delivered", "undelivered", "failed"]
 """Where an SMS is: `queued` and `sent` are on the way, the other three are final."""
 
 CallbackKind = Literal["status", "inbound"]
@@ -69,14 +69,14 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class DeliveryReport:
     """Report on an SMS, or on one part. May come late, twice and out of order.
 
     Two receipts with the same provider id, state, part and event are one receipt repeated.
     """
 
     provider_id: str
-    state: State
+    state: DeliveryState
     part: int | None = None
     """1-based, where the provider says which part it means."""
     event: str | None = None
@@ -86,7 +86,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SegmentHeader:
     """Place of a text in a concatenated message (3GPP TS 23.040, 9.2.3.24.1)."""
 
     reference: int
@@ -112,7 +112,7 @@ class InboundSms:
     to: str | None
     """The service number; None where the provider doesn't tell (a phone with one SIM)."""
     text: str = field(repr=False)
-    part: Part | None = None
+    part: SegmentHeader | None = None
     """Set if this is one part of a longer text, to be put together by (sender, to, reference)."""
     encoded: Encoded | None = field(default=None, repr=False)
     """The same text as bytes, where the network may have cut it between any two of them."""
@@ -206,7 +206,7 @@ class Sink(Protocol):
     async def callback(self, provider: str, kind: CallbackKind, request: Callback) -> None:
         """A callback request, to be treated exactly as one that arrived by HTTP."""
 
-    async def receipts(self, provider: str, receipts: Sequence[Receipt]) -> None:
+    async def receipts(self, provider: str, receipts: Sequence[DeliveryReport]) -> None:
         """Receipts from a provider that has a connection of its own."""
 
     async def inbound(self, provider: str, messages: Sequence[InboundSms]) -> None:
@@ -241,7 +241,7 @@ class Provider(Protocol):
         Raises `Rejected` (never try again) or `Unavailable` (its flag: the SMS may be on its way).
         """
 
-    def parse_status(self, request: Callback) -> list[Receipt]:
+    def parse_status(self, request: Callback) -> list[DeliveryReport]:
         """The receipts in a callback; none if it speaks of something else.
 
         Raises `BadSignature` or `BadCallback`. Pure: a repeat gives the same answer.
@@ -254,7 +254,7 @@ class Provider(Protocol):
 class WithoutCallbacks:
     """Base of providers that nobody calls back over HTTP: whoever claims to do so is an impostor."""
 
-    def parse_status(self, request: Callback) -> list[Receipt]:
+    def parse_status(self, request: Callback) -> list[DeliveryReport]:
         raise BadSignature(f"no provider calls back at {urlsplit(request.url).path}")
 
     def parse_inbound(self, request: Callback) -> list[InboundSms]:

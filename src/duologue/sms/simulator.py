@@ -29,14 +29,14 @@ from duologue.sms.provider import (
     Callback,
     CallbackKind,
     Capabilities,
+    DeliveryReport,
+    DeliveryState,
     InboundSms,
     OutgoingSms,
-    Part,
-    Receipt,
     Rejected,
     RejectionCause,
+    SegmentHeader,
     Sink,
-    State,
     Unavailable,
     require_e164,
 )
@@ -80,7 +80,7 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class InboxSms:
     """An SMS in a handset's inbox. Ids rise from 1 for each handset; `received_at` is in epoch ms."""
 
     id: int
@@ -99,7 +99,7 @@ class _Handset:
     def __init__(self, number: str, inbox_size: int) -> None:
         self.number = number
         self.behaviour = Behaviour()
-        self.inbox: deque[Received] = deque(maxlen=inbox_size)
+        self.inbox: deque[InboxSms] = deque(maxlen=inbox_size)
         self.ids = count(1)
         self.waiting = 0
         self.carried = 0
@@ -115,7 +115,7 @@ class _Handset:
         return bool(self.waiting or self.carried or self.outgoing or self.held or self.worker)
 
     def receive(self, sender: str, text: str, parts: int) -> None:
-        self.inbox.append(Received(next(self.ids), sender, self.number, text, parts, now_ms()))
+        self.inbox.append(InboxSms(next(self.ids), sender, self.number, text, parts, now_ms()))
         self.news.set()
         self.news = asyncio.Event()
 
@@ -181,17 +181,17 @@ class Simulator:
         self._spawn(self._carry(handset, sms, accepted))
         return accepted
 
-    def parse_status(self, request: Callback) -> list[Receipt]:
+    def parse_status(self, request: Callback) -> list[DeliveryReport]:
         report = self._authentic(request)
         if "state" not in report:
             return []
-        return [Receipt(report["id"], report["state"], part=report["part"], code=report["code"])]
+        return [DeliveryReport(report["id"], report["state"], part=report["part"], code=report["code"])]
 
     def parse_inbound(self, request: Callback) -> list[InboundSms]:
         report = self._authentic(request)
         if "text" not in report:
             return []
-        part = Part(*report["part"]) if report["part"] else None
+        part = SegmentHeader(*report["part"]) if report["part"] else None
         return [InboundSms(report["id"], report["from"], report["to"], report["text"], part)]
 
     # The handsets' side.
@@ -217,7 +217,7 @@ class Simulator:
             handset.reachable.clear()
         return handset.behaviour
 
-    async def inbox(self, phone: str, after: int = 0, wait: float = 0) -> list[Received]:
+    async def inbox(self, phone: str, after: int = 0, wait: float = 0) -> list[InboxSms]:
         """Return SMS received after the one with id `after`; waits up to `wait` seconds for some."""
         handset = self._handset(phone)
         handset.waiting += 1
@@ -269,7 +269,9 @@ class Simulator:
         finally:
             handset.carried -= 1
 
-    def _receipt(self, handset: _Handset, accepted: Accepted, state: State, code: str | None = None) -> None:
+    def _receipt(
+        self, handset: _Handset, accepted: Accepted, state: DeliveryState, code: str | None = None
+    ) -> None:
         [message_id] = accepted.provider_ids
         for part in range(1, accepted.parts + 1):
             self._report(handset, "status", id=message_id, part=part, state=state, code=code)

@@ -46,7 +46,7 @@ _PASSWORD, _LONG_PASSWORD = 8, 64
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SmppAccount:
     """Credentials from the carrier, and the ways of its SMSC."""
 
     host: str
@@ -74,7 +74,7 @@ class Smpp(WithoutCallbacks):
 
     capabilities = Capabilities(receipts=True, inbound=True, idempotent=False, explains=True)
 
-    def __init__(self, name: str, account: Account) -> None:
+    def __init__(self, name: str, account: SmppAccount) -> None:
         self.name = name
         self._account = account
         self._timeout = account.timeout
@@ -253,7 +253,7 @@ def from_url(url: ProviderUrl, name: str) -> Smpp:
     if region is not None and region not in phonenumbers.SUPPORTED_REGIONS:
         raise url.refuse("option 'region' must be a country such as FR or US.")
     tls = ssl.create_default_context() if url.scheme == "smpps" else None
-    account = Account(
+    account = SmppAccount(
         url.host,
         url.port or (3550 if tls else 2775),
         user,

@@ -9,7 +9,7 @@ from smpplib import consts
 
 from duologue.sms.alphabets import Alphabet, alphabet_of, decode, in_languages
 from duologue.sms.national import is_known
-from duologue.sms.provider import Encoded, InboundSms, Part
+from duologue.sms.provider import Encoded, InboundSms, SegmentHeader
 from duologue.sms.smpp_pdu import UDHI, Pdu
 from duologue.sms.smpp_receipt import RECEIPTED_ID
 
@@ -74,7 +74,7 @@ def inbound(pdu: Pdu, provider_id: str, usual: Alphabet, region: str | None = No
     )
 
 
-def _sar(pdu: Pdu) -> Part | None:
+def _sar(pdu: Pdu) -> SegmentHeader | None:
     values = [pdu.options.get(tag) for tag in (_SAR_REFERENCE, _SAR_NUMBER, _SAR_TOTAL)]
     numbers = [int.from_bytes(value, "big") for value in values if value]
     return _part(*numbers) if len(numbers) == 3 else None
@@ -105,7 +105,7 @@ def _languages(header: _Header) -> tuple[int, int]:
     return named.get(_LOCKING_SHIFT, 0), named.get(_SINGLE_SHIFT, 0)
 
 
-def _concatenation(header: _Header) -> Part | None:
+def _concatenation(header: _Header) -> SegmentHeader | None:
     """The place that a concatenation element gives: its reference has 8 (0x00) or 16 bits (0x08)."""
     for kind, value in header:
         if (kind, len(value)) in {(0x00, 3), (0x08, 4)}:
@@ -113,9 +113,9 @@ def _concatenation(header: _Header) -> Part | None:
     return None
 
 
-def _part(reference: int, number: int, total: int) -> Part | None:
+def _part(reference: int, number: int, total: int) -> SegmentHeader | None:
     """A place in a longer text; None for one that 23.040, 9.2.3.24.1, says to ignore."""
-    return Part(reference, number, total) if total > 1 and 1 <= number <= total else None
+    return SegmentHeader(reference, number, total) if total > 1 and 1 <= number <= total else None
 
 
 def _number(raw: bytes, ton: int) -> str:

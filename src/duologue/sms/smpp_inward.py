@@ -17,13 +17,13 @@ from typing import Final
 from prometheus_client import Counter
 
 from duologue.sms.alphabets import Alphabet
-from duologue.sms.provider import GivenId, Receipt, Sink
+from duologue.sms.provider import DeliveryReport, GivenId, Sink
+from duologue.sms.rate_limited_logger import RateLimitedLogger
 from duologue.sms.smpp_deliveries import Deliveries
 from duologue.sms.smpp_ids import TAIL, IdsOption, Spellings
 from duologue.sms.smpp_inbound import addresses, inbound, is_flagged, names_unknown_language, receipt_text
 from duologue.sms.smpp_pdu import HEADER, Pdu
-from duologue.sms.smpp_receipt import MESSAGE_STATE, RECEIPTED_ID, Report, has_shape, is_whole, report
-from duologue.sms.sparing import Sparing
+from duologue.sms.smpp_receipt import MESSAGE_STATE, RECEIPTED_ID, SmscReport, has_shape, is_whole, report
 
 _log = logging.getLogger(__name__)
 _ODD: Final = Counter(
@@ -65,7 +65,7 @@ class Inward:
         self._sending: set[asyncio.Future[None]] = set()
         self._waiting: set[asyncio.Task[None]] = set()
         self._complaints = {
-            kind: Sparing(_log)
+            kind: RateLimitedLogger(_log)
             for kind in ("not_understood", "unmatched", "own_number", "language", "unanswered")
         }
 
@@ -122,7 +122,7 @@ class Inward:
         else:
             await self._text(pdu, data)
 
-    async def _receipt(self, pdu: Pdu, told: Report) -> None:
+    async def _receipt(self, pdu: Pdu, told: SmscReport) -> None:
         if not told.understood:
             self._count("not_understood", "%s sent a receipt that has no id or no state that we know")
         elif found := await self._find(pdu, told):
@@ -132,7 +132,7 @@ class Inward:
         else:
             self._unmatched()
 
-    async def _find(self, pdu: Pdu, told: Report) -> str | None:
+    async def _find(self, pdu: Pdu, told: SmscReport) -> str | None:
         """The id of ours that a receipt speaks of."""
         known = await self.sink.known(self._name, self._spellings.wanted(told.ids)) if told.ids else []
         return self._spellings.resolve(told.ids, known, addresses(pdu)) if known else None
@@ -142,7 +142,7 @@ class Inward:
         numbers = [number for number in addresses(pdu) if number[-TAIL:].isdecimal()]
         return bool(await self.sink.known(self._name, [_unanswered(number) for number in numbers]))
 
-    async def _find_patiently(self, pdu: Pdu, told: Report) -> str | None:
+    async def _find_patiently(self, pdu: Pdu, told: SmscReport) -> str | None:
         if not told.ids:
             return None
         if self._sending:
@@ -151,7 +151,7 @@ class Inward:
             await asyncio.sleep(_OTHER_NODE)
         return await self._find(pdu, told)
 
-    async def _look_again(self, pdu: Pdu, told: Report) -> None:
+    async def _look_again(self, pdu: Pdu, told: SmscReport) -> None:
         for pause in _LOOK_AGAIN:
             if self._sending:
                 await asyncio.wait(set(self._sending), timeout=pause)
@@ -164,11 +164,11 @@ class Inward:
                 _log.warning("%s: a receipt waits: %s", self._name, type(failure).__name__)
         return self._unmatched()
 
-    async def _hand_over(self, provider_id: str, told: Report) -> None:
+    async def _hand_over(self, provider_id: str, told: SmscReport) -> None:
         if told.state is None:
             self._count("not_understood", "%s sent a receipt whose state we don't know")
         else:
-            await self.sink.receipts(self._name, [Receipt(provider_id, told.state, code=told.code)])
+            await self.sink.receipts(self._name, [DeliveryReport(provider_id, told.state, code=told.code)])
 
     def _unmatched(self) -> None:
         self._count("unmatched", "%s sent a receipt of no SMS of ours; if all are so, set ids= in its URL")

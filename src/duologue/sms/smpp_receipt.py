@@ -11,12 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from duologue.sms.provider import State
+from duologue.sms.provider import DeliveryState
 
 # 5.3.2: tags of optional parameters.
 RECEIPTED_ID, MESSAGE_STATE = 0x001E, 0x0427
 # 5.2.28 and appendix B, in the order of the numbers that 5.2.28 gives them, from 1 on.
-_STATES: Final[dict[str, State]] = {
+_STATES: Final[dict[str, DeliveryState]] = {
     "ENROUTE": "sent",
     "DELIVRD": "delivered",
     "EXPIRED": "undelivered",
@@ -55,12 +55,12 @@ _LONGEST_ID: Final = 65
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SmscReport:
     """A receipt as an SMSC wrote it. `ids` has the parameter's id, the text's id, or both, in this order."""
 
     ids: tuple[tuple[str, str], ...]
     """Where each stood (`tlv` or `text`), and the id."""
-    state: State | None
+    state: DeliveryState | None
     """None: it names no state that we know."""
     code: str | None
 
@@ -81,7 +81,7 @@ def is_whole(text: str) -> bool:
     return _WHOLE.match(text) is not None
 
 
-def report(text: str, options: dict[int, bytes]) -> Report:
+def report(text: str, options: dict[int, bytes]) -> SmscReport:
     """The receipt in a text and its optional parameters; a parameter counts for more than the text."""
     found = _fields(text)
     told = options.get(RECEIPTED_ID, b"").rstrip(b"\0").decode("latin-1").strip()
@@ -92,7 +92,7 @@ def report(text: str, options: dict[int, bytes]) -> Report:
     error = found.get("err", "")
     if not _ERROR.fullmatch(error):
         error = ""
-    return Report(
+    return SmscReport(
         tuple((source, each) for source, each in ids if each and len(each) < _LONGEST_ID),
         _STATES[word] if word else None,
         f"{word}/{error}" if word and error else word,

@@ -25,13 +25,13 @@ from duologue.sms.provider import (
     BadSignature,
     Callback,
     Capabilities,
+    DeliveryReport,
+    DeliveryState,
     InboundSms,
     OutgoingSms,
-    Receipt,
     Rejected,
     RejectionCause,
     Sink,
-    State,
     Unavailable,
     require_e164,
 )
@@ -50,7 +50,7 @@ _REFUSALS: dict[int, RejectionCause] = {
 }
 _TEMPORARY = frozenset({20429, 14107, 21611, 30001, 20503})
 # Twilio's words (MessageStatus) for ours.
-_STATES: dict[str, State] = {
+_STATES: dict[str, DeliveryState] = {
     "accepted": "queued",
     "scheduled": "queued",
     "queued": "queued",
@@ -146,12 +146,12 @@ class Twilio:
             return unavailable(self.name, status, code=shown)
         return Rejected(f"{self.name} refused it", code=shown, cause=_REFUSALS.get(code or 0, "provider"))
 
-    def parse_status(self, request: Callback) -> list[Receipt]:
+    def parse_status(self, request: Callback) -> list[DeliveryReport]:
         form = self._authentic(request)
         state = _STATES.get(form.get("MessageStatus", ""))
         if state is None:
             return []
-        return [Receipt(_required(form, "MessageSid"), state, code=form.get("ErrorCode") or None)]
+        return [DeliveryReport(_required(form, "MessageSid"), state, code=form.get("ErrorCode") or None)]
 
     def parse_inbound(self, request: Callback) -> list[InboundSms]:
         form = self._authentic(request)

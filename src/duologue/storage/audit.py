@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from duologue.model import pair_id
-from duologue.storage.audit_logs import Account, Found, check_account
+from duologue.storage.audit_logs import AuditedUser, Found, check_account
 from duologue.storage.database import Row, Tx
 from duologue.storage.messages import unpack_client_id
 from duologue.storage.pages import Stream
@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True):
     says: str
 
 
-class Report(msgspec.Struct):
+class AuditReport(msgspec.Struct):
     """Rows read, findings (the first of each rule), and their number."""
 
     counts: Counter[str]
@@ -47,9 +47,9 @@ class Report(msgspec.Struct):
         return not self.broken
 
 
-def audit(tx: Tx, progress: Progress = lambda _: None) -> Report:
+def audit(tx: Tx, progress: Progress = lambda _: None) -> AuditReport:
     """Read everything that a transaction sees, and tell what is wrong with it."""
-    report = Report(Counter(), [], Counter())
+    report = AuditReport(Counter(), [], Counter())
 
     def found(rule: str, says: str) -> None:
         report.broken[rule] += 1
@@ -205,7 +205,7 @@ def _check_users(stream: Streams, found: Found) -> None:
     )
     erasures = stream("erasures", "SELECT user_id FROM erasures", "user_id")
     for user, phone, deleted_at in users.every():
-        account = Account(
+        account = AuditedUser(
             user,
             phone is None or deleted_at is not None,
             erasures.one(user) is not None,

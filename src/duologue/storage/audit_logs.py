@@ -18,7 +18,7 @@ _OF_USERS: Final = frozenset(kinds_about(Subject.USER))
 _OF_SESSIONS: Final = frozenset(kinds_about(Subject.SESSION))
 
 
-class Account(NamedTuple):
+class AuditedUser(NamedTuple):
     """A user and all that is theirs but the log's events.
 
     `log`: its newest seq, floor, acked seq and top chat. `erasing`: what is left of a deleted user is still to go.
@@ -57,7 +57,7 @@ class Side(msgspec.Struct, gc=False):
         return seq
 
 
-def check_account(account: Account, events: Iterator[Row], found: Found) -> None:
+def check_account(account: AuditedUser, events: Iterator[Row], found: Found) -> None:
     """Everything about one user."""
     sides = {side.chat: side for row in account.members if (side := _side(row, account.withheld, found))}
     if account.erasing and not account.deleted:
@@ -105,7 +105,7 @@ def _side(row: Row, withheld: set[tuple[int, int]], found: Found) -> Side | None
     return Side(chat, activity, number, last_seq, (delivered, read), (peer_marks[0], peer_marks[1]), withheld)
 
 
-def _check_head(account: Account, log: Row, sides: dict[int, Side], found: Found) -> None:
+def _check_head(account: AuditedUser, log: Row, sides: dict[int, Side], found: Found) -> None:
     user, last_seq, floor, acked, top_chat = log
     if not 0 <= floor <= last_seq or not 0 <= acked <= last_seq:
         found("log head out of range", f"user {user}: {floor}, {acked} of {last_seq}")
@@ -117,7 +117,7 @@ def _check_head(account: Account, log: Row, sides: dict[int, Side], found: Found
 
 
 def _check_events(
-    account: Account, log: Row, sides: dict[int, Side], events: Iterator[Row], found: Found
+    account: AuditedUser, log: Row, sides: dict[int, Side], events: Iterator[Row], found: Found
 ) -> None:
     """The log runs from its floor to its head without a hole, and each event is about something of the user's."""
     user, last_seq, floor, *_ = log

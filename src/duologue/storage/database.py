@@ -139,7 +139,7 @@ class Unit(msgspec.Struct, gc=False):
     result: Any = None
 
 
-class Listener(Protocol):
+class CommitListener(Protocol):
     """Hears of what was committed: on the event loop, in the order of the commits."""
 
     def committed(self, events: Sequence[Event]) -> None:
@@ -151,7 +151,7 @@ class Listener(Protocol):
         ...
 
 
-class Health:
+class StoreHealth:
     """Health of the store, by its last operations.
 
     `stored_at` and `refused_at` say when (of `time.monotonic`) it last took a write on the message path, and last
@@ -165,7 +165,7 @@ class Health:
 
 
 class Probe(msgspec.Struct, frozen=True, gc=False):
-    """A small write that is nobody's message, and doesn't count in `Health`."""
+    """A small write that is nobody's message, and doesn't count in `StoreHealth`."""
 
     work: Callable[[Tx], None]
 
@@ -177,7 +177,7 @@ class Database(Protocol):
     """A durable store. Every method belongs to the event loop that called `open`."""
 
     @property
-    def health(self) -> Health:
+    def health(self) -> StoreHealth:
         """Return the store's health, by its last operations."""
         ...
 
@@ -190,7 +190,7 @@ class Database(Protocol):
         """Run `work` where messages are stored: on the same thread and connection. Raises `ApiError` `overloaded`."""
         ...
 
-    async def open(self, listener: Listener) -> None:
+    async def open(self, listener: CommitListener) -> None:
         """Connect. Raises whatever the engine raises when the store can't be reached."""
         ...
 

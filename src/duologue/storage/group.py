@@ -25,7 +25,7 @@ LastSeqs = Callable[[Sequence[int]], Mapping[int, int]]
 """The seq of the newest message of each of these chats."""
 
 
-class Unavailable(Exception):
+class StoreUnavailable(Exception):
     """The store can't be reached: there is no use in trying the batch piece by piece."""
 
 
@@ -40,7 +40,7 @@ class Group:
         self.events: list[Event] = []
 
     def commit(self, operations: Sequence[Operation]) -> list[Outcome]:
-        """The outcome of each operation, in order. Raises `Unavailable`."""
+        """The outcome of each operation, in order. Raises `StoreUnavailable`."""
         posts: dict[tuple[int, int, str, bool], int] = {}
         twins: list[tuple[int, int]] = []
         marks: dict[tuple[int, int], list[int]] = {}
@@ -113,7 +113,7 @@ class Group:
             stored = self._store(batch)
         except (UniqueViolation, ApiError) as fault:
             return self._settle_repeats(posts, marks, fault)
-        except Unavailable:
+        except StoreUnavailable:
             raise
         except Exception as fault:  # noqa: BLE001 - looked at one by one
             return self._settle_apart(posts, marks, fault)

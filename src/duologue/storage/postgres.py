@@ -18,21 +18,21 @@ from duologue.clock import Clock
 from duologue.errors import ApiError, overloaded
 from duologue.model import Event, Message, Presets
 from duologue.storage.batch import AppendResult, Batch, Stored, as_stored
+from duologue.storage.batch_loader import BatchedRead, answer
 from duologue.storage.database import (
+    CommitListener,
     Done,
-    Health,
-    Listener,
     Operation,
     Post,
     Probe,
     RelayRule,
+    StoreHealth,
     Tx,
     UniqueViolation,
     Unit,
 )
 from duologue.storage.durability import check_postgres
-from duologue.storage.group import Group, Unavailable
-from duologue.storage.lookups import Lookup, answer
+from duologue.storage.group import Group, StoreUnavailable
 from duologue.storage.messages import find_post, last_seqs
 from duologue.storage.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.pool import Pool
@@ -45,7 +45,7 @@ from duologue.storage.postgres_session import (
     connect_limited,
     retry_on_disconnect,
 )
-from duologue.storage.postgres_tx import Line, PostgresTx
+from duologue.storage.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.strangers import check_path
 from duologue.storage.writer import Writer
 
@@ -82,7 +82,7 @@ _NO_PRESETS: Final = Presets()
 
 
 @contextmanager
-def _transaction(line: Line, begin: bytes) -> Iterator[None]:
+def _transaction(line: StatementRunner, begin: bytes) -> Iterator[None]:
     """One transaction. By libpq: psycopg's own would take longer to begin and end than most take to do their work."""
     line.command(begin)
     try:
@@ -96,7 +96,7 @@ def _transaction(line: Line, begin: bytes) -> Iterator[None]:
         raise psycopg.InternalError("the transaction had failed before its end")
 
 
-def _look(line: Line, units: Sequence[Unit], presets: Presets) -> None:
+def _look(line: StatementRunner, units: Sequence[Unit], presets: Presets) -> None:
     with _transaction(line, _BEGIN_READ):
         answer(PostgresTx(line, presets=presets), units, (psycopg.Error,))
 
@@ -150,7 +150,7 @@ class PostgresDatabase:
         self._wary = False
         self._wary_until = 0.0
 
-    async def open(self, listener: Listener) -> None:
+    async def open(self, listener: CommitListener) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
         await asyncio.to_thread(self._link.line)
@@ -173,7 +173,7 @@ class PostgresDatabase:
         return await self._told(self._readers.run(lambda tx: fn(tx, *args, **kwargs)))
 
     async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
-        return await self._told(self._finder.run(Lookup(fn, key)))
+        return await self._told(self._finder.run(BatchedRead(fn, key)))
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._told(self._writers.run(lambda tx: fn(tx, *args, **kwargs)))
@@ -181,7 +181,7 @@ class PostgresDatabase:
     async def _told(self, result: Awaitable[T]) -> T:
         try:
             return await result
-        except Unavailable as fault:
+        except StoreUnavailable as fault:
             raise overloaded("The store can't be reached") from fault
         except _DAMAGE as fault:
             raise self._damaged(fault) from fault
@@ -216,7 +216,7 @@ class PostgresDatabase:
         self._writer.submit(Unit(operation, done))
 
     @property
-    def health(self) -> Health:
+    def health(self) -> StoreHealth:
         return self._writer.health
 
     @property
@@ -226,7 +226,7 @@ class PostgresDatabase:
     async def probe(self, work: Callable[[Tx], None]) -> None:
         await self._writer.run(Probe(work))
 
-    def _transact(self, line: Line, work: Callable[[Tx], T]) -> T:
+    def _transact(self, line: StatementRunner, work: Callable[[Tx], T]) -> T:
         """One transaction, run again when the server asks for it; its events are told once it has committed."""
         for rerun in range(_RERUNS):
             tx = PostgresTx(line, self._order, self._presets)
@@ -260,7 +260,7 @@ class PostgresDatabase:
             if len(operations) < len(units):
                 self._run_probes(units)
             outcomes = group.commit([unit.work for unit in operations])
-        except Unavailable as fault:
+        except StoreUnavailable as fault:
             raise overloaded("The store can't be reached") from fault
         for unit, outcome in zip(operations, outcomes, strict=True):
             unit.result = self._damaged(outcome) if isinstance(outcome, _DAMAGE) else outcome
@@ -277,7 +277,7 @@ class PostgresDatabase:
                 except psycopg.Error as fault:
                     unit.result = fault
 
-    def _run_probe(self, line: Line, probe: Probe) -> None:
+    def _run_probe(self, line: StatementRunner, probe: Probe) -> None:
         # The writer keeps the order of events already while it commits.
         with _transaction(line, _BEGIN_WRITE):
             probe(PostgresTx(line, None, self._presets))
@@ -286,7 +286,7 @@ class PostgresDatabase:
         """Store a batch. After a commit of unknown outcome it is run again: its messages answer by their keys."""
         return as_stored(batch, self._insist(partial(self._append, batch=batch)))
 
-    def _append(self, line: Line, batch: Batch) -> AppendResult:
+    def _append(self, line: StatementRunner, batch: Batch) -> AppendResult:
         """Store a batch; after the connection broke, look first: the store may have gone back to an older state."""
         if self._wary or monotonic() < self._wary_until:
             check_path(PostgresTx(line, presets=self._presets), batch.posts)
@@ -298,7 +298,7 @@ class PostgresDatabase:
     def _last_seqs(self, chat_ids: Sequence[int]) -> dict[int, int]:
         return self._insist(lambda line: last_seqs(PostgresTx(line), chat_ids))
 
-    def _insist(self, work: Callable[[Line], T]) -> T:
+    def _insist(self, work: Callable[[StatementRunner], T]) -> T:
         return retry_on_disconnect(self._link, self._sends, work, self._lose)
 
     def _lose(self) -> None:

@@ -14,7 +14,7 @@ from duologue.model import Presets
 from duologue.storage.batch import AppendResult, Batch, MovedMark, NoSuchChat
 from duologue.storage.database import RelayRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
-from duologue.storage.postgres_tx import Line
+from duologue.storage.postgres_tx import StatementRunner
 
 _NO_PRESETS: Final = Presets()
 _TYPES: Final = (
@@ -41,7 +41,7 @@ class Appender:
         self._relay = relay
         self._presets = presets
 
-    def append(self, line: Line, batch: Batch) -> AppendResult:
+    def append(self, line: StatementRunner, batch: Batch) -> AppendResult:
         """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
 
         Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of

@@ -16,8 +16,8 @@ import psycopg
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict
 
-from duologue.storage.group import Unavailable
-from duologue.storage.postgres_tx import Line
+from duologue.storage.group import StoreUnavailable
+from duologue.storage.postgres_tx import StatementRunner
 from duologue.storage.waiting import PATIENCE
 
 T = TypeVar("T")
@@ -140,19 +140,19 @@ class PostgresSession:
         self._url = url
         self.closing = closing
         self.due = math.inf
-        self._line: Line | None = None
+        self._line: StatementRunner | None = None
         self._socket: socket.socket | None = None
         self._guard = threading.Lock()
         """Held while the socket is closed: its number may be another connection's a moment later."""
 
-    def line(self) -> Line:
+    def line(self) -> StatementRunner:
         """Return the open connection. Raises `psycopg.OperationalError`."""
         if self._line is None or self._line.connection.closed:
             self.drop()
             connection = connect_limited(self._url)
             with self._guard:
                 self._socket = socket.socket(fileno=os.dup(connection.fileno()))
-            self._line = Line(connection)
+            self._line = StatementRunner(connection)
         return self._line
 
     def hang_up_if_due(self, now: float) -> None:
@@ -208,18 +208,21 @@ class Watchdog:
 
 
 def retry_on_disconnect(
-    link: PostgresSession, breaker: CircuitBreaker, work: Callable[[Line], T], lost: Callable[[], None]
+    link: PostgresSession,
+    breaker: CircuitBreaker,
+    work: Callable[[StatementRunner], T],
+    lost: Callable[[], None],
 ) -> T:
     """Run `work`, again on a new connection for as long as patience lasts when the old one breaks.
 
-    `lost` is called for each break: `work` may or may not have been committed. Raises `Unavailable`.
+    `lost` is called for each break: `work` may or may not have been committed. Raises `StoreUnavailable`.
     """
     began = time.monotonic()
     deadline = began + PATIENCE
     pause = _FIRST_PAUSE
     while True:
         if breaker.is_open():
-            raise Unavailable
+            raise StoreUnavailable
         try:
             line = link.line()
             link.due = deadline
@@ -228,14 +231,14 @@ def retry_on_disconnect(
             # Nothing was stored, and the connection is well.
             breaker.failed(began)
             _log.warning("PostgreSQL took too long: %s", _first_line(fault))
-            raise Unavailable from fault
+            raise StoreUnavailable from fault
         except _LOST as fault:
             link.drop()
             lost()
             waited = breaker.failed(began) or time.monotonic() + pause > deadline
             if waited or link.closing.wait(pause):
                 _log.warning("PostgreSQL can't be reached: %s", _first_line(fault))
-                raise Unavailable from fault
+                raise StoreUnavailable from fault
         except Exception:
             # The server has answered: that something is stored already, for instance.
             breaker.reset()

@@ -33,7 +33,7 @@ _NO_PRESETS: Final = Presets()
 _DONE: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
 
-class Line:
+class StatementRunner:
     """Runs statements over a connection without a cursor, and prepares those that come again."""
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
@@ -113,7 +113,7 @@ class PostgresTx:
     """`Tx` over one connection that is in a transaction."""
 
     def __init__(
-        self, line: Line, order: threading.Lock | None = None, presets: Presets = _NO_PRESETS
+        self, line: StatementRunner, order: threading.Lock | None = None, presets: Presets = _NO_PRESETS
     ) -> None:
         self._line = line
         self.presets = presets

@@ -200,7 +200,7 @@ def _hidden(message: Message, user_id: int) -> Message:
     return msgspec.structs.replace(message, withheld=True, client_id="", text="", reply_to=0, by_sms=False)
 
 
-class Received(msgspec.Struct, frozen=True, gc=False):
+class LogStep(msgspec.Struct, frozen=True, gc=False):
     """One step through a log: it reached `reached`; the log's newest event is `last_seq`.
 
     `newest` has each chat's highest message from the peer in between.
@@ -211,7 +211,7 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     newest: dict[Pair, int]
 
 
-def received(tx: Tx, user_id: int, after: int, seq: int, limit: int) -> Received:
+def received(tx: Tx, user_id: int, after: int, seq: int, limit: int) -> LogStep:
     """Return the messages that an ack up to `seq` covers, in steps of at most `limit` events.
 
     It begins behind `after`, or behind what was acked before if that is further.
@@ -231,7 +231,7 @@ def received(tx: Tx, user_id: int, after: int, seq: int, limit: int) -> Received
     for _, chat_id, message_seq, low, high, kind, mine in rows:
         if kind == Kind.MESSAGE_CREATED and not mine:
             newest[Pair(chat_id, low, high)] = message_seq
-    return Received(rows[-1][0] if len(rows) == limit else seq, last_seq, newest)
+    return LogStep(rows[-1][0] if len(rows) == limit else seq, last_seq, newest)
 
 
 def store_acks(tx: Tx, acked: dict[int, int]) -> None:

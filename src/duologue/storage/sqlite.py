@@ -18,22 +18,22 @@ from duologue.errors import overloaded
 from duologue.model import Event, Presets
 from duologue.storage.append import append
 from duologue.storage.batch import Batch, Stored
+from duologue.storage.batch_loader import BatchedRead, answer
 from duologue.storage.checkpoint import Checkpointer
 from duologue.storage.database import (
+    CommitListener,
     Done,
-    Health,
-    Listener,
     Operation,
     Probe,
     RelayRule,
     Row,
+    StoreHealth,
     Tx,
     UniqueViolation,
     Unit,
 )
 from duologue.storage.durability import check_sqlite
-from duologue.storage.group import Group, Unavailable
-from duologue.storage.lookups import Lookup, answer
+from duologue.storage.group import Group, StoreUnavailable
 from duologue.storage.messages import find_post, last_seqs
 from duologue.storage.migrate import Migration, pending
 from duologue.storage.pool import Pool
@@ -195,7 +195,7 @@ class SqliteDatabase:
             at_once=_READS_AT_ONCE,
         )
 
-    async def open(self, listener: Listener) -> None:
+    async def open(self, listener: CommitListener) -> None:
         self._connection = await asyncio.to_thread(connect, self._path)
         self._connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE}")
         self._connection.execute(f"PRAGMA busy_timeout = {_SERVER_PATIENCE * 1000:.0f}")
@@ -214,7 +214,7 @@ class SqliteDatabase:
         return result
 
     async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
-        found: T | None = await self._readers.run(Lookup(fn, key))
+        found: T | None = await self._readers.run(BatchedRead(fn, key))
         return found
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -228,7 +228,7 @@ class SqliteDatabase:
         self._writer.submit(Unit(operation, done))
 
     @property
-    def health(self) -> Health:
+    def health(self) -> StoreHealth:
         return self._writer.health
 
     @property
@@ -245,7 +245,7 @@ class SqliteDatabase:
             events = self._apply(SqliteTx(connection, self._presets), units)
             connection.execute("COMMIT")
             self._checkpointer.wrote(connection, len(units))
-        except (sqlite3.Error, Unavailable) as fault:
+        except (sqlite3.Error, StoreUnavailable) as fault:
             # A full disk ends the transaction by itself; a busy one leaves it open.
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -289,7 +289,7 @@ def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Stored:
         with tx.savepoint():
             return append(tx, batch, relay)
     except sqlite3.OperationalError as fault:
-        raise Unavailable from fault
+        raise StoreUnavailable from fault
 
 
 def _is_damage(fault: Exception) -> bool:

@@ -23,7 +23,7 @@ from duologue.storage.messages import find_post, page_after
 from duologue.storage.receipts import as_seen, shown_marks, shows_marks, visible_seq, withheld_among
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
+class SenderStanding(msgspec.Struct, frozen=True, gc=False):
     """Relation of a sender to the recipient of a chat.
 
     `waiting`: messages that the recipient hasn't shown to have read, in a chat in which it never wrote. `listed`: the
@@ -77,7 +77,7 @@ class TooManyWaiting(Exception):
     """As many messages as may be are waiting for a recipient who never answered the sender."""
 
 
-def standing(tx: Tx, pair: Pair, sender_id: int) -> Standing:
+def sender_standing(tx: Tx, pair: Pair, sender_id: int) -> SenderStanding:
     """Return the relation of a sender to its peer. Raises `NoSuchChat`."""
     row = tx.one(
         "SELECT m.known, p.known, u.who_can_write, c.last_seq - p.read_shown, p.activity, u.deleted_at"
@@ -91,7 +91,7 @@ def standing(tx: Tx, pair: Pair, sender_id: int) -> Standing:
         raise NoSuchChat
     mine, theirs, who, waiting, activity, deleted_at = row
     rule = tx.presets.who_can_write if who is None else WhoCanWrite(who)
-    return Standing(Known(mine), Known(theirs), rule, waiting, activity > 0, deleted_at is not None)
+    return SenderStanding(Known(mine), Known(theirs), rule, waiting, activity > 0, deleted_at is not None)
 
 
 def check_path(tx: Tx, posts: Iterable[Post]) -> None:
@@ -102,7 +102,7 @@ def check_path(tx: Tx, posts: Iterable[Post]) -> None:
     """
     for chat_id, low, high, side in {(post.chat_id, post.low, post.high, post.side) for post in posts}:
         try:
-            found = standing(tx, Pair(chat_id, low, high), high if side else low)
+            found = sender_standing(tx, Pair(chat_id, low, high), high if side else low)
         except NoSuchChat:
             found = None
         if found is None or not (found.mutual or found.is_open):
@@ -118,7 +118,7 @@ def send(tx: Tx, post: Post, relay: RelayRule | None, most: int | None, now: int
     pair = Pair(post.chat_id, post.low, post.high)
     sender_id = post.high if post.side else post.low
     stored = find_post(tx, post)
-    before = standing(tx, pair, sender_id)
+    before = sender_standing(tx, pair, sender_id)
     if stored:
         return answer_repeat(post, stored), before.mutual
     if before.gone:
@@ -150,7 +150,7 @@ def answer(tx: Tx, pair: Pair, user_id: int, now: int, *, always_tell: bool = Fa
     The user's devices hear of the chat if it changes for them, or in any case with `always_tell`. The peer learns who
     the user is, and what it has got and read up to now.
     """
-    before = standing(tx, pair, user_id)
+    before = sender_standing(tx, pair, user_id)
     if before.sender_known is Known.ANSWERED:
         return
     user = user_by_id(tx, user_id)

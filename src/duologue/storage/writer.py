@@ -23,7 +23,7 @@ from prometheus_client import Gauge, Histogram
 from duologue.errors import ApiError, overloaded
 from duologue.model import Event
 from duologue.storage.crowd import WITHIN, Crowd
-from duologue.storage.database import Health, Listener, Probe, Unit, settle
+from duologue.storage.database import CommitListener, Probe, StoreHealth, Unit, settle
 from duologue.storage.waiting import Waiting
 
 WINDOW: Final = 0.005
@@ -74,7 +74,7 @@ class Writer:
         self._queue: deque[Unit] = deque()
         self._wake = threading.Condition()
         self._waiting = Waiting()
-        self.health = Health()
+        self.health = StoreHealth()
         self._closing = False
         self._last = 0
         self._began_at = 0.0
@@ -82,7 +82,7 @@ class Writer:
         self._crowd = Crowd()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
-    def start(self, loop: asyncio.AbstractEventLoop, listener: Listener) -> None:
+    def start(self, loop: asyncio.AbstractEventLoop, listener: CommitListener) -> None:
         self._loop = loop
         self._listener = listener
         self._waiting.start(loop)

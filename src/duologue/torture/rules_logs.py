@@ -158,7 +158,7 @@ def each_message_is_told_once(book: Book) -> Iterator[Violation]:
             told.pass_by(place)
             event = book.event(place)
             if event.type == MESSAGE and event.about in book.chats:
-                yield from told.take(place)
+                yield from told.on_entry(place)
                 yield from _as_stored(book, place)
         if (user, "") in book.whole:
             yield from told.end()
@@ -194,7 +194,7 @@ class Told:
     def _is_withheld(self, chat: str, seq: int) -> bool:
         return (chat, seq) in self._book.withheld and self._user == self._book.chats[chat].other
 
-    def take(self, place: int) -> Iterator[Violation]:
+    def on_entry(self, place: int) -> Iterator[Violation]:
         """The next event that tells a message."""
         event = self._book.event(place)
         chat, expected = event.about, self._next(event.about)

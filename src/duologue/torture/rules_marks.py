@@ -53,7 +53,7 @@ class Claims:
         self._acked: dict[str, int] = defaultdict(int)
         self.levels: dict[Side, Level] = defaultdict(Level)
 
-    def take(self, place: int, mark: MarkEntry) -> None:
+    def on_entry(self, place: int, mark: MarkEntry) -> None:
         """One more mark."""
         user = self._book.user(mark.device)
         if mark.kind == "ack":
@@ -85,12 +85,12 @@ class Witness:
         self._moments = _moments(book)
         self._held_at: dict[int, dict[Side, Level]] = {}
 
-    def take(self, place: int, entry: object) -> None:
+    def on_entry(self, place: int, entry: object) -> None:
         """The next entry."""
         if isinstance(entry, MarkEntry):
-            self._said.take(place, entry)
+            self._said.on_entry(place, entry)
         elif isinstance(entry, MarkedEntry) and (mark := self.book.mark(entry)):
-            self._held.take(place, mark)
+            self._held.on_entry(place, mark)
         sides = self._moments.get(place + 1)
         if sides:
             self._held_at[place + 1] = {side: self.held[side] for side in sides}
@@ -118,7 +118,7 @@ def marks_follow_what_was_said(book: Book) -> Iterator[Violation]:
     """No mark is seen before a device has said so; what was acknowledged is seen from then on."""
     witness = Witness(book)
     for place, entry in enumerate(book.entries):
-        witness.take(place, entry)
+        witness.on_entry(place, entry)
         if isinstance(entry, EventEntry) and entry.type == RECEIPT:
             yield from _was_said(witness, place, (entry.about, entry.who), entry.a, entry.b)
         elif isinstance(entry, ViewEntry) and entry.chat in book.chats:

@@ -39,10 +39,10 @@ from duologue.web import (
     events,
     messages,
     pages,
-    phones,
     receipts,
     server,
     simulator,
+    simulator_page,
     traces,
     upgrade,
 )
@@ -63,7 +63,7 @@ _HANDLERS: Final[list[Any]] = [
     *simulator.HANDLERS,
     *asyncapi.HANDLERS,
     *pages.HANDLERS,
-    *phones.HANDLERS,
+    *simulator_page.HANDLERS,
     *client.HANDLERS,
     *upgrade.HANDLERS,
 ]

@@ -16,7 +16,7 @@ GUEST_WITHIN: Final = 2.0
 """Seconds that each of them has for the head of its request."""
 
 
-class Guest(Protocol):
+class CappedConnection(Protocol):
     """A connection that may be beyond the caps."""
 
     def turn_away(self) -> None:
@@ -24,12 +24,12 @@ class Guest(Protocol):
         ...
 
 
-class Place:
+class ConnectionSlot:
     """Place of one open connection. `admitted` is false for a connection beyond the caps."""
 
     __slots__ = ("_caps", "_guest", "block")
 
-    def __init__(self, caps: ConnectionCaps, block: str, guest: Guest | None) -> None:
+    def __init__(self, caps: ConnectionCaps, block: str, guest: CappedConnection | None) -> None:
         self._caps: ConnectionCaps | None = caps
         self._guest = guest
         self.block = block
@@ -63,9 +63,9 @@ class ConnectionCaps:
         self._trusted = trusted
         self._count = 0
         self._blocks: Counter[str] = Counter()
-        self._guests: dict[Guest, None] = {}
+        self._guests: dict[CappedConnection, None] = {}
 
-    def enter(self, connection: Guest, peer: str) -> Place:
+    def enter(self, connection: CappedConnection, peer: str) -> ConnectionSlot:
         """Give a new connection its place.
 
         Beyond the caps it is a guest. There are at most `GUESTS` of them: the oldest is turned away for a new one.
@@ -77,10 +77,10 @@ class ConnectionCaps:
                 oldest = next(iter(self._guests))
                 del self._guests[oldest]
                 oldest.turn_away()
-            return Place(self, block, connection)
+            return ConnectionSlot(self, block, connection)
         self._count += 1
         self._blocks[block] += 1
-        return Place(self, block, None)
+        return ConnectionSlot(self, block, None)
 
     def _is_full(self, block: str) -> bool:
         if self._total and self._count >= self._total:
@@ -93,5 +93,5 @@ class ConnectionCaps:
         if not self._blocks[block]:
             del self._blocks[block]
 
-    def dismiss(self, guest: Guest) -> None:
+    def dismiss(self, guest: CappedConnection) -> None:
         self._guests.pop(guest, None)

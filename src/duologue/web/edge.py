@@ -9,7 +9,7 @@ from duologue.core.rates import Rates
 from duologue.web.connection_caps import ConnectionCaps
 from duologue.web.connection_rate import ConnectionRate
 from duologue.web.hosts import Hosts
-from duologue.web.http_watch import Patience, Watch
+from duologue.web.http_watch import ConnectionWatch, Patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,5 +18,5 @@ class Edge:
 
     caps: ConnectionCaps = field(default_factory=ConnectionCaps)
     hosts: Hosts = field(default_factory=Hosts)
-    watch: Watch = field(default_factory=lambda: Watch(Patience()))
+    watch: ConnectionWatch = field(default_factory=lambda: ConnectionWatch(Patience()))
     rate: ConnectionRate = field(default_factory=lambda: ConnectionRate(Rates(limited=False), Remotes(())))

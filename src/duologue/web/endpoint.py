@@ -5,7 +5,7 @@ from __future__ import annotations
 from duologue.core.rates import CONNECTIONS, REQUESTS
 from duologue.errors import ApiError
 from duologue.web.codec import codec_of
-from duologue.web.desk import Desk
+from duologue.web.connection_registry import ConnectionRegistry
 from duologue.web.handshake import Handshake, Refusal, origin_allowed
 from duologue.web.problems import refusal
 from duologue.web.socket import Connection
@@ -14,22 +14,22 @@ from duologue.web.socket import Connection
 class SocketEndpoint:
     """The `Accept` of the transport: opens a socket, or refuses with an HTTP answer."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, registry: ConnectionRegistry) -> None:
+        self._registry = registry
 
     def __call__(self, handshake: Handshake) -> Connection | Refusal:
         """Return a connection for a request to `/v1/socket` from an allowed page, or the refusal."""
         if handshake.path != "/v1/socket":
             return refusal(ApiError("not_found", "There is no socket at this path."))
-        if not origin_allowed(handshake, self._desk.origins):
+        if not origin_allowed(handshake, self._registry.origins):
             return refusal(ApiError("origin_not_allowed"))
-        remote = self._desk.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
+        remote = self._registry.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
         try:
-            self._desk.rates.take(REQUESTS, remote.block)
-            if self._desk.remotes.is_proxy(handshake.peer):  # others were counted when they connected
-                self._desk.rates.take(CONNECTIONS, remote.block)
+            self._registry.rates.take(REQUESTS, remote.block)
+            if self._registry.remotes.is_proxy(handshake.peer):  # others were counted when they connected
+                self._registry.rates.take(CONNECTIONS, remote.block)
         except ApiError as error:
             return refusal(error)
         scheme, _, token = handshake.headers.get("authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else None
-        return Connection(self._desk, codec_of(handshake.subprotocol), given, remote.block)
+        return Connection(self._registry, codec_of(handshake.subprotocol), given, remote.block)

@@ -23,7 +23,7 @@ from duologue.protocol import bodies, render
 from duologue.protocol.events import EventPage
 from duologue.protocol.positions import MAX_AT
 from duologue.realtime.bus import Notice
-from duologue.web.desk import HEARTBEAT
+from duologue.web.connection_registry import HEARTBEAT
 from duologue.web.docs import EVENT_STREAM, errors
 from duologue.web.problems import problem
 from duologue.web.rates import FOLLOW, WRITE

@@ -23,13 +23,13 @@ from duologue.errors import ApiError
 from duologue.model import Pair, decode_id
 from duologue.protocol import frames, render
 from duologue.storage.database import Marked, Posted
-from duologue.web.desk import Desk
+from duologue.web.connection_registry import ConnectionRegistry
 
 
 class Client(Protocol):
     """The connection that a frame came over."""
 
-    desk: Desk
+    registry: ConnectionRegistry
     caller: Caller
     feed: Feed
     acks: Acks
@@ -63,11 +63,11 @@ class Client(Protocol):
         """Run what needs the store beside the frames that follow."""
         ...
 
-    def launched(self, size: int = 0) -> None:
+    def operation_started(self, size: int = 0) -> None:
         """One more operation of so many bytes is in flight."""
         ...
 
-    def settled(self, size: int = 0) -> None:
+    def operation_finished(self, size: int = 0) -> None:
         """One of the operations in flight has been answered."""
         ...
 
@@ -77,11 +77,11 @@ class Client(Protocol):
 
 
 def _known(client: Client, chat_id: str) -> Pair | None:
-    return client.desk.chats.known_pair(client.caller.user_id, decode_id("cht", chat_id))
+    return client.registry.chats.known_pair(client.caller.user_id, decode_id("cht", chat_id))
 
 
 async def _pair(client: Client, chat_id: str) -> Pair:
-    return await client.desk.chats.pair(client.caller.user_id, decode_id("cht", chat_id))
+    return await client.registry.chats.pair(client.caller.user_id, decode_id("cht", chat_id))
 
 
 def hello(client: Client, frame: frames.Hello) -> None:
@@ -95,7 +95,7 @@ def send(client: Client, frame: frames.Send) -> None:
         client.fail(ApiError("invalid", errors={"chat_id": "either this or to must be given"}), frame)
         return
     pair = None if isinstance(frame.chat_id, UnsetType) or frame.reply_to else _known(client, frame.chat_id)
-    if pair and client.desk.messages.may_submit(pair, client.caller.user_id):
+    if pair and client.registry.messages.may_submit(pair, client.caller.user_id):
         _submit(client, frame, pair)
     else:
         client.later(_send_slowly(client, frame))
@@ -103,7 +103,7 @@ def send(client: Client, frame: frames.Send) -> None:
 
 async def _send_slowly(client: Client, frame: frames.Send) -> None:
     """Send what takes a look into the store: where it goes, what it answers, whether it may go."""
-    messages, caller = client.desk.messages, client.caller
+    messages, caller = client.registry.messages, client.caller
     try:
         pair = await _addressed(client, frame)
         if frame.reply_to:
@@ -127,17 +127,19 @@ async def _addressed(client: Client, frame: frames.Send) -> Pair:
     if not isinstance(frame.chat_id, UnsetType):
         return await _pair(client, frame.chat_id)
     assert not isinstance(frame.to, UnsetType)
-    return await client.desk.chats.pair_to(client.caller.user_id, frame.to, "to", reply_to=frame.reply_to)
+    return await client.registry.chats.pair_to(client.caller.user_id, frame.to, "to", reply_to=frame.reply_to)
 
 
 def _submit(client: Client, frame: frames.Send, pair: Pair) -> None:
     done = partial(_sent, client, frame, pair)
     try:
-        client.desk.messages.submit(client.caller, pair, frame.text, frame.client_id, frame.reply_to, done)
+        client.registry.messages.submit(
+            client.caller, pair, frame.text, frame.client_id, frame.reply_to, done
+        )
     except ApiError as error:
         client.fail(error, frame)
     else:
-        client.launched(len(frame.text))
+        client.operation_started(len(frame.text))
 
 
 def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exception) -> None:
@@ -148,18 +150,18 @@ def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exce
         return
     else:
         client.say_json(render.sent(outcome.message, frame.client_id, frame.ref))
-    client.settled(len(frame.text))
+    client.operation_finished(len(frame.text))
 
 
 async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted: Posted) -> None:
     try:
-        marks = await client.desk.messages.marks(pair, posted.message)
+        marks = await client.registry.messages.marks(pair, posted.message)
     except ApiError as error:
         client.fail(error, frame)
     else:
         client.say(_repeated(frame, posted, marks))
     finally:
-        client.settled(len(frame.text))
+        client.operation_finished(len(frame.text))
 
 
 def _repeated(frame: frames.Send, posted: Posted, marks: tuple[int, int]) -> frames.Sent:
@@ -227,24 +229,24 @@ async def _read_slowly(client: Client, frame: frames.Read) -> None:
 def _mark_read(client: Client, frame: frames.Read, pair: Pair) -> None:
     mark = mark_of(pair, client.caller.user_id, read=frame.seq)
     try:
-        client.desk.receipts.submit(mark, partial(_marked, client, frame))
+        client.registry.receipts.submit(mark, partial(_marked, client, frame))
     except ApiError as error:
         client.fail(error, frame)
     else:
-        client.launched()
+        client.operation_started()
 
 
 def _marked(client: Client, frame: frames.Read, outcome: Marked | Exception) -> None:
     if isinstance(outcome, Exception):
         client.fail(explain(outcome), frame)
-    client.settled()
+    client.operation_finished()
 
 
 def typing(client: Client, frame: frames.Typing) -> None:
     """Pass it on to the peer's devices."""
     pair = _known(client, frame.chat_id)
-    if pair and client.desk.presence.may_type(pair):
-        client.desk.presence.typing(client.caller, pair, active=frame.active)
+    if pair and client.registry.presence.may_type(pair):
+        client.registry.presence.typing(client.caller, pair, active=frame.active)
     else:
         client.later(_type_slowly(client, frame))
 
@@ -252,7 +254,7 @@ def typing(client: Client, frame: frames.Typing) -> None:
 async def _type_slowly(client: Client, frame: frames.Typing) -> None:
     try:
         pair = await _pair(client, frame.chat_id)
-        await client.desk.presence.try_typing(client.caller, pair, active=frame.active)
+        await client.registry.presence.try_typing(client.caller, pair, active=frame.active)
     except ApiError as error:
         client.fail(error, frame)
 
@@ -265,9 +267,9 @@ def watch(client: Client, frame: frames.Watch) -> None:
 
 async def _watch(client: Client, frame: frames.Watch) -> None:
     wanted = [number for text in frame.user_ids if (number := decode_id("usr", text)) is not None]
-    client.desk.presence.unwatch(client.watched, client)
+    client.registry.presence.unwatch(client.watched, client)
     try:
-        client.watched = await client.desk.presence.watch(client.caller, wanted, client)
+        client.watched = await client.registry.presence.watch(client.caller, wanted, client)
     except ApiError as error:
         client.watched = []
         client.fail(error, frame)

@@ -16,7 +16,7 @@ from duologue.core.limits import (
     LASTING_PER_ADDRESS,
     LASTING_PER_USER,
 )
-from duologue.core.rates import REQUESTS, InFlight, Rates, Standing
+from duologue.core.rates import REQUESTS, BucketState, InFlight, Rates
 from duologue.core.sessions import Caller, Sessions
 from duologue.errors import ApiError
 from duologue.web.problems import handle, rate_limit, respond
@@ -57,18 +57,18 @@ class Gate:
         in_flight = self._in_flight
         in_flight.enter(remote.block, LASTING_PER_ADDRESS if rate.lasts else IN_FLIGHT_PER_ADDRESS)
         try:
-            standing = await self._count(rate, remote)
+            bucket = await self._count(rate, remote)
             if route.opt["public"]:
                 refuse_slips(scope, route)
-                await app(scope, receive, _telling(send, standing))
+                await app(scope, receive, _telling(send, bucket))
                 return
             caller = scope["state"]["caller"] = await self._authenticate(scope)
             in_flight.enter(caller.user_id, LASTING_PER_USER if rate.lasts else IN_FLIGHT_PER_USER)
             try:
                 if rate.per_user:
-                    standing = self._rates.take(rate.per_user, caller.user_id)
+                    bucket = self._rates.take(rate.per_user, caller.user_id)
                 refuse_slips(scope, route)
-                await app(scope, receive, _telling(send, standing))
+                await app(scope, receive, _telling(send, bucket))
             finally:
                 in_flight.leave(caller.user_id)
         finally:
@@ -81,11 +81,11 @@ class Gate:
         )
         return self._remotes.find(client[0] if client else "", forwarded)
 
-    async def _count(self, rate: RouteRate, remote: Remote) -> Standing | None:
+    async def _count(self, rate: RouteRate, remote: Remote) -> BucketState | None:
         """Count a request for its address. Raises `ApiError` `rate_limited`, after a while."""
         try:
-            standing = self._rates.take(REQUESTS, remote.block)
-            return self._rates.take(rate.per_address, remote.block) if rate.per_address else standing
+            bucket = self._rates.take(REQUESTS, remote.block)
+            return self._rates.take(rate.per_address, remote.block) if rate.per_address else bucket
         except ApiError:
             await asyncio.sleep(_HOLD)
             raise
@@ -107,11 +107,11 @@ class Gate:
         return handle(request, fault)
 
 
-def _telling(send: Send, standing: Standing | None) -> Send:
+def _telling(send: Send, bucket: BucketState | None) -> Send:
     """Add to an answer how the limit stands, unless the route tells of a tighter one."""
-    if standing is None:
+    if bucket is None:
         return send
-    headers = rate_limit(standing.policy, standing.remaining, standing.reset)
+    headers = rate_limit(bucket.policy, bucket.remaining, bucket.reset)
     fields = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def telling(message: Message) -> None:

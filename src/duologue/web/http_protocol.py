@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from duologue.core.limits import MAX_BODY, MAX_HEAD, MAX_PIPELINED
 from duologue.errors import ApiError, overloaded
-from duologue.web.connection_caps import FOR_GUESTS, GUEST_WITHIN, Place
+from duologue.web.connection_caps import FOR_GUESTS, GUEST_WITHIN, ConnectionSlot
 from duologue.web.edge import Edge
 from duologue.web.handshake import Refusal, refusing
 from duologue.web.http_cycle import Answering, Cycle, head_as_get
@@ -82,7 +82,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         bound_buffers(transport)
         self.url, self.headers = b"", []
         self._answering = Answering(transport.write, transport.is_closing, self._end_after_answer)
-        self._place: Place = self.edge.caps.enter(self, self.client[0] if self.client else "")
+        self._place: ConnectionSlot = self.edge.caps.enter(self, self.client[0] if self.client else "")
         self.block = self._place.block
         patience = self.edge.watch.patience
         self.deadline = self.loop.time() + (patience.head if self._place.admitted else GUEST_WITHIN)
@@ -254,7 +254,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def open_socket(self, rest: bytes) -> None:
         """Answer a request for a WebSocket. `rest` has been read behind its head."""
 
-    def hand_over(self) -> Place:
+    def hand_over(self) -> ConnectionSlot:
         """This connection is no HTTP any more: its place, for the protocol that goes on with it."""
         self._let_go()
         return self._place

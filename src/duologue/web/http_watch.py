@@ -65,7 +65,7 @@ class _Stall:
     since: float
 
 
-class Watch:
+class ConnectionWatch:
     """Looks at all connections now and then."""
 
     def __init__(self, patience: Patience) -> None:

@@ -27,7 +27,7 @@ _REST: Final = 0.25
 """Seconds for which it is not read, at least."""
 
 
-class Taker(Protocol):
+class FrameConsumer(Protocol):
     """Handler of the frames."""
 
     def handle(self, payload: bytes, *, binary: bool) -> None:
@@ -48,17 +48,17 @@ class Source(Protocol):
 
 
 class Intake:
-    """Passes frames from a `Source` on to a `Taker`."""
+    """Passes frames from a `Source` on to a `FrameConsumer`."""
 
     __slots__ = (
         "_backlog",
         "_burst",
         "_busy",
         "_bytes_in_flight",
-        "_choked",
         "_full",
         "_in_flight",
         "_loop",
+        "_output_full",
         "_refused",
         "_resting",
         "_source",
@@ -68,14 +68,14 @@ class Intake:
         "budget",
     )
 
-    def __init__(self, source: Source, taker: Taker, budget: FrameBudget) -> None:
+    def __init__(self, source: Source, taker: FrameConsumer, budget: FrameBudget) -> None:
         self._source = source
         self._taker = taker
         self.budget = budget
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[tuple[bytes, bool]] | None = None
         self._turn: asyncio.Handle | None = None
-        self._choked = self._resting = self._full = self._stopped = False
+        self._output_full = self._resting = self._full = self._stopped = False
         self._busy = self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
 
     @property
@@ -83,7 +83,7 @@ class Intake:
         """True when nothing waits for the store."""
         return not self._busy and not self._in_flight
 
-    def take(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 (called for every frame)
+    def receive(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 (called for every frame)
         """A frame came."""
         if self._backlog or self._burst >= _SLICE or self._held():
             if self._backlog is None:
@@ -124,18 +124,18 @@ class Intake:
         self._busy -= 1
         self._work_off()
 
-    def choke(self) -> None:
-        """The client takes no answers now: handle no frame until `unchoke`."""
-        self._choked = True
+    def apply_backpressure(self) -> None:
+        """The client takes no answers now: handle no frame until `release_backpressure`."""
+        self._output_full = True
         self._source.pause_reading()
 
-    def unchoke(self) -> None:
-        """Undo `choke`."""
-        if self._choked:
-            self._choked = False
+    def release_backpressure(self) -> None:
+        """Undo `apply_backpressure`."""
+        if self._output_full:
+            self._output_full = False
             self._work_off()
 
-    def launched(self, size: int) -> None:
+    def operation_started(self, size: int) -> None:
         """One more operation of so many bytes is in flight; too much, and the client must wait."""
         self._in_flight += 1
         self._bytes_in_flight += size
@@ -143,7 +143,7 @@ class Intake:
             self._full = True
             self._source.pause_reading()
 
-    def settled(self, size: int) -> None:
+    def operation_finished(self, size: int) -> None:
         """One of the operations in flight has been answered."""
         self._in_flight -= 1
         self._bytes_in_flight -= size
@@ -185,7 +185,7 @@ class Intake:
             self._work_off()
 
     def _held(self) -> bool:
-        return self._busy > 0 or self._choked or self._resting or self._full
+        return self._busy > 0 or self._output_full or self._resting or self._full
 
     def _work_off(self) -> None:
         """Handle what has waited, and read on once nothing is left of it."""

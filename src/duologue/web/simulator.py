@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from duologue.clock import rfc3339
 from duologue.core.limits import MAX_WAIT
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
 from duologue.model import MAX_SEQ
 from duologue.protocol import bodies, simulator

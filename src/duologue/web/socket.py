@@ -26,7 +26,7 @@ from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
 from duologue.web.close_codes import EXPLAINED, WHEN_LOST, when_lost, when_refused
 from duologue.web.codec import BadFrame, Codec, NotAMap
-from duologue.web.desk import HEARTBEAT, Desk
+from duologue.web.connection_registry import HEARTBEAT, ConnectionRegistry
 from duologue.web.frames import HANDLERS
 from duologue.web.intake import Intake
 from duologue.web.wire import Wire
@@ -37,7 +37,7 @@ _encode = msgspec.json.Encoder().encode
 _HELLO_WITHIN: Final = 10.0  # seconds
 _DRAIN_WITHIN: Final = 30.0  # seconds
 _LEAVE_WITHIN: Final = 5.0  # seconds
-_CHOKE_AT: Final = MAX_OUTBOUND // 4
+_BACKPRESSURE_AT: Final = MAX_OUTBOUND // 4
 _MINE: Final = Kind.RECEIPT_MINE
 _ENDS: Final = (Kind.SESSION_ENDED, Kind.USER_UPDATED)
 """Events with which a session may end."""
@@ -61,10 +61,10 @@ class Connection:
         "_trusted_until",
         "acks",
         "caller",
-        "desk",
         "feed",
         "heard_at",
         "on_message",
+        "registry",
         "watched",
         "wire",
     )
@@ -73,10 +73,10 @@ class Connection:
     on_message: Callable[[bytes, bool], None]
     """The intake's `take`, which sees to it that each frame is handled in its turn."""
 
-    def __init__(self, desk: Desk, codec: Codec, token: str | None, block: str) -> None:
-        self.desk = desk
-        self._lookout = desk.lookout
-        self._budget = FrameBudget(desk.rates, block, limited=desk.limited)
+    def __init__(self, registry: ConnectionRegistry, codec: Codec, token: str | None, block: str) -> None:
+        self.registry = registry
+        self._lookout = registry.lookout
+        self._budget = FrameBudget(registry.rates, block, limited=registry.limited)
         self._codec = codec
         self._token = token
         self._loop = asyncio.get_running_loop()
@@ -94,8 +94,8 @@ class Connection:
     def on_open(self, wire: Wire) -> None:
         self.wire = wire
         self._intake = Intake(wire, self, self._budget)
-        self.on_message = self._intake.take
-        self.desk.connections.add(self)
+        self.on_message = self._intake.receive
+        self.registry.connections.add(self)
         self._timer = self._loop.call_later(_HELLO_WITHIN, wire.close, 4010, "no hello")
 
     def on_heartbeat(self) -> bool:
@@ -113,7 +113,7 @@ class Connection:
         if self._resumed:
             self._resumed.set()
             self._resumed = None
-        self._intake.unchoke()
+        self._intake.release_backpressure()
 
     def on_shutdown(self) -> None:
         """Answer what is in flight, if that doesn't take too long, then say that the server goes away."""
@@ -126,16 +126,16 @@ class Connection:
     def on_close(self, code: int) -> None:  # noqa: ARG002 - whatever the reason, the same is left to do
         self._timer.cancel()
         self._intake.stop()
-        self.desk.connections.discard(self)
+        self.registry.connections.discard(self)
         if self.caller:
-            self.acks.settle()
+            self.acks.flush()
         for task in tuple(self._tasks or ()):
             task.cancel()
         if self.feed:
             self.feed.close()
         if self.caller:
-            self.desk.presence.leave(self.caller.user_id, self)
-            self.desk.presence.unwatch(self.watched, self)
+            self.registry.presence.leave(self.caller.user_id, self)
+            self.registry.presence.unwatch(self.watched, self)
 
     # From the heart and the hub.
 
@@ -157,13 +157,13 @@ class Connection:
     # From the feed.
 
     def emit(self, notice: Notice) -> None:
-        self.acks.gave(notice)
+        self.acks.record_sent(notice)
         # What the device has done itself is news to the others alone.
         self.say_json(notice.frame, urgent=notice.kind != _MINE)
         if notice.kind in _ENDS:
-            self.foresee(notice)
+            self.on_upcoming(notice)
 
-    def foresee(self, notice: Notice) -> None:
+    def on_upcoming(self, notice: Notice) -> None:
         """The end of the session doesn't wait until a slow reader has come to it."""
         if self.caller is None:
             return
@@ -179,7 +179,7 @@ class Connection:
     async def _check_session(self, caller: Caller, *, stays: bool = True) -> None:
         """Close if the session has ended; how it ended tells the close code. If not, close unless it `stays`."""
         try:
-            await self.desk.sessions.check(caller)
+            await self.registry.sessions.check(caller)
         except ApiError as error:
             self._give_up(error)
         else:
@@ -215,8 +215,8 @@ class Connection:
         if waiting > MAX_OUTBOUND:
             self._end(4008, "too slow")
             return False
-        if waiting > _CHOKE_AT:
-            self._intake.choke()
+        if waiting > _BACKPRESSURE_AT:
+            self._intake.apply_backpressure()
         return True
 
     def _end(self, code: int, reason: str) -> None:
@@ -276,7 +276,7 @@ class Connection:
         """Make sure that the session is live, then handle the frame."""
         asked_at = _now()
         try:
-            await self.desk.sessions.check(caller)
+            await self.registry.sessions.check(caller)
         except ApiError as error:
             self._give_up(error) if error.code in WHEN_LOST else self.fail(error, frame)
         else:
@@ -337,35 +337,35 @@ class Connection:
 
     async def _sign_in(self, hello: frames.Hello, token: str) -> None:
         try:
-            caller = await self.desk.sessions.authenticate(token)
+            caller = await self.registry.sessions.authenticate(token)
             await self._follow(caller, hello)
         except ApiError as error:
             self.fail(error, hello)
             self._end(when_refused(error), error.code)
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
-        desk = self.desk
+        registry = self.registry
         after = parse_start(
             None if hello.after is UNSET else hello.after, None if hello.at is UNSET else hello.at
         )
-        feed = self.feed = Feed(desk.db, desk.hub, caller.user_id, self, desk.rates)
+        feed = self.feed = Feed(registry.db, registry.hub, caller.user_id, self, registry.rates)
         # Session and account are looked at again now that the log is followed: an end in between would be missed.
-        look = partial(desk.accounts.greet, caller)
+        look = partial(registry.accounts.session_state, caller)
         head, user = await feed.open(after, look)
         # Counted without a pause before it is entered, or many at once would slip through.
-        if desk.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
+        if registry.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
             self._end(4009, "too many connections")
             return
         position = feed.next - 1
         unknown = position if head.acked < position else 0
-        self.acks = Acks(desk.receipts, desk.ack_timers, caller, self.spawn, unknown=unknown)
+        self.acks = Acks(registry.receipts, registry.ack_timer, caller, self.spawn, unknown=unknown)
         self.caller = caller
         self._budget.signed_in(caller.user_id)
         self._token = None
-        desk.presence.arrive(caller.user_id, self)
+        registry.presence.arrive(caller.user_id, self)
         self.say(
             frames.Ready(
-                user=render.me(user, self.desk.accounts.presets),
+                user=render.me(user, self.registry.accounts.presets),
                 session_id=render.session_id(caller.session_id),
                 latest=head.last_seq,
                 latest_at=rfc3339(head.last_at) if head.last_at else UNSET,
@@ -380,13 +380,13 @@ class Connection:
         at = rfc3339(self.feed.at) if self.feed.at else UNSET
         self.say(frames.CaughtUp(seq=self.feed.next - 1, at=at))
 
-    def launched(self, size: int = 0) -> None:
+    def operation_started(self, size: int = 0) -> None:
         """One more operation of so many bytes is in flight."""
-        self._intake.launched(size)
+        self._intake.operation_started(size)
 
-    def settled(self, size: int = 0) -> None:
+    def operation_finished(self, size: int = 0) -> None:
         """One of the operations in flight has been answered."""
-        self._intake.settled(size)
+        self._intake.operation_finished(size)
         if self._leaving:
             self._leave_if_idle()
 

@@ -20,11 +20,11 @@ from typing import Any, ClassVar, Final
 from picows import WSAutoPingStrategy
 from picows.picows import WSProtocol  # type: ignore[attr-defined]  # not exported, but it is there
 
-from duologue.web.connection_caps import Place
+from duologue.web.connection_caps import ConnectionSlot
 from duologue.web.edge import Edge
 from duologue.web.handshake import Handshake, Refusal, accepting, plain_refusal, read_handshake
 from duologue.web.http_protocol import BoundedHttpProtocol
-from duologue.web.wire import Handler, Wire
+from duologue.web.wire import FrameHandler, Wire
 from duologue.web.write_scheduler import WriteScheduler
 
 SUBPROTOCOLS: Final = ("duologue.v1", "duologue.v1.msgpack")
@@ -43,7 +43,7 @@ _CLOSE_FRAME: Final = 0x88  # its first byte, RFC 6455 section 5.2
 _parser_logger = logging.LoggerAdapter(logging.getLogger(f"{__name__}.parser"), {})
 _parser_logger.setLevel(logging.CRITICAL)
 
-Accept = Callable[[Handshake], Handler | Refusal]
+Accept = Callable[[Handshake], FrameHandler | Refusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class _HttpProtocol(BoundedHttpProtocol):
         method = self.parser.get_method().decode()
         return read_handshake(method, self.url, self.headers, peer, self.options.subprotocols)
 
-    def _judge_handshake(self) -> tuple[Handshake, Handler] | Refusal:
+    def _judge_handshake(self) -> tuple[Handshake, FrameHandler] | Refusal:
         asked = self._read_handshake()
         if isinstance(asked, Refusal):
             return asked
@@ -114,7 +114,7 @@ class _HttpProtocol(BoundedHttpProtocol):
             return plain_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "Something failed on the server.")
         return verdict if isinstance(verdict, Refusal) else (asked, verdict)
 
-    def _open(self, handshake: Handshake, handler: Handler) -> _FrameProtocol:
+    def _open(self, handshake: Handshake, handler: FrameHandler) -> _FrameProtocol:
         self.transport.write(accepting(handshake))
         options = self.options
         wire = Wire(self.transport, handler, options.scheduler, options.max_message, options.close_timeout)
@@ -130,7 +130,9 @@ class _FrameProtocol(WSProtocol):  # type: ignore[misc]  # untyped: see the impo
 
     __slots__ = ("_connections", "_place", "_tcp")
 
-    def __init__(self, tcp: asyncio.Transport, wire: Wire, connections: set[Any], place: Place) -> None:
+    def __init__(
+        self, tcp: asyncio.Transport, wire: Wire, connections: set[Any], place: ConnectionSlot
+    ) -> None:
         self._tcp = tcp
         self._place = place
         self._connections = connections  # those that uvicorn shuts down, and waits for

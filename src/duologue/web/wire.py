@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 _HANDLER_FAILED: Final = "A connection's handler failed"
 
 
-class Handler(Protocol):
+class FrameHandler(Protocol):
     """Receiver of one connection's frames. Every call is made on the event loop and must not block.
 
     An exception is logged and ends the connection with 1011.
@@ -89,7 +89,7 @@ class Wire(WSListener):
     def __init__(
         self,
         transport: asyncio.Transport,
-        handler: Handler,
+        handler: FrameHandler,
         scheduler: WriteScheduler,
         max_message: int,
         close_timeout: float,
@@ -140,7 +140,7 @@ class Wire(WSListener):
             self._scheduler.add_late(self)
 
     def ping(self, payload: bytes = b"") -> None:
-        """Queues a ping of at most 125 bytes; the answer comes as `Handler.on_heartbeat`."""
+        """Queues a ping of at most 125 bytes; the answer comes as `FrameHandler.on_heartbeat`."""
         if self._state == _OPEN:
             self._control(_SEND_PING, payload)
 

@@ -23,14 +23,14 @@ LOG: Final = (
     ),
     Mutant(
         "no look at the store while a worker is away",
-        "realtime/inbox.py",
+        "realtime/sealed_inbox.py",
         "            return -math.inf\n        return min(",
         "            pass\n        return min(",
         contract("bus_attacks", "siblings_know_when_one_of_them_is_silent"),
     ),
     Mutant(
         "no look at the store after the workers' bus has come back",
-        "realtime/inbox.py",
+        "realtime/sealed_inbox.py",
         "            _MISSED.inc()\n            handler.doubt()",
         "            _MISSED.inc()",
         contract("bus_attacks", "a_single_lost_payload_is_noticed_within_a_second"),

@@ -1,4 +1,4 @@
-"""Pieces of long texts from phones, put together once all have come."""
+"""Segments of long texts from phones, put together once all have come."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 from duologue.storage.database import Tx
 
 UTF8: Final = "utf-8"
-"""The alphabet of pieces that came as text."""
+"""The alphabet of segments that came as text."""
 OPEN_PER_SENDER: Final = 10
-"""Texts of one sender's of which pieces are still to come. One more, and the oldest is taken as it is."""
+"""Texts of one sender's of which segments are still to come. One more, and the oldest is taken as it is."""
 OPEN_IN_ALL: Final = 2_000
 """The same for all senders together."""
 _STEP: Final = 50
@@ -26,10 +26,10 @@ _GIVE_UP_OLDEST: Final = (
 )
 
 
-class Piece(msgspec.Struct, frozen=True, gc=False):
-    """One piece: `number` of `total` that share a `reference`, from a phone to a service number.
+class TextSegment(msgspec.Struct, frozen=True, gc=False):
+    """One segment: `number` of `total` that share a `reference`, from a phone to a service number.
 
-    `data` is its text in `alphabet`. Two pieces together may make a character that neither has.
+    `data` is its text in `alphabet`. Two segments together may make a character that neither has.
     """
 
     sender: str
@@ -43,8 +43,8 @@ class Piece(msgspec.Struct, frozen=True, gc=False):
     alphabet: str = UTF8
 
 
-class Text(NamedTuple):
-    """Identity of a text in pieces."""
+class SegmentedText(NamedTuple):
+    """Identity of a text in segments."""
 
     sender: str
     service: str
@@ -52,7 +52,7 @@ class Text(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """A piece as it was stored."""
+    """A segment as it was stored."""
 
     number: int
     total: int
@@ -64,7 +64,7 @@ class _Kept(NamedTuple):
 
 
 class _Gap(NamedTuple):
-    """Mark in the place of pieces that never came."""
+    """Mark in the place of segments that never came."""
 
     data: bytes = " […] ".encode()
     alphabet: str = UTF8
@@ -77,8 +77,8 @@ class Stretch(NamedTuple):
     alphabet: str
 
 
-class Whole(msgspec.Struct, frozen=True, gc=False):
-    """A text put together. It goes by its first piece's id, so that repeats of any piece give the same.
+class AssembledText(msgspec.Struct, frozen=True, gc=False):
+    """A text put together. It goes by its first segment's id, so that repeats of any segment give the same.
 
     `service` is empty where nobody knows it.
     """
@@ -91,50 +91,52 @@ class Whole(msgspec.Struct, frozen=True, gc=False):
 
 
 class Added(msgspec.Struct, frozen=True, gc=False):
-    """Outcome of a piece for its text.
+    """Outcome of a segment for its text.
 
-    `whole` is there if that was the last piece missing, or a repeat of one. `crowded`: too many texts are open, so
+    `whole` is there if that was the last segment missing, or a repeat of one. `crowded`: too many texts are open, so
     that some of them are to be given up now.
     """
 
-    whole: Whole | None = None
+    whole: AssembledText | None = None
     crowded: bool = False
 
 
-def add_piece(tx: Tx, piece: Piece, now: int) -> Added:
-    """Keep a piece.
+def add_segment(tx: Tx, segment: TextSegment, now: int) -> Added:
+    """Keep a segment.
 
-    Phones use a reference again after some hundred texts: a piece that contradicts those kept begins anew.
+    Phones use a reference again after some hundred texts: a segment that contradicts those kept begins anew.
     """
-    # Two pieces at once would each miss the other.
+    # Two segments at once would each miss the other.
     tx.lock_logs()
-    rows = _kept(tx, piece)
+    rows = _kept(tx, segment)
     if rows and rows[0].given_up:
-        if any(_is_repeat(row, piece) for row in rows):
+        if any(_is_repeat(row, segment) for row in rows):
             return Added()
-        _forget(tx, _text_of(piece))
-    elif any(_contradicts(row, piece) for row in rows):
-        _forget(tx, _text_of(piece))
-    is_news = _keep(tx, piece, now)
-    rows = _kept(tx, piece)
-    if len(rows) >= piece.total:
-        _close(tx, _text_of(piece))
+        _forget(tx, _text_of(segment))
+    elif any(_contradicts(row, segment) for row in rows):
+        _forget(tx, _text_of(segment))
+    is_news = _keep(tx, segment, now)
+    rows = _kept(tx, segment)
+    if len(rows) >= segment.total:
+        _close(tx, _text_of(segment))
         first = rows[0]
-        return Added(Whole(piece.sender, piece.service, first.provider, first.provider_id, _joined(rows)))
+        return Added(
+            AssembledText(segment.sender, segment.service, first.provider, first.provider_id, _joined(rows))
+        )
     if is_news:
-        _open(tx, _text_of(piece), now)
-    return Added(crowded=_make_room(tx, piece.sender))
+        _open(tx, _text_of(segment), now)
+    return Added(crowded=_make_room(tx, segment.sender))
 
 
-def _joined(pieces: Iterable[_Kept | _Gap]) -> list[Stretch]:
+def _joined(segments: Iterable[_Kept | _Gap]) -> list[Stretch]:
     return [
-        Stretch(b"".join(piece.data for piece in stretch), alphabet)
-        for alphabet, stretch in groupby(pieces, key=attrgetter("alphabet"))
+        Stretch(b"".join(segment.data for segment in stretch), alphabet)
+        for alphabet, stretch in groupby(segments, key=attrgetter("alphabet"))
     ]
 
 
-def _keep(tx: Tx, piece: Piece, now: int) -> bool:
-    """Store a piece; False if it was there."""
+def _keep(tx: Tx, segment: TextSegment, now: int) -> bool:
+    """Store a segment; False if it was there."""
     return (
         tx.run(
             "INSERT INTO sms_pieces (sender, service, reference, number, total, provider, provider_id, data,"
@@ -143,13 +145,13 @@ def _keep(tx: Tx, piece: Piece, now: int) -> bool:
             " :alphabet, :now)"
             " ON CONFLICT (sender, service, reference, number) DO NOTHING",
             now=now,
-            **msgspec.structs.asdict(piece),
+            **msgspec.structs.asdict(segment),
         )
         > 0
     )
 
 
-def _kept(tx: Tx, text: Piece | Text) -> list[_Kept]:
+def _kept(tx: Tx, text: TextSegment | SegmentedText) -> list[_Kept]:
     rows = tx.all(
         "SELECT number, total, provider, provider_id, data, alphabet, given_up FROM sms_pieces"
         f" WHERE {_THIS_TEXT} ORDER BY number",
@@ -163,25 +165,29 @@ def _kept(tx: Tx, text: Piece | Text) -> list[_Kept]:
     ]
 
 
-def _is_repeat(row: _Kept, piece: Piece) -> bool:
-    return (row.number, row.provider, row.provider_id) == (piece.number, piece.provider, piece.provider_id)
+def _is_repeat(row: _Kept, segment: TextSegment) -> bool:
+    return (row.number, row.provider, row.provider_id) == (
+        segment.number,
+        segment.provider,
+        segment.provider_id,
+    )
 
 
-def _contradicts(row: _Kept, piece: Piece) -> bool:
-    repeated = (row.provider, row.provider_id) == (piece.provider, piece.provider_id)
-    return row.total != piece.total or (row.number == piece.number) != repeated
+def _contradicts(row: _Kept, segment: TextSegment) -> bool:
+    repeated = (row.provider, row.provider_id) == (segment.provider, segment.provider_id)
+    return row.total != segment.total or (row.number == segment.number) != repeated
 
 
-def _text_of(piece: Piece) -> Text:
-    return Text(piece.sender, piece.service, piece.reference)
+def _text_of(segment: TextSegment) -> SegmentedText:
+    return SegmentedText(segment.sender, segment.service, segment.reference)
 
 
-def _forget(tx: Tx, text: Text) -> None:
+def _forget(tx: Tx, text: SegmentedText) -> None:
     tx.run(f"DELETE FROM sms_pieces WHERE {_THIS_TEXT}", **text._asdict())
     _close(tx, text)
 
 
-def _open(tx: Tx, text: Text, now: int) -> None:
+def _open(tx: Tx, text: SegmentedText, now: int) -> None:
     tx.run(
         "INSERT INTO sms_open_texts (sender, service, reference, at) VALUES (:sender, :service, :reference, :now)"
         " ON CONFLICT (sender, service, reference) DO UPDATE SET at = excluded.at",
@@ -190,7 +196,7 @@ def _open(tx: Tx, text: Text, now: int) -> None:
     )
 
 
-def _close(tx: Tx, text: Text) -> None:
+def _close(tx: Tx, text: SegmentedText) -> None:
     tx.run(f"DELETE FROM sms_open_texts WHERE {_THIS_TEXT}", **text._asdict())
 
 
@@ -200,8 +206,8 @@ def _make_room(tx: Tx, sender: str) -> bool:
     return of_sender + tx.run(_GIVE_UP_OLDEST.format(""), most=OPEN_IN_ALL) > 0
 
 
-def overdue(tx: Tx, before: int) -> list[tuple[Text, Whole | None]]:
-    """The next few texts that are waited for no more: their last piece came before then, and some never did.
+def overdue(tx: Tx, before: int) -> list[tuple[SegmentedText, AssembledText | None]]:
+    """The next few texts that are waited for no more: their last segment came before then, and some never did.
 
     Each with what there is of it, and a mark in each gap; None if nothing is left.
     """
@@ -210,31 +216,31 @@ def overdue(tx: Tx, before: int) -> list[tuple[Text, Whole | None]]:
         before=before,
         step=_STEP,
     )
-    texts = [Text(*row) for row in rows]
+    texts = [SegmentedText(*row) for row in rows]
     return [(text, _as_it_is(text, _kept(tx, text))) for text in texts]
 
 
-def _as_it_is(text: Text, rows: Sequence[_Kept]) -> Whole | None:
+def _as_it_is(text: SegmentedText, rows: Sequence[_Kept]) -> AssembledText | None:
     if not rows:
         return None
-    pieces: list[_Kept | _Gap] = []
+    segments: list[_Kept | _Gap] = []
     expected = 1
     for row in rows:
-        pieces += [*([_Gap()] if row.number > expected else []), row]
+        segments += [*([_Gap()] if row.number > expected else []), row]
         expected = row.number + 1
     if expected <= rows[-1].total:
-        pieces.append(_Gap())
-    return Whole(text.sender, text.service, rows[0].provider, rows[0].provider_id, _joined(pieces))
+        segments.append(_Gap())
+    return AssembledText(text.sender, text.service, rows[0].provider, rows[0].provider_id, _joined(segments))
 
 
-def give_up(tx: Tx, text: Text) -> None:
-    """Wait for no more pieces of this text: it was taken as it is."""
+def give_up(tx: Tx, text: SegmentedText) -> None:
+    """Wait for no more segments of this text: it was taken as it is."""
     tx.run(f"UPDATE sms_pieces SET given_up = 1 WHERE {_THIS_TEXT}", **text._asdict())
     _close(tx, text)
 
 
-def forget_pieces(tx: Tx, before: int) -> int:
-    """Forget the next few pieces that came before then; how many."""
+def forget_segments(tx: Tx, before: int) -> int:
+    """Forget the next few segments that came before then; how many."""
     return tx.run(
         "DELETE FROM sms_pieces WHERE (sender, service, reference, number) IN"
         " (SELECT sender, service, reference, number FROM sms_pieces WHERE at < :before ORDER BY at LIMIT 1000)",

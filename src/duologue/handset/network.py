@@ -28,7 +28,7 @@ class PhoneError(Exception):
         self.exit_code = exit_code
 
 
-class Refused(Exception):
+class NetworkRefused(Exception):
     """The server won't; the message says why. An answer that isn't Duologue's has the status 502."""
 
     def __init__(self, message: str, status: int) -> None:
@@ -45,7 +45,7 @@ def client(url: str) -> httpx.AsyncClient:
 
 
 class Network:
-    """The network for the handset with that number. Calls raise `httpx.HTTPError` and `Refused`."""
+    """The network for the handset with that number. Calls raise `httpx.HTTPError` and `NetworkRefused`."""
 
     def __init__(self, http: httpx.AsyncClient, phone: str) -> None:
         self._http = http
@@ -55,7 +55,7 @@ class Network:
         """Return whether there is a simulator at the given address."""
         try:
             await self._ask("GET", "/v1/sim/phones", Phones)
-        except Refused as fault:
+        except NetworkRefused as fault:
             if fault.status not in _NO_SIMULATOR:
                 raise
             return False
@@ -82,8 +82,8 @@ class Network:
             problem = msgspec.json.decode(answer.content, type=Problem)
         except (msgspec.DecodeError, UnicodeDecodeError) as fault:
             told = f"the answer isn't a Duologue server's (status {answer.status_code})"
-            raise Refused(told, _FOREIGN) from fault
-        raise Refused(_reason(problem), answer.status_code)
+            raise NetworkRefused(told, _FOREIGN) from fault
+        raise NetworkRefused(_reason(problem), answer.status_code)
 
 
 def _reason(problem: Problem) -> str:
@@ -103,7 +103,7 @@ async def switch_on(network: Network, url: str) -> Behaviour:
     except httpx.HTTPError as fault:
         told = f"The server at {url} can't be reached ({why(fault)})."
         raise PhoneError(f"{told} Start one with: duologue serve --sign-in sms") from fault
-    except Refused as fault:
+    except NetworkRefused as fault:
         if fault.status in (
             404,
             405,

@@ -10,12 +10,12 @@ from typing import Final, Protocol
 from prometheus_client import Gauge
 
 from duologue.core.accounts import Accounts
-from duologue.core.acks import Timers
+from duologue.core.acks import AckTimer
 from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
 from duologue.core.lookout import Lookout
 from duologue.core.messages import Messages
-from duologue.core.presence import Presence
+from duologue.core.presence import PresenceTracker
 from duologue.core.rates import Rates
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
@@ -32,7 +32,7 @@ _SILENCE: Final = 35.0  # seconds
 _CHECK_EVERY: Final = 2.5  # seconds
 
 
-class Living(Protocol):
+class PingableConnection(Protocol):
     """A connection that can be pinged."""
 
     def beat(self, now: float, silence: float) -> None:
@@ -44,7 +44,7 @@ class Living(Protocol):
         ...
 
 
-class Desk:
+class ConnectionRegistry:
     """The shared side of every connection."""
 
     def __init__(  # noqa: PLR0913 - the one place where they meet
@@ -56,7 +56,7 @@ class Desk:
         chats: Chats,
         messages: Messages,
         receipts: Receipts,
-        presence: Presence,
+        presence: PresenceTracker,
         *,
         rates: Rates,
         remotes: Remotes,
@@ -71,14 +71,14 @@ class Desk:
         self.chats = chats
         self.messages = messages
         self.receipts = receipts
-        self.ack_timers = Timers(receipts.are_crowded)
+        self.ack_timer = AckTimer(receipts.are_crowded)
         self.presence = presence
         self.rates = rates
         self.remotes = remotes
         self.lookout = lookout
         self.origins = origins
         self.limited = limited
-        self.connections: set[Living] = set()
+        self.connections: set[PingableConnection] = set()
         _SOCKETS.set_function(self.connections.__len__)
 
     def drain(self, seconds: float) -> None:
@@ -98,7 +98,7 @@ class Desk:
                 _beat(connection, now)
 
 
-def _beat(connection: Living, now: float) -> None:
+def _beat(connection: PingableConnection, now: float) -> None:
     """One connection's failure must not stop the heart for all the others."""
     try:
         connection.beat(now, _SILENCE)

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from duologue.clock import DAY, MINUTE
-from duologue.sms.provider import InboundSms, Part
-from duologue.storage import pieces
-from duologue.storage.pieces import OPEN_PER_SENDER
+from duologue.sms.provider import InboundSms, SegmentHeader
+from duologue.storage import text_segments
+from duologue.storage.text_segments import OPEN_PER_SENDER
 from tests.contract.store import new_phone, rows
 from tests.support.relays import SERVICES, World, another, answers_to, world
 
@@ -23,8 +23,8 @@ async def people(store_url: str) -> AsyncIterator[World]:
         yield people
 
 
-def in_pieces(*pieces: str, reference: int = 7) -> list[tuple[str, Part]]:
-    return [(text, Part(reference, number, len(pieces))) for number, text in enumerate(pieces, 1)]
+def in_pieces(*pieces: str, reference: int = 7) -> list[tuple[str, SegmentHeader]]:
+    return [(text, SegmentHeader(reference, number, len(pieces))) for number, text in enumerate(pieces, 1)]
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 0, 2, 2, 1, 1, 0), (2, 0, 1, 2)])
@@ -127,7 +127,7 @@ async def test_the_oldest_text_of_a_sender_with_too_many_open_is_taken_as_it_is(
     count = OPEN_PER_SENDER + 3
     for reference in range(count):
         people.clock.pass_by(1)
-        await people.phone_says(f"{reference}", id=f"in-{reference}", part=Part(reference, 1, 255))
+        await people.phone_says(f"{reference}", id=f"in-{reference}", part=SegmentHeader(reference, 1, 255))
     assert await answers_to(people) == [f"{reference} […] " for reference in range(3)]
     kept, waiting = rows(
         people.store.url, "SELECT count(*) FROM sms_pieces", "SELECT count(*) FROM sms_open_texts"
@@ -138,15 +138,15 @@ async def test_the_oldest_text_of_a_sender_with_too_many_open_is_taken_as_it_is(
 async def test_all_senders_together_have_a_bounded_number_of_texts_open(
     people: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "OPEN_IN_ALL", 3)
+    monkeypatch.setattr(text_segments, "OPEN_IN_ALL", 3)
     await people.writes()
     await people.later()
     senders = [people.ben.phone, *(new_phone() for _ in range(3))]
     for number, sender in enumerate(senders):
         people.clock.pass_by(1)
-        await people.phone_says("one", id=f"in-{number}", sender=sender, part=Part(1, 1, 2))
+        await people.phone_says("one", id=f"in-{number}", sender=sender, part=SegmentHeader(1, 1, 2))
     assert await answers_to(people) == ["one […] "]
-    await people.phone_says("two", id="late", sender=people.ben.phone, part=Part(1, 2, 2))
+    await people.phone_says("two", id="late", sender=people.ben.phone, part=SegmentHeader(1, 2, 2))
     people.clock.pass_by(11 * MINUTE)
     await people.replies.sweep()
     assert await answers_to(people) == ["one […] ", " […] two"], "what comes later is a message too"

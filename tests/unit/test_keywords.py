@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from duologue.sms.wishes import WORDS, Wish, wish_of
+from duologue.sms.keywords import KEYWORDS, Keyword, keyword_of
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,13 @@ from duologue.sms.wishes import WORDS, Wish, wish_of
 )
 def test_the_words_that_the_law_names_are_heeded(word: str) -> None:
     """47 CFR 64.1200(a)(10)."""
-    assert wish_of(word) == "stop"
+    assert keyword_of(word) == "stop"
 
 
 @pytest.mark.parametrize("word", ["STOPALL", "STOP ALL", "ARRET", "REMOVE", "TD", "OPTOUT"])
 def test_the_words_that_carriers_require_are_heeded(word: str) -> None:
     """CTIA Messaging Principles, 5.1.3; AWS End User Messaging's required opt-out keywords."""
-    assert wish_of(word) == "stop"
+    assert keyword_of(word) == "stop"
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_words_that_carriers_require_are_heeded(word: str) -> None:
 )  # fmt: skip
 def test_a_stop_is_heeded_however_it_is_typed(text: str) -> None:
     """Width by NFKC (UAX 15), case by Unicode 3.13; signs and invisible characters don't count."""
-    assert wish_of(text) == "stop"
+    assert keyword_of(text) == "stop"
 
 
 @pytest.mark.parametrize(
@@ -50,24 +50,29 @@ def test_a_stop_is_heeded_however_it_is_typed(text: str) -> None:
     ],
 )  # fmt: skip
 def test_a_sentence_with_the_word_in_it_is_a_sentence(text: str) -> None:
-    assert wish_of(text) is None
+    assert keyword_of(text) is None
 
 
 @pytest.mark.parametrize(
-    ("text", "wish"),
+    ("text", "keyword"),
     [
         ("START", "start"), ("unstop", "start"), ("Volver", "start"), ("NONARRET", "start"),
         ("Help", "help"), ("INFO", "help"), ("hilfe", "help"), ("помощь", "help"), ("¡Ayuda!", "help"),
     ],
 )  # fmt: skip
-def test_start_and_help_are_heeded_too(text: str, wish: Wish) -> None:
-    assert wish_of(text) == wish
+def test_start_and_help_are_heeded_too(text: str, keyword: Keyword) -> None:
+    assert keyword_of(text) == keyword
 
 
-@pytest.mark.parametrize("wish", list(WORDS))
-def test_every_word_means_what_its_row_says_in_any_writing(wish: Wish) -> None:
-    for commands in WORDS[wish].values():
+@pytest.mark.parametrize("keyword", list(KEYWORDS))
+def test_every_word_means_what_its_row_says_in_any_writing(keyword: Keyword) -> None:
+    for commands in KEYWORDS[keyword].values():
         for command in commands.split(","):
             for form in ("NFC", "NFD"):
                 text = unicodedata.normalize(form, command)
-                assert wish_of(text) == wish_of(f" “{text.upper()}!” ") == wish_of(text.title()) == wish
+                assert (
+                    keyword_of(text)
+                    == keyword_of(f" “{text.upper()}!” ")
+                    == keyword_of(text.title())
+                    == keyword
+                )

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import httpx
 
-from duologue.phone.network import POLL, Network, Refused, why
-from duologue.phone.screen import Screen
+from duologue.handset.network import POLL, Network, NetworkRefused, why
+from duologue.handset.screen import HandsetScreen
 from duologue.protocol.simulator import Behaviour
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0
@@ -32,7 +32,7 @@ HELP: Final = {
 class Handset:
     """The handset of a network, with its screen."""
 
-    def __init__(self, network: Network, screen: Screen) -> None:
+    def __init__(self, network: Network, screen: HandsetScreen) -> None:
         self._network = network
         self._screen = screen
         self._told: dict[str, Any] = {}
@@ -48,7 +48,7 @@ class Handset:
                 if lost:
                     await self._network.behave(self._told)
                 items = await self._network.inbox(after, wait)
-            except (httpx.HTTPError, Refused) as fault:
+            except (httpx.HTTPError, NetworkRefused) as fault:
                 if not lost:
                     self._screen.error(f"Connection lost: {why(fault)}. Trying again …")
                 after, wait, lost = 0, 0, True
@@ -77,7 +77,7 @@ class Handset:
         except ValueError:
             usage = next(usage for usage in HELP if usage.split()[0] == command)
             self._screen.error(f"That isn't right. It goes: {usage}")
-        except Refused as fault:
+        except NetworkRefused as fault:
             self._screen.error(f"Refused: {fault}")
         except httpx.HTTPError as fault:
             self._screen.error(f"That didn't get through: {why(fault)}.")

@@ -17,12 +17,12 @@ import anyio
 import httpx
 import pytest
 
+from duologue.handset import handset as handset_module
+from duologue.handset.handset import HELP, Handset
+from duologue.handset.network import Network, PhoneError, client, switch_on
+from duologue.handset.screen import code_in
 from duologue.lab.process import environment
 from duologue.lab.server import DuologueServer
-from duologue.phone import handset as handset_module
-from duologue.phone.handset import HELP, Handset
-from duologue.phone.network import Network, PhoneError, client, switch_on
-from duologue.phone.screen import code_in
 from duologue.protocol.simulator import ReceivedSms
 from tests.docs.pages import DOCS, blocks, section, table
 from tests.support.client import PATIENCE, new_phone

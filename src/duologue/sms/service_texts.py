@@ -6,10 +6,10 @@ from typing import Final, Literal
 
 from duologue.sms.templates import language_of
 
-Notice = Literal["hint", "stopped", "started", "help", "unknown", "code"]
+ServiceText = Literal["hint", "stopped", "started", "help", "unknown", "code"]
 
 # Only letters of the GSM alphabet where the language allows it: see `templates`.
-_TEXTS: Final[dict[str, dict[Notice, str]]] = {
+_TEXTS: Final[dict[str, dict[ServiceText, str]]] = {
     "ar": {
         "hint": "للإيقاف أرسل STOP",
         "stopped": "{app}: لن تصلك رسائل أخرى. للعودة أرسل START.",
@@ -93,6 +93,6 @@ _TEXTS: Final[dict[str, dict[Notice, str]]] = {
 }
 
 
-def notice(kind: Notice, to: str, app: str, language: str | None = None) -> str:
+def service_text(kind: ServiceText, to: str, app: str, language: str | None = None) -> str:
     """Return the text for the phone `to` (E.164), in `language` or in that of its country."""
     return _TEXTS[language_of(to, language)][kind].format(app=app)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from duologue.handset.screen import code_in, visible
 from duologue.lab.server import DuologueServer
-from duologue.phone.screen import code_in, visible
 from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import SERVICE, ask_for_code, on_terminal, switched_on
 

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from duologue.phone.handset import HELP, Handset, described
-from duologue.phone.network import Network, client, switch_on
-from duologue.phone.screen import PROMPT, Lines, Terminal
+from duologue.handset.handset import HELP, Handset, described
+from duologue.handset.network import Network, client, switch_on
+from duologue.handset.screen import PROMPT, TabSeparatedScreen, Terminal
 
 _NO_PROMPT: Final = "\x1b[?2004l\r\x1b[J"
 """Bracketed paste off, the line that was being typed erased."""
@@ -38,7 +38,7 @@ async def _run(phone: str, url: str) -> None:
         network = Network(http, phone)
         behaviour = await switch_on(network, url)
         terminal = Terminal() if sys.stdout.isatty() else None
-        screen = terminal or Lines()
+        screen = terminal or TabSeparatedScreen()
         screen.note(f"{phone} at {url} is {described(behaviour)}.")
         if terminal:
             screen.note("Type to answer; /help says what else it can do.")

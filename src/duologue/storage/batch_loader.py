@@ -9,14 +9,14 @@ import msgspec
 
 from duologue.storage.database import Tx, Unit
 
-Find = Callable[[Tx, Sequence[Any]], Mapping[Any, Any]]
+BatchFunction = Callable[[Tx, Sequence[Any]], Mapping[Any, Any]]
 """Finds what there is for some keys, of which one may stand there twice."""
 
 
-class Lookup(msgspec.Struct, frozen=True, gc=False):
+class BatchedRead(msgspec.Struct, frozen=True, gc=False):
     """One key, and the function that finds it. Only of functions that are the same object many are called as one."""
 
-    find: Find
+    find: BatchFunction
     key: Any
 
 
@@ -25,9 +25,9 @@ def answer(tx: Tx, units: Sequence[Unit], fatal: tuple[type[Exception], ...] = (
 
     An exception that is `fatal` is none of a unit's own, and is raised.
     """
-    together: dict[Find, list[Unit]] = {}
+    together: dict[BatchFunction, list[Unit]] = {}
     for unit in units:
-        if isinstance(unit.work, Lookup):
+        if isinstance(unit.work, BatchedRead):
             together.setdefault(unit.work.find, []).append(unit)
         else:
             try:
@@ -40,7 +40,7 @@ def answer(tx: Tx, units: Sequence[Unit], fatal: tuple[type[Exception], ...] = (
         _find(tx, find, same, fatal)
 
 
-def _find(tx: Tx, find: Find, units: Sequence[Unit], fatal: tuple[type[Exception], ...]) -> None:
+def _find(tx: Tx, find: BatchFunction, units: Sequence[Unit], fatal: tuple[type[Exception], ...]) -> None:
     try:
         found = find(tx, [unit.work.key for unit in units])
     except fatal:

@@ -14,7 +14,7 @@ import re
 import unicodedata
 from typing import Final, Literal
 
-Wish = Literal["stop", "start", "help"]
+Keyword = Literal["stop", "start", "help"]
 
 # Words are separated by commas. They stand as people write them; `_plain` is how they are compared.
 _STOP: Final[dict[str, str]] = {
@@ -74,7 +74,7 @@ _HELP: Final[dict[str, str]] = {
     "pt": "ajuda",
     "ru": "помощь",
 }
-WORDS: Final[dict[Wish, dict[str, str]]] = {"stop": _STOP, "start": _START, "help": _HELP}
+KEYWORDS: Final[dict[Keyword, dict[str, str]]] = {"stop": _STOP, "start": _START, "help": _HELP}
 
 # Marks that people leave out: accents of Latin, Greek and Cyrillic letters; vowel signs and hamza of Arabic ones.
 _MARKS = re.compile(r"[\u0300-\u036f\u064b-\u0655]")
@@ -99,15 +99,15 @@ def _plain(text: str) -> list[str]:
     return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in chars).split()
 
 
-_COMMANDS: Final[dict[tuple[str, ...], Wish]] = {
-    tuple(_plain(command)): wish
-    for wish, languages in WORDS.items()
+_COMMANDS: Final[dict[tuple[str, ...], Keyword]] = {
+    tuple(_plain(command)): keyword
+    for keyword, languages in KEYWORDS.items()
     for commands in languages.values()
     for command in commands.split(",")
 }
 
 
-def wish_of(text: str) -> Wish | None:
+def keyword_of(text: str) -> Keyword | None:
     """Return the command that a text is, alone or repeated; None if there is anything else in it."""
     if len(text) > _LONGEST:
         return None

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duologue.core.phones import parse_phone
+from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
 
 REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)

@@ -12,8 +12,8 @@ import msgspec
 from prometheus_client import Counter
 
 from duologue.clock import SECOND, Clock
-from duologue.realtime.bus import Handler
-from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Opened, Opener, Refused
+from duologue.realtime.bus import BusHandler
+from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Opened, Opener, PayloadRefused
 from duologue.realtime.payloads import decode_notices, decode_signal
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ It may be cut off and go on storing messages: until then this node can't say tha
 """
 
 
-class Inbox:
+class SealedInbox:
     """Passes what verifies on to a handler, and tells it when something may be missing.
 
     `expected` is the number of other nodes if that is known; else all are expected that were ever heard.
@@ -45,12 +45,12 @@ class Inbox:
         self._warned_at = -math.inf
         self._unsaid = 0
 
-    def take(self, payload: bytes, handler: Handler) -> bytes | None:
+    def receive(self, payload: bytes, handler: BusHandler) -> bytes | None:
         """Handle one payload; its sender, or None when it is not believed. Never raises."""
         try:
             opened = self._opener.open(payload)
             self._hand_over(opened, handler)
-        except Refused as refused:
+        except PayloadRefused as refused:
             self._refuse(refused.reason, handler)
         except msgspec.DecodeError:
             self._refuse("unreadable", handler)
@@ -58,7 +58,7 @@ class Inbox:
             return opened.sender
         return None
 
-    def _hand_over(self, opened: Opened, handler: Handler) -> None:
+    def _hand_over(self, opened: Opened, handler: BusHandler) -> None:
         delay = max(0, opened.age - _CLOCKS) / SECOND
         self._heard[opened.sender] = time.monotonic() - delay
         if opened.missed:
@@ -71,9 +71,9 @@ class Inbox:
         elif opened.kind == LEAVE:
             self.lost(opened.sender)
         elif opened.kind != BEAT:
-            raise Refused("unreadable")
+            raise PayloadRefused("unreadable")
 
-    def _refuse(self, reason: str, handler: Handler) -> None:
+    def _refuse(self, reason: str, handler: BusHandler) -> None:
         """Drop it. It may have been a true one of a node with another secret or clock: the store knows."""
         _REFUSED.labels(reason).inc()
         self._unsaid += 1

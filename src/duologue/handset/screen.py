@@ -25,7 +25,7 @@ _VISIBLE: Final = {
 }
 
 
-class Screen(Protocol):
+class HandsetScreen(Protocol):
     """Place where a handset shows its messages."""
 
     def sms(self, sms: ReceivedSms) -> None:
@@ -38,7 +38,7 @@ class Screen(Protocol):
         """Something hasn't worked."""
 
 
-class Lines:
+class TabSeparatedScreen:
     """For programs: a line for each text, of four fields divided by tabs. All else goes to stderr.
 
     The fields: when it came, who sent it, how many SMS it took, its text with backslashes and newlines escaped.

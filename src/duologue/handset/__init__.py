@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duologue.phone.console import run
-from duologue.phone.network import PhoneError
+from duologue.handset.console import run
+from duologue.handset.network import PhoneError
 
 __all__ = ["PhoneError", "run"]

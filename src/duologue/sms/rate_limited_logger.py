@@ -10,7 +10,7 @@ _BETWEEN: Final = 60.0
 """Seconds between two lines."""
 
 
-class Sparing:
+class RateLimitedLogger:
     """A logger that writes one warning a minute, and says how many it left out in between."""
 
     def __init__(self, log: logging.Logger) -> None:
