@@ -42,10 +42,10 @@ async def test_a_client_that_says_nothing_but_answers_pings_stays(running: Runni
         ana = await api.device()
         async with ana.online() as client:
             (connection,) = cast(set[Connection], running.node.registry.connections)
-            first = connection._pinged_at
-            await until(lambda: connection._pinged_at > first + 3 * SILENCE)
+            first = connection.pinged_at
+            await until(lambda: connection.pinged_at > first + 3 * SILENCE)
             await client.settled()
-            assert connection._pinged_at - first >= 3 * SILENCE
+            assert connection.pinged_at - first >= 3 * SILENCE
 
 
 async def test_a_client_that_answers_nothing_is_given_up_with_1001(running: Running) -> None:
@@ -68,11 +68,11 @@ async def test_a_ping_is_due_after_25_seconds_and_the_end_after_35_of_silence(tm
         ana = await api.device()
         async with ana.online() as client:
             (connection,) = cast(set[Connection], running.node.registry.connections)
-            pinged = connection._pinged_at
+            pinged = connection.pinged_at
             connection.beat(pinged + 24.9, 35.0)
-            assert connection._pinged_at == pinged
+            assert connection.pinged_at == pinged
             connection.beat(pinged + 25.0, 35.0)
-            assert connection._pinged_at == pinged + 25.0
+            assert connection.pinged_at == pinged + 25.0
             await client.settled()
             connection.beat(connection.heard_at + 35.0, 35.0)
             await client.settled()

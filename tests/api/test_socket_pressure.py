@@ -152,7 +152,7 @@ async def test_typing_is_not_queued_for_a_slow_reader(running: Running, api: Api
         connection = connection_of(running, ana)
         slow.connection.transport.pause_reading()
         await fill(ben, chat_id, 50)
-        await until(lambda: connection._resumed is not None)
+        await until(lambda: connection.resumed is not None)
         waiting = connection.wire.buffered_bytes
         for _ in range(500):
             await peer.say("typing", chat_id=chat_id, active=True)
@@ -175,7 +175,7 @@ async def test_a_client_that_reads_no_answers_is_not_read_but_loses_none(running
             await client.say("send", chat_id=chat_id, text="x" * 200, client_id=str(number))
             if number % 50 == 0:
                 await asyncio.sleep(0)
-        await until(lambda: connection._intake._output_full)
+        await until(lambda: connection.intake.output_full)
         await asyncio.sleep(0.2)
         assert connection.wire.buffered_bytes <= MAX_OUTBOUND
         client.connection.transport.resume_reading()

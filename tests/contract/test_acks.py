@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 
 from duologue.clock import now_ms
-from duologue.core import acks as module
 from duologue.core.acks import Acks, AckTimer
 from duologue.core.chats import Chats
 from duologue.core.events import Publisher, notice_of
@@ -68,16 +67,19 @@ class Reader:
             cast(Database, db), self.chats, Traces(cast(Database, db), now_ms, kept=True)
         )
         self.crowded = False
-        self.timers = AckTimer(lambda: self.crowded)
+        self.timer = AckTimer(lambda: self.crowded)
         self.errors: list[ApiError] = []
         self.position = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
 
-    async def connect(self, *, after: int = 0) -> None:
+    async def connect(self, *, after: int = 0, most_known: int = 500) -> None:
         """Begin anew; what comes after that position is given to the device."""
         head = present(await self.store.db.read(log_head, self.user.id))
         unknown = after if head.acked < after else 0
-        self.acks = Acks(self.receipts, self.timers, Caller(self.user.id, 1), self._spawn, unknown=unknown)
+        caller = Caller(self.user.id, 1)
+        self.acks = Acks(
+            self.receipts, self.timer, caller, self._spawn, unknown=unknown, most_known=most_known
+        )
         self.position = after
         for pair in self.pairs:
             await self.chats.pair(self.user.id, pair.chat_id)
@@ -95,12 +97,12 @@ class Reader:
         self.acks.ack(seq, self.errors.append)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.ensure_future(work))
+        self.tasks.add(asyncio.ensure_future(work))
 
     async def delivered(self) -> list[int]:
         """Return the user's delivered mark in each chat, once nothing is under way any more."""
         async with asyncio.timeout(PATIENCE):
-            while self.acks._due or self.acks._pending or self.acks._scanning:
+            while not self.acks.idle:
                 await asyncio.sleep(0.005)
         return [(await self.store.view(self.user.id, pair)).delivered for pair in self.pairs]
 
@@ -182,12 +184,10 @@ async def test_a_look_at_the_log_that_fails_is_repeated_by_the_next_ack(reader: 
     assert await reader.delivered() == [1, 1, 1]
 
 
-async def test_more_than_can_be_remembered_is_looked_up(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_GIVEN", 10)
+async def test_more_than_can_be_remembered_is_looked_up(reader: Reader) -> None:
+    await reader.connect(most_known=10)
     seqs = [await hear(reader, number % 2, str(number)) for number in range(40)]
-    assert len(reader.acks._given or ()) <= 10
+    assert reader.acks.known <= 10
     for covered in (1, 5, 12, 29, 33, 40):
         reader.ack(seqs[covered - 1])
         assert await reader.delivered() == [(covered + 1) // 2, covered // 2, 0]
@@ -199,7 +199,7 @@ async def test_acks_during_a_look_at_the_log_are_covered_by_it(reader: Reader) -
     await reader.connect(after=await reader.give())
     for seq in range(1, reader.position + 1):
         reader.ack(seq)
-    assert len(reader._tasks) == 1, "one look at a time"
+    assert len(reader.tasks) == 1, "one look at a time"
     assert await reader.delivered() == [10, 10, 10]
     last, before = await hear(reader, 0, "new"), reader.db.reads
     reader.ack(last)
@@ -211,7 +211,7 @@ async def test_acks_during_a_look_at_the_log_are_covered_by_it(reader: Reader) -
 async def test_a_chat_that_is_not_remembered_is_looked_up(reader: Reader) -> None:
     """After a start nothing is remembered."""
     last = await hear(reader, 0, "1")
-    reader.chats._pairs.clear()
+    reader.chats.forget()
     reader.ack(last)
     assert await reader.delivered() == [1, 0, 0]
 
@@ -240,11 +240,9 @@ async def test_a_late_ack_takes_nothing_back(reader: Reader) -> None:
     assert present(await reader.store.db.read(log_head, reader.user.id)).acked == seqs[2]
 
 
-async def test_acks_one_after_the_other_are_raised_together(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_acks_one_after_the_other_are_raised_together(reader: Reader) -> None:
     """The first at once, those that follow soon with one mark."""
-    monkeypatch.setattr(module, "GATHER", 0.2)
+    reader.timer.seconds = 0.2
     seqs = [await hear(reader, number % 2, str(number)) for number in range(8)]
     for seq in seqs:
         reader.ack(seq)
@@ -254,41 +252,35 @@ async def test_acks_one_after_the_other_are_raised_together(
     assert reader.errors == []
 
 
-async def test_an_ack_in_time_takes_those_that_wait_with_it(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "GATHER", 60)
+async def test_an_ack_in_time_takes_those_that_wait_with_it(reader: Reader) -> None:
+    reader.timer.seconds = 60
     seqs = [await hear(reader, 0, str(number)) for number in range(4)]
     for seq in seqs[:3]:
         reader.ack(seq)
-    monkeypatch.setattr(module, "GATHER", 0)
+    reader.timer.seconds = 0
     reader.ack(seqs[3])
     assert await reader.delivered() == [4, 0, 0]
     assert reader.db.marks == 2
 
 
-async def test_a_wait_that_an_ack_has_ended_does_not_end_the_next_one(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "GATHER", 0.05)
+async def test_a_wait_that_an_ack_has_ended_does_not_end_the_next_one(reader: Reader) -> None:
+    reader.timer.seconds = 0.05
     seqs = [await hear(reader, 0, str(number)) for number in range(4)]
     reader.ack(seqs[0])
     reader.ack(seqs[1])
-    monkeypatch.setattr(module, "GATHER", 0)
+    reader.timer.seconds = 0
     reader.ack(seqs[2])
-    monkeypatch.setattr(module, "GATHER", 60)
+    reader.timer.seconds = 60
     reader.ack(seqs[3])
     await asyncio.sleep(0.1)
-    assert reader.acks._due
+    assert not reader.acks.idle
     assert (await reader.store.view(reader.user.id, reader.pairs[0])).delivered == 3
     reader.acks.flush()
     assert await reader.delivered() == [4, 0, 0]
 
 
-async def test_what_waits_when_the_connection_ends_is_raised_at_once(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "GATHER", 60)
+async def test_what_waits_when_the_connection_ends_is_raised_at_once(reader: Reader) -> None:
+    reader.timer.seconds = 60
     seqs = [await hear(reader, 0, str(number)) for number in range(3)]
     for seq in seqs[:2]:
         reader.ack(seq)
@@ -304,10 +296,8 @@ def _note(told: list[int], seq: int, error: ApiError) -> None:
 
 
 @pytest.mark.parametrize("mood", ["full", "failing"])
-async def test_of_acks_that_wait_together_the_newest_is_told_of_a_failure(
-    reader: Reader, mood: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "GATHER", 0.05)
+async def test_of_acks_that_wait_together_the_newest_is_told_of_a_failure(reader: Reader, mood: str) -> None:
+    reader.timer.seconds = 0.05
     seqs = [await hear(reader, 0, str(number)) for number in range(4)]
     told: list[int] = []
     reader.ack(seqs[0])
@@ -322,18 +312,16 @@ async def test_of_acks_that_wait_together_the_newest_is_told_of_a_failure(
     assert await reader.delivered() == [4, 0, 0]
 
 
-async def test_what_waits_is_raised_though_a_look_at_the_log_ends_meanwhile(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_waits_is_raised_though_a_look_at_the_log_ends_meanwhile(reader: Reader) -> None:
     seqs = [await hear(reader, 0, str(number)) for number in range(3)]
     reader.db.failing = True
     reader.ack(seqs[0])
     assert await reader.delivered() == [0, 0, 0]
     reader.db.failing = False
     reader.db.gate.clear()
-    monkeypatch.setattr(module, "GATHER", 0)
+    reader.timer.seconds = 0
     reader.ack(seqs[1])
-    monkeypatch.setattr(module, "GATHER", 0.4)
+    reader.timer.seconds = 0.4
     reader.ack(seqs[2])
     await asyncio.sleep(0.2)
     reader.db.gate.set()
@@ -375,7 +363,7 @@ async def test_positions_that_are_acked_in_a_burst_are_looked_up_one_at_a_time(r
         for _ in range(50):
             reader.acks.check(Position(last), checked.append)
         reader.db.gate.set()
-        while reader.acks._claim:
+        while not reader.acks.idle:
             await asyncio.sleep(0.005)
     assert checked == [None, None], "the first, and the last for all that came meanwhile"
     assert reader.db.reads == before + 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from duologue.core import acks as module
 from tests.contract.test_acks import Reader, hear, reader
 
 __all__ = ["reader"]
@@ -24,10 +23,8 @@ async def test_while_many_chats_are_written_to_even_the_first_ack_waits_for_othe
     assert reader.errors == []
 
 
-async def test_acks_that_wait_for_others_are_raised_when_the_connection_ends(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "HOLD", 60)
+async def test_acks_that_wait_for_others_are_raised_when_the_connection_ends(reader: Reader) -> None:
+    reader.timer.held = 60
     reader.crowded = True
     reader.ack(await hear(reader, 0, "one"))
     reader.acks.flush()

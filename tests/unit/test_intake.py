@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
 from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND, MAX_IN_FLIGHT
 from duologue.core.rates import ADDRESS_FRAMES, FRAMES, Rates
-from duologue.web import intake as module
 from duologue.web.budget import BEFORE_HELLO, FrameBudget
-from duologue.web.intake import Intake
+from duologue.web.intake import BACKLOG, MAX_BYTES_IN_FLIGHT, REFUSALS, SLICE, Intake
 
 pytestmark = pytest.mark.anyio
 
@@ -18,10 +18,10 @@ pytestmark = pytest.mark.anyio
 class Both:
     """The two ends of an intake: reads when it may, writes down what is handled."""
 
-    def __init__(self, budget: FrameBudget | None = None) -> None:
+    def __init__(self, budget: FrameBudget | None = None, *, rest: float = 0.25) -> None:
         self.handled: list[bytes] = []
         self.reading = True
-        self.intake = Intake(self, self, budget or signed_in())
+        self.intake = Intake(self, self, budget or signed_in(), rest=rest)
 
     def handle(self, payload: bytes, *, binary: bool) -> None:
         assert binary is payload.startswith(b"b")
@@ -40,8 +40,23 @@ class Both:
         self.intake.read_end()
 
 
-def signed_in(user_id: int = 1, rates: Rates | None = None, *, limited: bool = True) -> FrameBudget:
-    budget = FrameBudget(rates or Rates(limited=True), "192.0.2.0/24", limited=limited)
+class Hand:
+    """A clock that is moved by hand, in seconds."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def signed_in(
+    user_id: int = 1,
+    rates: Rates | None = None,
+    *,
+    limited: bool = True,
+    clock: Callable[[], float] | None = None,
+) -> FrameBudget:
+    budget = FrameBudget(rates or Rates(limited=True), "192.0.2.0/24", limited=limited, clock=clock)
     budget.signed_in(user_id)
     return budget
 
@@ -69,17 +84,17 @@ async def test_a_frame_is_handled_when_it_comes() -> None:
 async def test_each_read_has_a_slice_of_its_own() -> None:
     ends = Both()
     for _ in range(3):
-        ends.read(*numbered(module._SLICE))
-    assert len(ends.handled) == 3 * module._SLICE
+        ends.read(*numbered(SLICE))
+    assert len(ends.handled) == 3 * SLICE
 
 
 async def test_a_large_read_is_handled_a_slice_at_a_time_and_in_order() -> None:
     ends = Both()
     ends.read(*numbered(1_000))
-    assert len(ends.handled) == module._SLICE
+    assert len(ends.handled) == SLICE
     assert not ends.reading
     await turns(1)
-    assert len(ends.handled) == 2 * module._SLICE, "others had their turn in between"
+    assert len(ends.handled) == 2 * SLICE, "others had their turn in between"
     await turns(20)
     assert ends.handled == numbered(1_000)
     assert ends.reading
@@ -93,11 +108,11 @@ async def test_what_comes_while_a_frame_waits_waits_behind_it() -> None:
     await turns()
     assert ends.handled == []
     assert ends.reading, "a few may wait"
-    ends.read(*numbered(module._BACKLOG))
+    ends.read(*numbered(BACKLOG))
     assert not ends.reading, "but not any number"
     ends.intake.release()
     await turns(5)
-    assert ends.handled == [b"1", b"2", b"3", *numbered(module._BACKLOG)]
+    assert ends.handled == [b"1", b"2", b"3", *numbered(BACKLOG)]
     assert ends.reading
 
 
@@ -116,7 +131,7 @@ async def test_a_handler_may_hold_the_rest_of_a_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "size"), [(MAX_IN_FLIGHT, 1), (module._BYTES_IN_FLIGHT // 4096, 4096)], ids=["many", "long"]
+    ("count", "size"), [(MAX_IN_FLIGHT, 1), (MAX_BYTES_IN_FLIGHT // 4096, 4096)], ids=["many", "long"]
 )
 async def test_no_more_than_a_bounded_amount_is_in_flight(count: int, size: int) -> None:
     class Launching(Both):
@@ -152,18 +167,20 @@ async def test_a_client_that_takes_no_answers_is_not_read() -> None:
 
 
 async def test_a_burst_is_within_the_limit_and_then_so_many_a_second() -> None:
-    budget = signed_in(rates=Rates(limited=False))
+    hand = Hand()
+    budget = signed_in(rates=Rates(limited=False), clock=hand)
     assert FRAME_BURST <= spent(budget) <= FRAME_BURST + 5
-    budget._earned_at -= 0.5
+    hand.now += 0.5
     assert FRAMES_PER_SECOND // 2 <= spent(budget) <= FRAMES_PER_SECOND // 2 + 5
-    budget._earned_at -= 3_600
+    hand.now += 3_600
     assert FRAME_BURST <= spent(budget) <= FRAME_BURST + 5
 
 
 async def test_a_socket_has_few_frames_before_its_hello_even_without_limits() -> None:
-    budget = FrameBudget(Rates(limited=False), "192.0.2.0/24", limited=False)
+    hand = Hand()
+    budget = FrameBudget(Rates(limited=False), "192.0.2.0/24", limited=False, clock=hand)
     assert spent(budget) == BEFORE_HELLO
-    budget._earned_at -= 1.0
+    hand.now += 1.0
     assert spent(budget) == 1
     budget.signed_in(1)
     assert spent(budget, most=10 * FRAME_BURST) == 10 * FRAME_BURST
@@ -182,11 +199,8 @@ async def test_the_users_of_an_address_share_a_limit() -> None:
     assert sum(map(spent, budgets)) <= ADDRESS_FRAMES.burst + 500
 
 
-async def test_a_flood_of_control_frames_is_paid_for_before_more_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_REST", 0.01)
-    ends = Both()
+async def test_a_flood_of_control_frames_is_paid_for_before_more_is_read() -> None:
+    ends = Both(rest=0.01)
     assert sum(ends.intake.control() for _ in range(FRAME_BURST + 40)) <= FRAME_BURST + 5
     assert not ends.reading
     await asyncio.sleep(0.05)
@@ -204,13 +218,10 @@ async def test_the_longest_that_a_flood_is_paid_for_is_bounded() -> None:
     assert ends.intake.budget.wait() <= 11
 
 
-async def test_a_client_that_is_refused_again_and_again_is_not_read_for_a_while(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_REST", 0.02)
-    ends = Both()
+async def test_a_client_that_is_refused_again_and_again_is_not_read_for_a_while() -> None:
+    ends = Both(rest=0.02)
     spent(ends.intake.budget)
-    for _ in range(module._REFUSALS):
+    for _ in range(REFUSALS):
         assert ends.reading
         assert 0 < ends.intake.refused() <= 2 / FRAMES_PER_SECOND
     assert not ends.reading
@@ -236,11 +247,11 @@ async def test_what_waits_can_be_dropped() -> None:
 
 async def test_after_a_stop_nothing_is_read_or_handled() -> None:
     ends = Both()
-    ends.read(*numbered(2 * module._SLICE))
-    ends.intake.operation_started(module._BYTES_IN_FLIGHT)
+    ends.read(*numbered(2 * SLICE))
+    ends.intake.operation_started(MAX_BYTES_IN_FLIGHT)
     ends.intake.stop()
-    ends.intake.operation_finished(module._BYTES_IN_FLIGHT)
+    ends.intake.operation_finished(MAX_BYTES_IN_FLIGHT)
     await turns(5)
-    assert len(ends.handled) == module._SLICE
+    assert len(ends.handled) == SLICE
     assert not ends.reading
     assert ends.intake.idle

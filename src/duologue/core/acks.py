@@ -38,13 +38,16 @@ Checked = Callable[[ApiError | None], None]
 class AckTimer:
     """Timer of the acks of all connections: a node has one.
 
-    `many_chats` tells whether many chats are written to: then acks wait for each other across connections.
+    `many_chats` tells whether many chats are written to: then acks wait for each other across connections, for
+    `held` seconds. Else the acks of one connection wait for `seconds`.
     """
 
-    def __init__(self, many_chats: Callable[[], bool]) -> None:
+    def __init__(self, many_chats: Callable[[], bool], seconds: float = GATHER, held: float = HOLD) -> None:
+        self.seconds = seconds
+        self.held = held
         self._many_chats = many_chats
         self._queue: deque[tuple[float, Callable[[], None]]] = deque()
-        self._held: list[Callable[[], None]] = []
+        self._together: list[Callable[[], None]] = []
         self._count = 0
         self._counted_from = 0.0
         self._too_many = False
@@ -60,22 +63,22 @@ class AckTimer:
         return not self._too_many and self._many_chats()
 
     def hold(self, callback: Callable[[], None]) -> None:
-        """Call it within `HOLD` seconds, together with all that are held."""
-        if not self._held:
-            asyncio.get_running_loop().call_later(HOLD, self._let_go)
-        self._held.append(callback)
+        """Call it within `held` seconds, together with all that are held."""
+        if not self._together:
+            asyncio.get_running_loop().call_later(self.held, self._let_go)
+        self._together.append(callback)
 
     def _let_go(self) -> None:
-        held, self._held = self._held, []
+        together, self._together = self._together, []
         loop = asyncio.get_running_loop()
-        for callback in held:
+        for callback in together:
             loop.call_soon(callback)
 
     def add(self, callback: Callable[[], None]) -> None:
-        """Call it in `GATHER` seconds, up to a hundredth of a second early."""
+        """Call it in `seconds`, up to a hundredth of a second early."""
         if not self._queue:
-            asyncio.get_running_loop().call_later(GATHER, self._call)
-        self._queue.append((monotonic() + GATHER, callback))
+            asyncio.get_running_loop().call_later(self.seconds, self._call)
+        self._queue.append((monotonic() + self.seconds, callback))
 
     def _call(self) -> None:
         loop, now = asyncio.get_running_loop(), monotonic()
@@ -92,10 +95,10 @@ class Acks:
     for events up to `unknown` (given on an earlier connection, or too many to remember, or their marks could
     not be stored) the log tells. A client that never acks costs a bounded amount of memory.
 
-    The marks of a device that acks one message after the other are raised every `GATHER` seconds, with an ack that
-    comes then, or when the first that waits has done so as long; the first after a pause isn't kept waiting, except
-    while many chats are written to: then all that are acked within `HOLD` seconds are raised together, whoever's
-    they are. `spawn` runs what has to look into the log.
+    The marks of a device that acks one message after the other are raised as often as the timer says, with an ack
+    that comes then, or when the first that waits has done so as long; the first after a pause isn't kept waiting,
+    except while many chats are written to: then all that are acked within a moment are raised together, whoever's
+    they are. `spawn` runs what has to look into the log. At most `most_known` events are remembered.
     """
 
     __slots__ = (
@@ -106,23 +109,32 @@ class Acks:
         "_failed",
         "_given",
         "_heard",
+        "_most_known",
         "_pending",
         "_raised_at",
         "_receipts",
         "_scanning",
         "_spawn",
-        "_timers",
+        "_timer",
         "_unknown",
     )
 
     def __init__(
-        self, receipts: Receipts, timers: AckTimer, caller: Caller, spawn: Spawn, *, unknown: int
+        self,
+        receipts: Receipts,
+        timer: AckTimer,
+        caller: Caller,
+        spawn: Spawn,
+        *,
+        unknown: int,
+        most_known: int = _GIVEN,
     ) -> None:
         self._receipts = receipts
-        self._timers = timers
+        self._timer = timer
         self._caller = caller
         self._spawn = spawn
         self._unknown = unknown
+        self._most_known = most_known
         self._given: deque[tuple[int, int, int]] | None = None
         self._heard = 0
         self._acked = 0
@@ -133,6 +145,16 @@ class Acks:
         self._scanning = False
         self._claim: tuple[Position, Checked] | None = None
 
+    @property
+    def idle(self) -> bool:
+        """True when no ack waits, no mark is on its way into the store, and no look at the log is under way."""
+        return not (self._due or self._pending or self._scanning or self._claim)
+
+    @property
+    def known(self) -> int:
+        """Number of events of which it is remembered here what an ack of them raises."""
+        return len(self._given or ())
+
     def record_sent(self, notice: Notice) -> None:
         """The device was given this event."""
         if notice.kind != _CREATED or notice.b:
@@ -141,7 +163,7 @@ class Acks:
             self._receipts.pushed(notice)
         if self._given is None:
             self._given = deque()
-        elif len(self._given) >= _GIVEN:
+        elif len(self._given) >= self._most_known:
             self._unknown = self._given[-1][0]
             self._given.clear()
         self._given.append((notice.seq, notice.ref, notice.a))
@@ -155,15 +177,15 @@ class Acks:
         self._heard = max(self._heard, seq)
         self._failed = failed
         now = monotonic()
-        if self._timers.holds(now):
+        if self._timer.holds(now):
             if not self._due:
                 self._due = now
-                self._timers.hold(self._overdue)
-        elif now - self._raised_at >= GATHER:
+                self._timer.hold(self._overdue)
+        elif now - self._raised_at >= self._timer.seconds:
             self._advance(failed)
         elif not self._due:
-            self._due = now + GATHER
-            self._timers.add(self._overdue)
+            self._due = now + self._timer.seconds
+            self._timer.add(self._overdue)
 
     def check(self, position: Position, checked: Checked) -> None:
         """Look whether the log has this event of which the device says that it has it; then call `checked`.

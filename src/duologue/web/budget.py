@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Final
 
 from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND
@@ -21,15 +22,15 @@ class FrameBudget:
     """Counts the frames of one connection. Every frame takes a token: messages, pings, pongs and fragments.
 
     Before `hello` there are a few tokens only, whatever the node's rate limits. After it there are none to count
-    unless `limited`.
+    unless `limited`. `clock` gives seconds; without one it is the loop's.
     """
 
     __slots__ = (
         "_block",
         "_burst",
+        "_clock",
         "_earned_at",
         "_limited",
-        "_loop",
         "_own",
         "_rate",
         "_rates",
@@ -37,19 +38,21 @@ class FrameBudget:
         "_user_id",
     )
 
-    def __init__(self, rates: Rates, block: str, *, limited: bool) -> None:
+    def __init__(
+        self, rates: Rates, block: str, *, limited: bool, clock: Callable[[], float] | None = None
+    ) -> None:
         self._rates = rates
         self._block = block
         self._limited = limited
         self._user_id: int | None = None
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock or asyncio.get_running_loop().time
         self._tokens = 0.0
         self._start(BEFORE_HELLO, 1.0)
 
     def _start(self, burst: int, rate: float) -> None:
         self._burst, self._rate = burst, rate
         self._own = float(burst)
-        self._earned_at = self._loop.time()
+        self._earned_at = self._clock()
 
     def signed_in(self, user_id: int) -> None:
         """From now on it is this user who sends."""
@@ -80,7 +83,7 @@ class FrameBudget:
         return self._own < 1
 
     def _refill(self) -> None:
-        now = self._loop.time()
+        now = self._clock()
         self._own = min(self._burst, self._own + (now - self._earned_at) * self._rate)
         self._earned_at = now
 

@@ -15,13 +15,13 @@ from typing import Final, Protocol
 from duologue.core.limits import MAX_IN_FLIGHT
 from duologue.web.budget import FrameBudget
 
-_BACKLOG: Final = 64
+BACKLOG: Final = 64
 """Frames that wait for those before them until no more are read."""
-_SLICE: Final = 64
+SLICE: Final = 64
 """Frames that are handled before other connections have their turn."""
-_BYTES_IN_FLIGHT: Final = 64 * 1024
+MAX_BYTES_IN_FLIGHT: Final = 64 * 1024
 """Long messages fill a reader's buffer sooner than many short ones."""
-_REFUSALS: Final = 100
+REFUSALS: Final = 100
 """Refused messages after which a client is not read for a while."""
 _REST: Final = 0.25
 """Seconds for which it is not read, at least."""
@@ -48,7 +48,10 @@ class Source(Protocol):
 
 
 class Intake:
-    """Passes frames from a `Source` on to a `FrameConsumer`."""
+    """Passes frames from a `Source` on to a `FrameConsumer`.
+
+    A client that is refused too often isn't read for `rest` seconds, at least.
+    """
 
     __slots__ = (
         "_backlog",
@@ -58,24 +61,28 @@ class Intake:
         "_full",
         "_in_flight",
         "_loop",
-        "_output_full",
         "_refused",
+        "_rest_seconds",
         "_resting",
         "_source",
         "_stopped",
         "_taker",
         "_turn",
         "budget",
+        "output_full",
     )
 
-    def __init__(self, source: Source, taker: FrameConsumer, budget: FrameBudget) -> None:
+    def __init__(
+        self, source: Source, taker: FrameConsumer, budget: FrameBudget, *, rest: float = _REST
+    ) -> None:
         self._source = source
         self._taker = taker
         self.budget = budget
+        self._rest_seconds = rest
         self._loop = asyncio.get_running_loop()
         self._backlog: deque[tuple[bytes, bool]] | None = None
         self._turn: asyncio.Handle | None = None
-        self._output_full = self._resting = self._full = self._stopped = False
+        self.output_full = self._resting = self._full = self._stopped = False
         self._busy = self._in_flight = self._bytes_in_flight = self._burst = self._refused = 0
 
     @property
@@ -85,11 +92,11 @@ class Intake:
 
     def receive(self, payload: bytes, binary: bool) -> None:  # noqa: FBT001 (called for every frame)
         """A frame came."""
-        if self._backlog or self._burst >= _SLICE or self._held():
+        if self._backlog or self._burst >= SLICE or self._held():
             if self._backlog is None:
                 self._backlog = deque()
             self._backlog.append((payload, binary))
-            if len(self._backlog) == _BACKLOG:
+            if len(self._backlog) == BACKLOG:
                 self._source.pause_reading()
         else:
             self._burst += 1
@@ -126,20 +133,20 @@ class Intake:
 
     def apply_backpressure(self) -> None:
         """The client takes no answers now: handle no frame until `release_backpressure`."""
-        self._output_full = True
+        self.output_full = True
         self._source.pause_reading()
 
     def release_backpressure(self) -> None:
         """Undo `apply_backpressure`."""
-        if self._output_full:
-            self._output_full = False
+        if self.output_full:
+            self.output_full = False
             self._work_off()
 
     def operation_started(self, size: int) -> None:
         """One more operation of so many bytes is in flight; too much, and the client must wait."""
         self._in_flight += 1
         self._bytes_in_flight += size
-        if self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT:
+        if self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= MAX_BYTES_IN_FLIGHT:
             self._full = True
             self._source.pause_reading()
 
@@ -148,7 +155,7 @@ class Intake:
         self._in_flight -= 1
         self._bytes_in_flight -= size
         if self._full:
-            self._full = self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= _BYTES_IN_FLIGHT
+            self._full = self._in_flight >= MAX_IN_FLIGHT or self._bytes_in_flight >= MAX_BYTES_IN_FLIGHT
             self._work_off()
 
     def control(self) -> bool:
@@ -165,7 +172,7 @@ class Intake:
     def refused(self, cost: float = 1) -> float:
         """The message at hand is refused for being over the limit; seconds until one that costs as much may pass."""
         self._refused += 1
-        if self._refused == _REFUSALS:
+        if self._refused == REFUSALS:
             self._refused = 0
             self._rest()
         return self.budget.wait(cost)
@@ -175,7 +182,7 @@ class Intake:
         if not self._resting:
             self._resting = True
             self._source.pause_reading()
-            self._loop.call_later(_REST, self._rested)
+            self._loop.call_later(self._rest_seconds, self._rested)
 
     def _rested(self) -> None:
         if self.budget.in_debt():
@@ -185,12 +192,12 @@ class Intake:
             self._work_off()
 
     def _held(self) -> bool:
-        return self._busy > 0 or self._output_full or self._resting or self._full
+        return self._busy > 0 or self.output_full or self._resting or self._full
 
     def _work_off(self) -> None:
         """Handle what has waited, and read on once nothing is left of it."""
         self._turn = None
-        for _ in range(_SLICE):
+        for _ in range(SLICE):
             if not self._backlog or self._held():
                 break
             payload, binary = self._backlog.popleft()

@@ -49,12 +49,9 @@ class Connection:
     __slots__ = (
         "_budget",
         "_codec",
-        "_intake",
         "_leaving",
         "_lookout",
         "_loop",
-        "_pinged_at",
-        "_resumed",
         "_tasks",
         "_timer",
         "_token",
@@ -63,15 +60,18 @@ class Connection:
         "caller",
         "feed",
         "heard_at",
+        "intake",
         "on_message",
+        "pinged_at",
         "registry",
+        "resumed",
         "watched",
         "wire",
     )
 
     acks: Acks
     on_message: Callable[[bytes, bool], None]
-    """The intake's `take`, which sees to it that each frame is handled in its turn."""
+    """The intake's `receive`, which sees to it that each frame is handled in its turn."""
 
     def __init__(self, registry: ConnectionRegistry, codec: Codec, token: str | None, block: str) -> None:
         self.registry = registry
@@ -84,48 +84,48 @@ class Connection:
         self.feed: Feed | None = None
         self._tasks: set[asyncio.Task[None]] | None = None
         self._leaving = False
-        self._resumed: asyncio.Event | None = None
+        self.resumed: asyncio.Event | None = None
         self.watched: list[int] = []
-        self.heard_at = self._pinged_at = self._loop.time()
+        self.heard_at = self.pinged_at = self._loop.time()
         self._trusted_until = 0.0
 
     # From the wire.
 
     def on_open(self, wire: Wire) -> None:
         self.wire = wire
-        self._intake = Intake(wire, self, self._budget)
-        self.on_message = self._intake.receive
+        self.intake = Intake(wire, self, self._budget)
+        self.on_message = self.intake.receive
         self.registry.connections.add(self)
         self._timer = self._loop.call_later(_HELLO_WITHIN, wire.close, 4010, "no hello")
 
     def on_heartbeat(self) -> bool:
         self.heard_at = self._loop.time()
-        return self._intake.control()
+        return self.intake.control()
 
     def on_read_end(self) -> None:
         self.heard_at = self._loop.time()
-        self._intake.read_end()
+        self.intake.read_end()
 
     def on_pause(self) -> None:
-        self._resumed = asyncio.Event()
+        self.resumed = asyncio.Event()
 
     def on_resume(self) -> None:
-        if self._resumed:
-            self._resumed.set()
-            self._resumed = None
-        self._intake.release_backpressure()
+        if self.resumed:
+            self.resumed.set()
+            self.resumed = None
+        self.intake.release_backpressure()
 
     def on_shutdown(self) -> None:
         """Answer what is in flight, if that doesn't take too long, then say that the server goes away."""
         self._leaving = True
-        self._intake.stop()
+        self.intake.stop()
         self._timer.cancel()
         self._timer = self._loop.call_later(_LEAVE_WITHIN, self._leave)
         self._leave_if_idle()
 
     def on_close(self, code: int) -> None:  # noqa: ARG002 - whatever the reason, the same is left to do
         self._timer.cancel()
-        self._intake.stop()
+        self.intake.stop()
         self.registry.connections.discard(self)
         if self.caller:
             self.acks.flush()
@@ -142,16 +142,16 @@ class Connection:
     def beat(self, now: float, silence: float) -> None:
         """Ping the client when it is time, or give it up for dead."""
         if now - self.heard_at > silence:
-            if self._resumed:  # it isn't read either then, so it was not heard
+            if self.resumed:  # it isn't read either then, so it was not heard
                 self._end(4008, "too slow")
             else:
                 self._end(1001, "no sign of life")
-        elif now - self._pinged_at >= HEARTBEAT:
-            self._pinged_at = now
+        elif now - self.pinged_at >= HEARTBEAT:
+            self.pinged_at = now
             self.wire.ping()
 
     def signal(self, frame: bytes) -> None:
-        if self._resumed is None:  # what is of no use later doesn't queue for a slow reader
+        if self.resumed is None:  # what is of no use later doesn't queue for a slow reader
             self.say_json(frame)
 
     # From the feed.
@@ -199,11 +199,11 @@ class Connection:
         self._end(*when_lost(error))
 
     async def drained(self) -> None:
-        if self._resumed is None:
+        if self.resumed is None:
             return
         try:
             async with asyncio.timeout(_DRAIN_WITHIN):
-                await self._resumed.wait()
+                await self.resumed.wait()
         except TimeoutError:
             self._end(4008, "too slow")
 
@@ -216,12 +216,12 @@ class Connection:
             self._end(4008, "too slow")
             return False
         if waiting > _BACKPRESSURE_AT:
-            self._intake.apply_backpressure()
+            self.intake.apply_backpressure()
         return True
 
     def _end(self, code: int, reason: str) -> None:
         """Say good-bye. What came before and waits for its turn is dropped: nobody would hear the answer."""
-        self._intake.drop()
+        self.intake.drop()
         self.wire.close(code, reason)
 
     def say(self, frame: frames.ServerFrame) -> None:
@@ -232,7 +232,7 @@ class Connection:
         """Queue a frame that is JSON already."""
         binary = self._codec.binary
         payload = self._codec.from_json(frame) if binary else frame
-        if self._resumed is None or self._has_room(len(payload)):
+        if self.resumed is None or self._has_room(len(payload)):
             self.wire.send(payload, binary=binary, urgent=urgent)
 
     def fail(self, error: ApiError, frame: frames.ClientFrame | None = None) -> None:
@@ -290,7 +290,7 @@ class Connection:
             self._end(4000, "not a valid hello")
 
     def _over_limit(self, cost: float = 1, **known: Any) -> ApiError:
-        return ApiError("rate_limited", "Too many frames.", retry_after=self._intake.refused(cost), **known)
+        return ApiError("rate_limited", "Too many frames.", retry_after=self.intake.refused(cost), **known)
 
     def afford(self, cost: float, frame: frames.ClientFrame) -> bool:
         """Take what a frame costs beyond one; if that is over the limit, tell the client and return False."""
@@ -301,7 +301,7 @@ class Connection:
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Run what needs the store; the frames that follow wait for it."""
-        self._intake.hold()
+        self.intake.hold()
         self.spawn(work).add_done_callback(self._next_turn)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -321,7 +321,7 @@ class Connection:
             self._end(1011, "internal")
 
     def _next_turn(self, _: asyncio.Task[None]) -> None:
-        self._intake.release()
+        self.intake.release()
         self._leave_if_idle()
 
     def _greet(self, frame: frames.ClientFrame) -> None:
@@ -382,16 +382,16 @@ class Connection:
 
     def operation_started(self, size: int = 0) -> None:
         """One more operation of so many bytes is in flight."""
-        self._intake.operation_started(size)
+        self.intake.operation_started(size)
 
     def operation_finished(self, size: int = 0) -> None:
         """One of the operations in flight has been answered."""
-        self._intake.operation_finished(size)
+        self.intake.operation_finished(size)
         if self._leaving:
             self._leave_if_idle()
 
     def _leave_if_idle(self) -> None:
-        if self._leaving and self._intake.idle:
+        if self._leaving and self.intake.idle:
             self._leave()
 
     def _leave(self) -> None:
