@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -16,11 +17,11 @@ from pythonjsonlogger.json import JsonFormatter
 _READABLE: Final = "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
 _FIELDS: Final = ["levelname", "name", "message"]
 _NAMES: Final = {"levelname": "level", "name": "logger", "message": "event", "exc_info": "exception"}
-_AT_ONCE: Final = 10.0
+AT_ONCE: Final = 10.0
 """Lines of one kind that are written without a pause; then one a second."""
 _TRACEBACK: Final = 5.0
 """Lines that one with a traceback counts for."""
-_KINDS: Final = 256
+MOST_KINDS: Final = 256
 """Kinds of lines that are counted; the one unused the longest is forgotten."""
 _LEFT_OUT: Final = Counter("duologue_log_lines_left_out_total", "Log lines left out: too many of one kind.")
 
@@ -37,13 +38,19 @@ class LogRateLimit(logging.Filter):
     """Lets a few lines of each kind through, and says how many like them were left out.
 
     A kind is a logger and the text of its call, before anything is put into it. What is less than a warning passes,
-    since nobody who isn't signed in can cause it, and so does what is critical.
+    since nobody who isn't signed in can cause it, and so does what is critical. `clock` gives seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
+        self._clock = clock
         self._lock = threading.Lock()
         self._kinds: OrderedDict[tuple[str, str], _Kind] = OrderedDict()
+
+    @property
+    def kinds(self) -> int:
+        """Number of kinds of lines that are counted now."""
+        return len(self._kinds)
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not logging.WARNING <= record.levelno < logging.CRITICAL:
@@ -61,13 +68,13 @@ class LogRateLimit(logging.Filter):
         return True
 
     def _kind(self, record: logging.LogRecord) -> _Kind:
-        now = time.monotonic()
+        now = self._clock()
         name = (record.name, str(record.msg)[:200])
-        kind = self._kinds.setdefault(name, _Kind(_AT_ONCE, now))
+        kind = self._kinds.setdefault(name, _Kind(AT_ONCE, now))
         self._kinds.move_to_end(name)
-        if len(self._kinds) > _KINDS:
+        if len(self._kinds) > MOST_KINDS:
             self._kinds.popitem(last=False)
-        kind.allowance = min(_AT_ONCE, kind.allowance + now - kind.counted_at)
+        kind.allowance = min(AT_ONCE, kind.allowance + now - kind.counted_at)
         kind.counted_at = now
         return kind
 

@@ -54,7 +54,7 @@ async def flood(sender: Socket, chats: list[str], name: str) -> None:
             await sender.hear("sent")
         sender.heard.clear()
         sender.applied.clear()
-        sender._unclaimed.clear()
+        sender.unclaimed.clear()
 
 
 def read_to_the_end(peer: Peer) -> tuple[list[dict[str, Any]], int]:

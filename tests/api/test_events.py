@@ -214,10 +214,10 @@ async def test_a_client_that_hangs_up_leaves_nothing_behind(running: Running) ->
     async with api_of(running.url) as api:
         ana = await api.device()
         poll = await polling(ana, await newest(ana), 60)
-        assert running.node.hub._followers
+        assert running.node.hub.followed()
         poll.cancel()
         await ana.call("PATCH", "/v1/me", {"display_name": "wakes whoever waits"})
-        await until(lambda: not running.node.hub._followers)
+        await until(lambda: not running.node.hub.followed())
 
 
 async def test_an_ack_delivers_what_it_covers_in_every_chat(api: Api) -> None:

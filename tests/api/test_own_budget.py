@@ -188,10 +188,10 @@ async def test_signing_out_does_not_look_through_everybodys_sessions(own: Api, r
     devices: Sequence[Device] = [await own.device() for _ in range(3)]
     for device in devices:
         await device.call("GET", "/v1/me")
-    assert len(sessions._known) == len(sessions._tokens) == 3
+    assert sessions.remembered == 3
     await devices[0].call("DELETE", "/v1/sessions/current")
     assert (await devices[0].ask("GET", "/v1/me")).status_code == 401
-    assert len(sessions._known) == len(sessions._tokens) == 2
+    assert sessions.remembered == 2
 
 
 async def test_an_ack_of_many_chats_raises_its_marks_in_steps(own: Api, running: Running) -> None:
@@ -219,7 +219,7 @@ async def test_an_ack_of_many_chats_raises_its_marks_in_steps(own: Api, running:
         newest = socket.applied[-1]["seq"]
         await socket.say("ack", seq=newest)
         async with asyncio.timeout(PATIENCE):
-            while running.node.receipts._acked.get(_number(ana.user_id), 0) < newest:
+            while running.node.receipts.noted_ack(_number(ana.user_id)) < newest:
                 await asyncio.sleep(0.02)
     assert 0 < most <= MARKS_AT_ONCE
     receipts = [event for event in await senders[-1].log() if event["type"] == "receipt.updated"]
@@ -255,7 +255,7 @@ async def test_a_trace_writes_down_no_more_than_its_own_chat(own: Api, running: 
     traces = running.node.traces
     trace = await ana.call("GET", f"/v1/chats/{chat_id}/messages/{message['seq']}/trace")
     assert trace
-    assert _number(chat_id) not in traces._notes
+    assert not traces.has_notes(_number(chat_id))
     assert ben.user_id != other.user_id
 
 
@@ -287,7 +287,7 @@ async def test_replays_of_one_user_take_turns(
 
     async def count(function: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal reading, most
-        if function is not feed._read:
+        if function is not feed.read_notices:
             return await read(function, *args, **kwargs)
         reading += 1
         most = max(most, reading)
@@ -308,7 +308,7 @@ async def test_replays_of_one_user_take_turns(
 
 async def test_replays_of_one_user_share_a_rate_and_others_do_not_wait(own: Api, running: Running) -> None:
     policy = RatePolicy(REPLAYED.name, 100 * 60, 60, burst=150)
-    running.node.rates._buckets[REPLAYED.name] = Buckets(policy)
+    running.node.rates.buckets[REPLAYED.name] = Buckets(policy)
     ana, ben, chat_id = await own.friends()
     async with ben.online() as socket:
         await socket.talk(map(str, range(250)), chat_id=chat_id)

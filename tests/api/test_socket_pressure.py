@@ -123,7 +123,7 @@ async def test_a_slow_reader_of_a_long_log_is_given_half_a_minute_and_then_close
         await until(lambda: connection.wire.buffered_bytes > 0)
         await asyncio.sleep(0.2)
         assert connection.wire.buffered_bytes < MAX_OUTBOUND / 2, "a replay waits for its reader"
-        slow._after = 0
+        slow.after = 0
         await asyncio.sleep(0.5)
         slow.connection.transport.resume_reading()
         assert await slow.closing() == (4008, "too slow")

@@ -249,7 +249,7 @@ async def test_a_reader_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> 
         ana = await api.device()
         hub: Any = running.node.hub
         async with streaming(ana):
-            assert hub._followers
+            assert hub.followed()
         async with asyncio.timeout(PATIENCE):
-            while hub._followers:
+            while hub.followed():
                 await asyncio.sleep(0.01)

@@ -92,7 +92,7 @@ async def test_frames_in_another_order_are_understood() -> None:
 
 
 def hear(talker: Talker, frame: dict[str, object]) -> None:
-    talker._heard(msgspec.json.encode(frame))
+    talker.on_frame(msgspec.json.encode(frame))
 
 
 async def test_a_refused_request_tells_the_answer(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ class Diary:
         self.errors: list[ApiError] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.held = False
         self.caught_up_at: list[int] = []
 
     async def follow(self, after: int | None, at: int = 0) -> Diary:
@@ -113,7 +114,9 @@ class Diary:
         self.foreseen.append(notice.seq)
 
     async def drained(self) -> None:
+        self.held = not self.gate.is_set()
         await self.gate.wait()
+        self.held = False
 
     def failed(self, error: ApiError) -> None:
         self.errors.append(error)

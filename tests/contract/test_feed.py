@@ -133,9 +133,9 @@ async def test_what_happens_while_a_slow_reader_replays_comes_after_it_without_a
     diary = line.diary(pair.low)
     diary.gate.clear()
     await diary.follow(0)
-    await line.talk(pair, 1, "meanwhile", feed_module._EARLY + 50)
+    await line.talk(pair, 1, "meanwhile", feed_module.MOST_EARLY + 50)
     assert diary.seqs == []
-    assert len(diary.feed._early) <= feed_module._EARLY, "it costs no more memory"
+    assert len(diary.feed.early) <= feed_module.MOST_EARLY, "it costs no more memory"
     diary.gate.set()
     newest = await line.newest(pair.low)
     await diary.has(newest)
@@ -227,11 +227,11 @@ async def test_a_trim_between_two_looks_at_the_log_leaves_no_hole(line: Line) ->
             return self.tx.one(sql, **params)
 
     def read(tx: Tx) -> tuple[list[Notice], bool]:
-        return feed_module._read(cast(Tx, Meddler(tx)), pair.low, Position(newest), 100)
+        return feed_module.read_notices(cast(Tx, Meddler(tx)), pair.low, Position(newest), 100)
 
     assert await line.store.db.read(read) == ([], True)
     with pytest.raises(ApiError, match="no longer kept"):
-        await line.store.db.read(feed_module._read, pair.low, Position(newest), 100)
+        await line.store.db.read(feed_module.read_notices, pair.low, Position(newest), 100)
 
 
 async def test_a_deleted_account_ends_the_feed(line: Line) -> None:
@@ -308,7 +308,7 @@ async def test_a_recheck_during_a_replay_is_not_forgotten(line: Line) -> None:
     diary = line.diary(pair.low)
     diary.gate.clear()
     await diary.follow(0)
-    await diary.until(lambda: diary.gate._waiters)
+    await diary.until(lambda: diary.held)
     line.bus.mute = True
     await line.talk(pair, 1, "unheard", 2)
     line.hub.recheck()

@@ -288,6 +288,5 @@ async def test_to_be_known_is_a_matter_of_number_and_network(desk: Desk) -> None
 @pytest.mark.parametrize("domain", ["Chat.example", "chat.example:8000", "::1", "chät.example", ""])
 async def test_codes_that_could_not_be_worded_are_refused_at_the_start(store: Store, domain: str) -> None:
     desk = Desk(store.db, Clock(), Phones())
-    rules = desk.rules
     with pytest.raises(ValueError, match="bare host name"):
-        Verifications(store.db, Clock(), desk.phones, SECRET, rules._policy, Wording(domain=domain))
+        Verifications(store.db, Clock(), desk.phones, SECRET, desk.policy, Wording(domain=domain))

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.clock import DAY, HOUR, SECOND
-from duologue.core import traces as traces_module
 from duologue.core.quiet_hours import QuietHours
 from duologue.core.retention import sweep_round
+from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.realtime.bus import Notice
@@ -161,20 +161,20 @@ async def test_traces_and_the_outbox_are_kept_for_some_days_only(people: World) 
 
 
 async def test_switched_off_nothing_is_kept(people: World) -> None:
-    quiet = traces_module.Traces(people.store.db, people.clock, kept=False)
+    quiet = Traces(people.store.db, people.clock, kept=False)
     quiet.note(people.pair.chat_id, (1, Hop.PUSHED, people.clock()))
     await quiet.flush()
     assert await people.store.db.read(lambda tx: tx.all("SELECT * FROM traces")) == []
 
 
-async def test_notes_take_a_bounded_amount_of_memory(people: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(traces_module, "_MOST", 30)
+async def test_notes_take_a_bounded_amount_of_memory(people: World) -> None:
+    traces = Traces(people.store.db, people.clock, kept=True, most=30)
     for number in range(50):
-        people.traces.note(people.pair.chat_id, (number, Hop.PUSHED, people.clock()))
-    assert sum(map(len, people.traces._notes.values())) == 30
-    await people.traces.flush()
-    people.traces.note(people.pair.chat_id, (50, Hop.PUSHED, people.clock()))
-    assert people.traces._count == 3
+        traces.note(people.pair.chat_id, (number, Hop.PUSHED, people.clock()))
+    assert traces.noted == 30
+    await traces.flush()
+    traces.note(people.pair.chat_id, (50, Hop.PUSHED, people.clock()))
+    assert traces.noted == 3
 
 
 async def test_the_notes_of_a_busy_chat_are_few_rows(people: World) -> None:

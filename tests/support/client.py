@@ -175,9 +175,9 @@ class Socket:
         self.binary = connection.subprotocol == MSGPACK
         self.heard: list[Frame] = []
         self.applied: list[Frame] = []
-        self._unclaimed: list[Frame] = []
+        self.unclaimed: list[Frame] = []
         self._position: int | None = None
-        self._after: int | None = None
+        self.after: int | None = None
 
     async def say(self, op: str, **fields: Any) -> None:
         """Send a frame; fields that are None are left out."""
@@ -193,7 +193,7 @@ class Socket:
         self, *, after: int | None = None, at: str | None = None, token: str | None = None
     ) -> Frame:
         """Sign in; the `ready` frame."""
-        self._after = after
+        self.after = after
         await self.say("hello", after=after, at=at, token=token)
         return await self.hear("ready")
 
@@ -202,11 +202,11 @@ class Socket:
         looked_at = 0
         async with asyncio.timeout(PATIENCE):
             while True:
-                for index in range(looked_at, len(self._unclaimed)):
-                    frame = self._unclaimed[index]
+                for index in range(looked_at, len(self.unclaimed)):
+                    frame = self.unclaimed[index]
                     if frame["op"] == op and fields.items() <= frame.items():
-                        return self._unclaimed.pop(index)
-                looked_at = len(self._unclaimed)
+                        return self.unclaimed.pop(index)
+                looked_at = len(self.unclaimed)
                 await self._next()
 
     async def event(self, kind: str) -> Any:
@@ -239,7 +239,7 @@ class Socket:
         ref = f"settled-{random.getrandbits(64):x}"
         await self.say("ping", ref=ref)
         await self.hear("pong", ref=ref)
-        return list(self._unclaimed)
+        return list(self.unclaimed)
 
     async def until(self, seq: int) -> None:
         """Read until the event with that seq has come."""
@@ -263,16 +263,16 @@ class Socket:
     async def next(self) -> Frame:
         """The next frame, whatever it is."""
         async with asyncio.timeout(PATIENCE):
-            if not self._unclaimed:
+            if not self.unclaimed:
                 await self._next()
-        return self._unclaimed.pop(0)
+        return self.unclaimed.pop(0)
 
     async def _next(self) -> None:
         data = await self.connection.recv()
         assert isinstance(data, bytes) == self.binary, "the frame is of the other subprotocol"
         frame: Frame = msgspec.msgpack.decode(data) if isinstance(data, bytes) else msgspec.json.decode(data)
         if frame["op"] == "ready":
-            self._position = frame["latest"] if self._after is None else self._after
+            self._position = frame["latest"] if self.after is None else self.after
         elif frame["op"] == "event":
             assert self._position is not None
             self._position += 1
@@ -281,4 +281,4 @@ class Socket:
         elif frame["op"] == "caught_up":
             assert frame["seq"] == self._position
         self.heard.append(frame)
-        self._unclaimed.append(frame)
+        self.unclaimed.append(frame)

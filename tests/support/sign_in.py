@@ -95,8 +95,8 @@ class Desk:
         self.db = db
         self.clock = clock
         self.phones = phones
-        policy = SmsPolicy(**split_spending({"trust_local": False} | changes))
-        self.rules = Verifications(db, clock, phones, SECRET, policy, wording or Wording())
+        self.policy = SmsPolicy(**split_spending({"trust_local": False} | changes))
+        self.rules = Verifications(db, clock, phones, SECRET, self.policy, wording or Wording())
 
     async def start(self, phone: str, address: str = OWNER) -> Verification:
         """A code that was sent."""

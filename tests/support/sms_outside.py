@@ -154,7 +154,7 @@ class SimulatorOutside(Outside):
         return found
 
     async def get_busy(self) -> None:
-        self.provider._queue_size = 0
+        self.provider.queue_size = 0
 
     async def callbacks_of(self, accepted: Accepted) -> list[Callback]:
         calls: list[Callback] = []

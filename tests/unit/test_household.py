@@ -17,6 +17,30 @@ MODULES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT 
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
+PRIVATE = re.compile(r"_[a-z]\w*")
+NOT_PRIVATE = {"_asdict", "_fields", "_make", "_replace", "_exit", "_value_"}
+"""Public names of the standard library that begin with an underscore all the same."""
+BEHIND_THE_DOOR = {
+    # A fault that no input makes is put between two steps of the relay's loop.
+    "tests/contract/test_relay_crashes.py",
+    "tests/contract/test_relay_receipts.py",
+    "tests/contract/test_replies.py",
+    "tests/contract/test_wrong_clock.py",
+    "tests/support/relays.py",
+    # … of the writer's thread, or of its connection to the store.
+    "tests/api/test_socket_end.py",
+    "tests/contract/appender.py",
+    "tests/contract/store.py",
+    "tests/contract/test_bus_attacks.py",
+    "tests/contract/test_storage_durable.py",
+    "tests/contract/test_storage_outage.py",
+    "tests/contract/test_storage_plans.py",
+    "tests/contract/test_storage_strangers.py",
+    # … of a socket and the kernel.
+    "tests/unit/test_transport_close.py",
+    "tests/unit/test_transport_pressure.py",
+}
+"""Tests that may reach for private members. It only gets shorter: give the class an honest public member instead."""
 QUESTION = re.compile(r"(What|Whether|Who|Whom|Whose|Whoever|How|Where|Which|When|Why)\b")
 
 
@@ -128,6 +152,29 @@ def is_number(value: ast.expr | None) -> bool:
         case ast.BinOp(left=left, right=right):
             return is_number(left) and is_number(right)
     return False
+
+
+def test_tests_keep_to_public_members() -> None:
+    """Private members of anything but `self` are for its own class: a test that reads them forbids to change them."""
+    tests = [path for path in MODULES if path.is_relative_to(ROOT / "tests")]
+    found = {path.relative_to(ROOT).as_posix(): list(private_members(path)) for path in tests}
+    reaching = {file: names for file, names in found.items() if names}
+    assert {file: names for file, names in reaching.items() if file not in BEHIND_THE_DOOR} == {}
+    assert BEHIND_THE_DOOR - set(reaching) == set(), "these don't need it any more"
+
+
+def test_a_look_at_a_private_member_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "test_door.py"
+    path.write_text("hub._followers\nself._own\nrow._asdict()\nacks.idle\nhub.feed._early.clear()\n")
+    assert list(private_members(path)) == ["hub._followers", "hub.feed._early"]
+
+
+def private_members(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and PRIVATE.fullmatch(node.attr) and node.attr not in NOT_PRIVATE:
+            is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
+            if not is_own:
+                yield ast.unparse(node)
 
 
 def test_nothing_is_left_to_do_later() -> None:

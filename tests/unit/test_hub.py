@@ -137,7 +137,7 @@ def test_nothing_is_kept_of_those_who_left() -> None:
         hub.detach(user_id, follower)
         hub.leave(user_id, device)
         hub.unwatch(user_id, device)
-    assert (hub._followers, hub._devices, hub._watchers) == ({}, {}, {})
+    assert hub.idle
 
 
 @pytest.mark.anyio

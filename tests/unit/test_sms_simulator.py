@@ -197,7 +197,7 @@ async def test_the_same_seed_gives_the_same_mishaps() -> None:
             network.phones.configure(PHONE, loss=0.3, duplicate=0.3)
             for _ in range(10):
                 await network.send(LONG)
-            while network.phones._handset(PHONE).busy:
+            while network.phones.busy(PHONE):
                 await asyncio.sleep(0.01)
             receipts = await network.receipts(network.sink.callbacks.qsize())
             found = [(receipt.state, receipt.part) for receipt in receipts]

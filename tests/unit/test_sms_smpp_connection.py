@@ -235,7 +235,7 @@ async def test_what_is_not_understood_is_logged_once_without_its_words_and_count
 async def test_closing_says_goodbye() -> None:
     carrier = RawCarrier()
     async with running(carrier) as (provider, _):
-        while provider._link is None:
+        while not provider.bound:
             await asyncio.sleep(0.01)
         await provider.aclose()
         assert await carrier.until(UNBIND)
@@ -244,7 +244,7 @@ async def test_closing_says_goodbye() -> None:
 async def test_more_than_can_be_stored_at_once_is_asked_for_again() -> None:
     carrier = RawCarrier()
     async with running(carrier, sink=SlowCollector()) as (provider, sink):
-        while provider._link is None:
+        while not provider.bound:
             await asyncio.sleep(0.01)
         for sequence in range(1, 121):
             carrier.say(message(sequence, b"ok"))

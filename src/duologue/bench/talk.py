@@ -128,7 +128,7 @@ class Talker:
     async def open(self, url: str, after: int | None = None) -> None:
         """Connect, say hello, and replay what came after that seq of the log. Raises `OSError`, `ConnectionError`."""
         self._caught_up = asyncio.get_running_loop().create_future()
-        link = await connect(url, self._heard, self._read)
+        link = await connect(url, self.on_frame, self._read)
         self._link = link
         link.ended.add_done_callback(partial(self._ended, link))
         resume = b"" if after is None else b',"after":%d' % after
@@ -172,7 +172,7 @@ class Talker:
         if self._caught_up and not self._caught_up.done():
             self._caught_up.set_exception(ConnectionError(f"closed with {ended.result()}"))
 
-    def _heard(self, payload: bytes) -> None:
+    def on_frame(self, payload: bytes) -> None:
         if payload.startswith(_EVENT):
             comma = payload.index(b",", len(_EVENT))
             self.seq = int(payload[len(_EVENT) : comma])
@@ -189,7 +189,7 @@ class Talker:
         match frame["op"]:
             case "event" | "sent":
                 usual = {key: frame[key] for key in _USUAL_ORDER if key in frame}
-                self._heard(msgspec.json.encode(usual | frame))
+                self.on_frame(msgspec.json.encode(usual | frame))
             case "caught_up":
                 if self._caught_up and not self._caught_up.done():
                     self._caught_up.set_result(frame["seq"])

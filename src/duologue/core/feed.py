@@ -33,7 +33,7 @@ _PAGE: Final = 100
 """Events that are read at once, unless they are long."""
 _GAP_PATIENCE: Final = 0.02
 """Seconds for which missing events are waited for before the log is read."""
-_EARLY: Final = 256
+MOST_EARLY: Final = 256
 """Events that are kept because those before them are missing."""
 _RETRY: Final = 1.0
 """Seconds after which an overloaded store is asked again."""
@@ -69,7 +69,6 @@ class Feed:
         "_behind",
         "_closed",
         "_db",
-        "_early",
         "_gap_timer",
         "_hub",
         "_is_current",
@@ -80,6 +79,7 @@ class Feed:
         "_task",
         "_user_id",
         "at",
+        "early",
         "next",
     )
 
@@ -94,7 +94,7 @@ class Feed:
         self._limit = _PAGE
         self._live = False
         self._behind = False
-        self._early: dict[int, Notice] = {}
+        self.early: dict[int, Notice] = {}
         self._gap_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._closed = False
@@ -132,7 +132,7 @@ class Feed:
         self._stop_timer()
         if self._task:
             self._task.cancel()
-        self._early.clear()
+        self.early.clear()
 
     def offer(self, notice: Notice) -> None:
         if notice.seq > self.next or not self._live:
@@ -141,7 +141,7 @@ class Feed:
             self.next += 1
             self.at = notice.at
             self._reader.emit(notice)
-            if self._early:
+            if self.early:
                 self._pass_on_early()
         elif self._is_anew(notice):
             self.recheck()
@@ -169,8 +169,8 @@ class Feed:
     def _keep(self, notice: Notice) -> None:
         """One came before its time: while live, the missing ones are usually right behind."""
         self._reader.on_upcoming(notice)
-        if len(self._early) < _EARLY:
-            self._early[notice.seq] = notice
+        if len(self.early) < MOST_EARLY:
+            self.early[notice.seq] = notice
         else:
             self._behind = True
         if self._live and self._gap_timer is None:
@@ -178,9 +178,9 @@ class Feed:
             self._gap_timer = loop.call_later(_GAP_PATIENCE, self.recheck)
 
     def _pass_on_early(self) -> None:
-        while (notice := self._early.pop(self.next, None)) is not None:
+        while (notice := self.early.pop(self.next, None)) is not None:
             self._pass_on(notice)
-        if not self._early:
+        if not self.early:
             self._stop_timer()
 
     def _stop_timer(self) -> None:
@@ -229,18 +229,19 @@ class Feed:
         async with self._hub.replays.of(self._user_id):
             self._behind = False
             position = Position(self.next - 1, self.at)
-            return await self._db.read(_read, self._user_id, position, self._limit)
+            return await self._db.read(read_notices, self._user_id, position, self._limit)
 
     async def _joins_live(self) -> bool:
         """Pass on the events that came while the log was read. Returns True if nothing is missing then."""
-        while (notice := self._early.pop(self.next, None)) is not None:
+        while (notice := self.early.pop(self.next, None)) is not None:
             await self._reader.drained()
             self._pass_on(notice)
-        passed = [self._early.pop(seq) for seq in tuple(self._early) if seq < self.next]
-        return not self._early and not self._behind and not any(map(self._is_anew, passed))
+        passed = [self.early.pop(seq) for seq in tuple(self.early) if seq < self.next]
+        return not self.early and not self._behind and not any(map(self._is_anew, passed))
 
 
-def _read(tx: Tx, user_id: int, after: Position, limit: int) -> tuple[list[Notice], bool]:
+def read_notices(tx: Tx, user_id: int, after: Position, limit: int) -> tuple[list[Notice], bool]:
+    """Return the next notices of a log after a position, and whether they are the last. Raises `ApiError`."""
     at, notices, ended = log_page(tx, user_id, after.seq, limit, MAX_REPLAY_BYTES)
     if not notices or notices[0].seq > after.seq + 1 or at != after.at:
         # Nothing is missing, or the next events were dropped, or the log is gone, or it is another one.

@@ -173,14 +173,14 @@ class Rates:
     ) -> None:
         self._clock = clock
         counted = policies if limited else always
-        self._buckets = {policy.name: Buckets(policy) for policy in counted}
+        self.buckets = {policy.name: Buckets(policy) for policy in counted}
 
     def take(self, policy: RatePolicy, key: int | str, cost: int = 1) -> BucketState | None:
         """Count one use, or one of so many tokens, by this user (an id) or address (a block).
 
         Returns the state of the limit; None when it isn't counted. Raises `ApiError` `rate_limited`.
         """
-        buckets = self._buckets.get(policy.name)
+        buckets = self.buckets.get(policy.name)
         if buckets is None:
             return None
         state = buckets.take(key, self._clock(), cost)
@@ -191,12 +191,12 @@ class Rates:
 
     def grant(self, policy: RatePolicy, key: int | str, wanted: int) -> int:
         """Count up to `wanted` uses; returns how many of them are within the limit."""
-        buckets = self._buckets.get(policy.name)
+        buckets = self.buckets.get(policy.name)
         return wanted if buckets is None else buckets.grant(key, self._clock(), wanted)
 
     async def pace(self, policy: RatePolicy, key: int | str, cost: int) -> None:
         """Count so many uses, at most the policy's burst; returns once there is room for them."""
-        buckets = self._buckets.get(policy.name)
+        buckets = self.buckets.get(policy.name)
         while buckets is not None:
             wait = buckets.take(key, self._clock(), cost).wait
             if not wait:

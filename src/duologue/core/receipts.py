@@ -105,6 +105,10 @@ class Receipts:
         """Forget which acks are still to be written down: the store may have gone back to an older state."""
         self._acked.clear()
 
+    def noted_ack(self, user_id: int) -> int:
+        """Return the highest ack that is still to be written down; 0 for none."""
+        return self._acked.get(user_id, 0)
+
     def note_ack(self, user_id: int, seq: int) -> None:
         """Remember an ack whose marks are stored or queued, so that a later one need not look at its events again.
 

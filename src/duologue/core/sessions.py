@@ -90,6 +90,11 @@ class Sessions:
         now = self._clock()
         self._seen[caller.session_id] = now - now % MINUTE
 
+    @property
+    def remembered(self) -> int:
+        """Number of sessions whose callers are kept in memory, by their tokens and by their ids."""
+        return max(len(self._known), len(self._tokens))
+
     async def check(self, caller: Caller) -> None:
         """Make sure that the caller's session is live.
 

@@ -31,16 +31,20 @@ _MOST: Final = 150_000
 
 
 class Traces:
-    """Notes hops, and tells them to the sender."""
+    """Notes hops, and tells them to the sender. At most `most` numbers are in memory at once."""
 
-    def __init__(self, db: Database, clock: Clock, *, kept: bool, rule: RelayRule | None = None) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, *, kept: bool, rule: RelayRule | None = None, most: int = _MOST
+    ) -> None:
         self._db = db
         self._clock = clock
         self._kept = kept
         self._rule = rule
+        self._most = most
         # Numbers, one after the other: tuples would have Python's garbage collector look at each of them.
         self._notes: dict[int, list[int]] = {}
-        self._count = 0
+        self.noted = 0
+        """Numbers that are in memory now, three to a note."""
         self._flushing = asyncio.Lock()
 
     def stored(self, message: Message, accepted_at: int) -> None:
@@ -61,21 +65,25 @@ class Traces:
 
     def note(self, chat_id: int, notes: Sequence[int]) -> None:
         """Note what happened to a chat's messages: a seq, a `Hop` and a time (epoch ms) for each."""
-        if not self._kept or self._count >= _MOST:
+        if not self._kept or self.noted >= self._most:
             return
-        self._count += len(notes)
+        self.noted += len(notes)
         known = self._notes.get(chat_id)
         if known is None:
             self._notes[chat_id] = list(notes)
         else:
             known += notes
 
+    def has_notes(self, chat_id: int) -> bool:
+        """Return whether hops of this chat's messages are still to be written down."""
+        return chat_id in self._notes
+
     async def flush(self, pause: float = 0) -> None:
         """Write the notes down, with so many seconds between parts. Raises `ApiError` `overloaded`."""
         # Whoever asks for a trace meanwhile waits: what is on its way is in no place where it could be found.
         async with self._flushing:
             async for part in in_steps(self._notes, pause):
-                self._count -= sum(map(len, part.values()))
+                self.noted -= sum(map(len, part.values()))
                 await self._db.write(traces.store_notes, part, self._clock())
 
     async def _flush_chat(self, chat_id: int) -> None:
@@ -83,7 +91,7 @@ class Traces:
         async with self._flushing:
             notes = self._notes.pop(chat_id, None)
             if notes:
-                self._count -= len(notes)
+                self.noted -= len(notes)
                 await self._db.write(traces.store_notes, {chat_id: notes}, self._clock())
 
     async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:

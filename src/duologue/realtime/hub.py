@@ -76,6 +76,11 @@ class Hub:
         _remove(self._devices, user_id, device)
         return user_id not in self._devices
 
+    @property
+    def idle(self) -> bool:
+        """True while nobody here follows a log, is connected or watches somebody."""
+        return not (self._followers or self._devices or self._watchers)
+
     def devices(self, user_id: int) -> int:
         """Return the number of the user's devices that are connected to this node."""
         return len(self._devices.get(user_id, ()))

@@ -143,7 +143,7 @@ class Simulator:
         self._numbers = count(1)
         self._inbox_size = inbox_size
         self._max_handsets = max_handsets
-        self._queue_size = queue_size
+        self.queue_size = queue_size
         self._stopped = False
         self._handsets: OrderedDict[str, _Handset] = OrderedDict()
         self._accepted: OrderedDict[str, Accepted] = OrderedDict()
@@ -170,7 +170,7 @@ class Simulator:
         if known := self._accepted.get(sms.reference):
             return known
         handset = self._handset(sms.to)
-        if handset.carried >= self._queue_size:
+        if handset.carried >= self.queue_size:
             raise Unavailable("too many SMS wait for this handset", code="queue_full", retry_after=5)
         parts = len(split(sms.text))
         accepted = Accepted(self.name, (self._new_id(),), parts, receipts=parts)
@@ -341,6 +341,10 @@ class Simulator:
     def _new_id(self) -> str:
         # The run's nonce keeps ids apart that a database remembers from before a restart.
         return f"sim-{self._run}-{next(self._numbers)}"
+
+    def busy(self, number: str) -> bool:
+        """Return whether a text or a report of this handset is still on its way."""
+        return self._handset(number).busy
 
     def _handset(self, number: str) -> _Handset:
         require_e164(number)

@@ -90,6 +90,11 @@ class Smpp(WithoutCallbacks):
         self._inward.sink = sink
         self._task = asyncio.create_task(self._stay_bound())
 
+    @property
+    def bound(self) -> bool:
+        """True while there is a connection on which texts can be sent."""
+        return self._link is not None
+
     async def aclose(self) -> None:
         if self._link is not None:
             await self._link.unbind()

@@ -94,8 +94,8 @@ LOG: Final = (
     Mutant(
         "a feed goes live although it is behind",
         "core/feed.py",
-        "        return not self._early and not self._behind",
-        "        return not self._early",
+        "        return not self.early and not self._behind",
+        "        return not self.early",
         sqlite("feed", "a_recheck_during_a_replay_is_not_forgotten"),
     ),
     Mutant(
