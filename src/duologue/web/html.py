@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import pairwise
 from typing import Any, Final
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererProtocol
+from markdown_it.token import Token
 
 Json = dict[str, Any]
 
@@ -19,34 +24,24 @@ _BOUNDS: Final = (
 
 
 def inline(text: str) -> str:
-    """One line of Markdown: `code` and [links](/path)."""
-    safe = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
-    return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="\2">\1</a>', safe)
+    """One line of Markdown: `code` and [links](/path). HTML in it is text."""
+    rendered: str = _MARKDOWN.renderInline(text)
+    return rendered
 
 
 def markdown(text: str) -> str:
-    """Blocks of Markdown: headings of the second level, lists, fenced code, paragraphs."""
-    return "".join(_block(block) for block in _blocks(text))
+    """Blocks of Markdown (CommonMark). Headings of the second level get anchors; HTML in it is text."""
+    tokens = _MARKDOWN.parse(text)
+    for heading, title in pairwise(tokens):
+        if heading.type == "heading_open":
+            heading.attrSet("id", anchor(title.content))
+    rendered: str = _MARKDOWN.renderer.render(tokens, _MARKDOWN.options, {})
+    return rendered
 
 
-def _blocks(text: str) -> Iterator[str]:
-    for number, part in enumerate(text.split("```")):
-        if number % 2:
-            yield "```" + part
-        else:
-            yield from (block for block in part.strip().split("\n\n") if block)
-
-
-def _block(block: str) -> str:
-    if block.startswith("```"):
-        return code(block.removeprefix("```").strip("\n"))
-    if block.startswith("## "):
-        title = block.removeprefix("## ")
-        return f'<h2 id="{anchor(title)}">{inline(title)}</h2>'
-    if block.startswith("- "):
-        items = "".join(f"<li>{inline(item)}</li>" for item in block.removeprefix("- ").split("\n- "))
-        return f"<ul>{items}</ul>"
-    return f"<p>{inline(block)}</p>"
+def _fence(_renderer: RendererProtocol, tokens: Sequence[Token], index: int, _options: Any, _env: Any) -> str:
+    """Render fenced code as `code` does."""
+    return code(tokens[index].content.strip("\n"))
 
 
 def anchor(title: str) -> str:
@@ -138,3 +133,7 @@ def fields(schema: Json, *, request: bool) -> str:
         for name, about in schema.get("properties", {}).items()
     ]
     return f"<dl>{''.join(items)}</dl>"
+
+
+_MARKDOWN: Final = MarkdownIt("commonmark", {"html": False})
+_MARKDOWN.add_render_rule("fence", _fence)
