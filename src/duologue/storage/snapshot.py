@@ -65,7 +65,7 @@ def _of_server(url: str) -> Iterator[Tx]:
             check_version("postgres", _version(connection))
             for way in _WALKS:
                 connection.execute(f"SET LOCAL {way} = off")
-            yield transaction.PostgresTx(transaction.Line(connection))
+            yield transaction.PostgresTx(transaction.StatementRunner(connection))
     except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as fault:
         raise Damaged(str(fault).strip()) from fault
     except psycopg.Error as fault:
