@@ -20,6 +20,9 @@ from duologue.core.addresses import Remotes, parse_networks
 from duologue.core.chats import Chats
 from duologue.core.chores import Chores
 from duologue.core.clock import ClockWatch
+from duologue.core.delivery.offline import AlarmLoop
+from duologue.core.delivery.relay_policy import parse_sender
+from duologue.core.delivery.sms_relay import alarm_rule
 from duologue.core.events import Events, Publisher
 from duologue.core.exports import Exports
 from duologue.core.flush import flush_forever, flush_once
@@ -31,7 +34,6 @@ from duologue.core.presence import PresenceTracker
 from duologue.core.rates import SIGN_IN, Rates
 from duologue.core.readiness import Readiness
 from duologue.core.receipts import Receipts
-from duologue.core.relay_policy import parse_sender
 from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import bus_key, load_secret, secret_of
 from duologue.core.sessions import Sessions
@@ -49,8 +51,8 @@ from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.sms_wiring import SmsServices, relay_rule, spending
-from duologue.storage.database import RelayRule
 from duologue.storage.engines import make_database, prepare, sqlite_path
+from duologue.storage.sms_relay import RelayRule
 from duologue.web.app import Services, make_app
 from duologue.web.connection_registry import ConnectionRegistry
 from duologue.web.endpoint import SocketEndpoint
@@ -71,17 +73,18 @@ class Node:
         self.provider = open_provider(settings.provider_url) if settings.provider_url else None
         rule = relay_rule(settings) if self.provider else None
         presets = _presets(settings, rule)
-        self.db = make_database(settings.store_url, self.clock, rule, presets)
+        self.alarms = alarm_rule(rule) if rule else None
+        self.db = make_database(settings.store_url, self.clock, self.alarms, presets)
         self.hub = Hub()
         self.bus = bus or (_nats_bus(settings, self.clock) if settings.bus_url else LocalBus())
         self.sessions = Sessions(self.db, self.clock, self._idle_after, self.clock.settled)
-        self.watch = ClockWatch(self.db, self.clock, rule.delay if rule else 0)
+        self.watch = ClockWatch(self.db, self.clock, self.alarms.longest if self.alarms else 0)
         limited = settings.rate_limits == "on"
         self.rates = Rates(limited=limited, always=[SIGN_IN] if settings.sign_in == "sms" else [])
         self.remotes = Remotes(parse_networks(settings.trusted_proxies))
         chats = Chats(self.db, self.clock, limited=limited)
         self.traces = Traces(self.db, self.clock, kept=settings.trace_days > 0, rule=rule)
-        self.strangers = Strangers(self.db, self.clock, limited=limited, relay=rule)
+        self.strangers = Strangers(self.db, self.clock, limited=limited, alarms=self.alarms)
         messages = Messages(self.db, self.clock, chats, self.traces, self.strangers)
         self.receipts = Receipts(self.db, chats, self.traces)
         self.chores = Chores(self.db, self.clock)
@@ -278,8 +281,10 @@ class Node:
         ]
         if self.neighbours:
             loops.append(asyncio.create_task(self.neighbours.run()))
-        if self.sms:
+        if self.sms and self.alarms:
             self.sms.start()
+            answering = AlarmLoop(self.db, self.clock, self.alarms, [self.sms.relay])
+            loops.append(asyncio.create_task(answering.run()))
         try:
             yield
         finally:

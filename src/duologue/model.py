@@ -92,6 +92,21 @@ class Relay(IntEnum):
     ALWAYS = 2
 
 
+NEVER: Final = -1
+"""No alarm at all, where a number of milliseconds stands otherwise."""
+LONGEST: Final = 2**31 - 1
+"""As many milliseconds as an alarm may wait: the server's own bound is what counts."""
+_ALARM_AFTER: Final = {Relay.OFF: NEVER, Relay.OFFLINE: LONGEST, Relay.ALWAYS: 0}
+
+
+def alarm_after(sms_relay: Relay | None) -> int | None:
+    """Milliseconds after a message at which its recipient's choices ask for an alarm; None for who chose nothing.
+
+    `NEVER` for no alarm, 0 for an alarm whether a device acknowledges the message or not.
+    """
+    return None if sms_relay is None else _ALARM_AFTER[sms_relay]
+
+
 class Known(IntEnum):
     """A user's relation to the peer of a chat, as stored. It only rises."""
 

@@ -9,10 +9,10 @@ from typing import Final
 
 from duologue.clock import HOUR, SECOND, SteadyClock
 from duologue.config import Settings
+from duologue.core.delivery.relay_policy import RelayPolicy, parse_numbers, parse_sender
+from duologue.core.delivery.sms_relay import SmsRelay
 from duologue.core.given_codes import GivenCodes
 from duologue.core.quiet_hours import parse_quiet_hours
-from duologue.core.relay import RelayLoop
-from duologue.core.relay_policy import RelayPolicy, parse_numbers, parse_sender
 from duologue.core.replies import Replies
 from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.sms_policy import MILLION, Spending, parse_countries, parse_prices
@@ -21,7 +21,8 @@ from duologue.model import Relay
 from duologue.sms.address import parse, split_urls
 from duologue.sms.provider import Provider
 from duologue.sms.simulator import Simulator
-from duologue.storage.database import Database, RelayRule
+from duologue.storage.database import Database
+from duologue.storage.sms_relay import RelayRule
 
 _GRACE: Final = 5.0
 """Seconds that an SMS under way gets when the node stops."""
@@ -46,7 +47,7 @@ class SmsServices:
         self._stop_by = 0.0
         policy = _policy(settings, provider)
         base = f"{settings.public_url.rstrip('/')}/v1/sms" if settings.public_url else None
-        self.relay = RelayLoop(
+        self.relay = SmsRelay(
             db,
             clock,
             provider,

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from duologue.clock import HOUR, SECOND
-from duologue.core import relay as relay_loop
-from duologue.storage import outbox, relay
+from duologue.core import rounds
+from duologue.storage import outbox
 from duologue.storage.outbox import State
 from tests.support.carrier import Carrier, accepts_and_hangs, is_broken, receipts, waits_for
 from tests.support.relays import DELAY, LEASE, Node, World, another, world
@@ -29,7 +29,7 @@ async def people(store_url: str) -> AsyncIterator[World]:
 async def test_dying_after_the_alarm_loses_nothing(people: World) -> None:
     message = await people.writes()
     people.clock.pass_by(DELAY)
-    await people.store.db.write(relay.answer_alarms, people.rule, people.valid_for, people.clock())
+    await people.answer()
     assert await people.fate(message.seq) == ("queued", "")
     async with another(people) as other:
         await other.work()
@@ -39,7 +39,7 @@ async def test_dying_after_the_alarm_loses_nothing(people: World) -> None:
 async def test_dying_after_the_lease_delays_by_the_lease(people: World) -> None:
     await people.writes()
     people.clock.pass_by(DELAY)
-    await people.store.db.write(relay.answer_alarms, people.rule, people.valid_for, people.clock())
+    await people.answer()
     await people.store.db.write(people.loop._take, people.clock(), 32)
     async with another(people) as other:
         await other.work()
@@ -57,7 +57,7 @@ async def test_dying_after_the_send_is_a_second_sms_only_if_the_carrier_makes_it
         people.carrier.script.append(accepts_and_hangs)
         message = await people.writes()
         people.clock.pass_by(DELAY)
-        await people.loop.round()
+        await people.round()
         await people.carrier.has_carried(1)
         await people.die()
         async with another(people) as other:
@@ -140,33 +140,39 @@ async def test_a_loop_that_is_told_to_stop_writes_down_what_it_sent(people: Worl
     people.carrier.script.append(waits_for(go))
     message = await people.writes()
     people.clock.pass_by(DELAY)
+    await people.answer()
     running = asyncio.create_task(people.loop.run())
     await people.carrier.was_asked(1)
     second = await people.writes()
     people.clock.pass_by(DELAY)
+    await people.answer()
     people.loop.stop()
     go.set()
     await running
     assert await people.fate(message.seq) == ("sent", "")
-    assert await people.row(second.seq) is None
+    assert await people.fate(second.seq) == ("queued", "")
 
 
-async def test_a_loop_survives_what_nobody_foresaw(
-    people: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("missing", "told"), [("_rule", "alarms could not be answered"), ("_policy", "the relay failed")]
+)
+async def test_loops_survive_what_nobody_foresaw(
+    people: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, missing: str, told: str
 ) -> None:
-    monkeypatch.setattr(relay_loop, "_TROUBLE", 0.05)
-    before = people.loop._rule
-    people.loop._rule = None  # type: ignore[assignment] # as a fault in the code would
+    monkeypatch.setattr(rounds, "TROUBLE", 0.05)
+    before = getattr(people.loop, missing)
+    setattr(people.loop, missing, None)  # as a fault in the code would
     await people.writes()
     people.clock.pass_by(DELAY)
-    running = asyncio.create_task(people.loop.run())
+    running = [asyncio.create_task(loop.run()) for loop in (people.alarms, people.loop)]
     async with asyncio.timeout(30):
-        while "the relay failed" not in caplog.text:
+        while told not in caplog.text:
             await asyncio.sleep(0.01)
-        people.loop._rule = before
+        setattr(people.loop, missing, before)
         await people.carrier.was_asked(1)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    for loop in running:
+        loop.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
 
 
 async def test_after_a_crash_a_receipt_under_our_reference_spares_the_second_one(store_url: str) -> None:
@@ -174,7 +180,7 @@ async def test_after_a_crash_a_receipt_under_our_reference_spares_the_second_one
         people.carrier.script.append(accepts_and_hangs)
         message = await people.writes()
         people.clock.pass_by(DELAY)
-        await people.loop.round()
+        await people.round()
         await people.carrier.has_carried(1)
         await people.die()
         async with another(people) as other:
@@ -228,7 +234,7 @@ async def test_an_alarm_is_not_lost_while_messages_keep_coming(store_url: str) -
 
         async def look() -> None:
             while running:
-                await people.loop.round()
+                await people.round()
                 await asyncio.sleep(0)
 
         looking = asyncio.create_task(look())

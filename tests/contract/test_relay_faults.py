@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.clock import MINUTE, SECOND
-from duologue.core import relay as relay_loop
+from duologue.core.delivery import sms_relay
 from duologue.model import Relay, encode_id
 from duologue.sms.provider import DeliveryReport
-from duologue.storage import outbox, relay
-from duologue.storage.database import RelayRule
+from duologue.storage import outbox
 from duologue.storage.outbox import State
+from duologue.storage.sms_relay import RelayRule
 from tests.support.carrier import (
     Carrier,
     crashes,
@@ -98,7 +98,7 @@ async def test_a_receipt_under_our_reference_in_that_minute_spares_it_too(store_
 async def test_a_receipt_under_a_reference_of_nothing_that_was_tried_changes_nothing(people: World) -> None:
     message = await people.writes()
     people.clock.pass_by(DELAY)
-    await people.store.db.write(relay.answer_alarms, people.rule, people.valid_for, people.clock())
+    await people.answer()
     row = await people.row(message.seq)
     assert row
     for told in (encode_id("rly", row.id), "rly_0000000000000000", "rly_x"):
@@ -164,11 +164,11 @@ async def test_what_cannot_be_written_down_is_tried_until_it_can(
     def fails(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(relay_loop, "_TROUBLE", 0.02)
+    monkeypatch.setattr(sms_relay, "TROUBLE", 0.02)
     monkeypatch.setattr(outbox, "sent", fails)
     message = await people.writes()
     people.clock.pass_by(DELAY)
-    await people.loop.round()
+    await people.round()
     async with asyncio.timeout(30):
         while caplog.text.count("can't write down what it sent") < 3:
             await asyncio.sleep(0.01)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from duologue.core.delivery.sms_relay import alarm_rule
 from duologue.model import Pair, Privacy, User, WhoCanWrite
 from duologue.storage import accounts, strangers
 from tests.contract.store import post
@@ -23,7 +24,7 @@ async def people(store_url: str) -> AsyncIterator[World]:
 async def write(people: World, pair: Pair, sender: User, text: str) -> None:
     """A message of somebody whom the recipient may not know."""
     new = post(pair, pair.side_of(sender.id), text, text)
-    await people.store.db.write(strangers.send, new, people.rule, None, people.clock())
+    await people.store.db.write(strangers.send, new, alarm_rule(people.rule), None, people.clock())
 
 
 async def test_a_withheld_message_goes_to_no_phone(people: World) -> None:

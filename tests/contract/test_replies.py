@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from duologue.clock import MINUTE
-from duologue.core.relay_policy import RelayPolicy
+from duologue.core.delivery.relay_policy import RelayPolicy
 from duologue.errors import ApiError
 from duologue.sms.provider import InboundSms
 from duologue.storage import accounts

@@ -149,7 +149,7 @@ def play(case: Case, habit: str, carrier: Smsc, phone: str, tell: Callable[[str]
 
 async def play_wave(people: World, node: Node, habit: str, carrier: Smsc, wave: Sequence[Case]) -> None:
     """Have the SMSC take an SMS for each case, and play them in an order that it likes."""
-    await node.loop.round()
+    await node.round()
     taken = {}
     for _ in wave:
         body, tell = await carrier.submitted()

@@ -44,7 +44,7 @@ async def test_a_receipt_whose_answer_was_lost_is_no_text_of_the_phone_on_any_no
     async with smsc(people, timeout=0.3) as (carrier, node), smsc(people) as (other, _):
         await people.writes()
         people.clock.pass_by(31 * SECOND)
-        await node.loop.round()
+        await node.round()
         await carrier.submitted()
         await node.sent()
         sender = (1, number_of(people.ben))

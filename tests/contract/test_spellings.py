@@ -29,7 +29,9 @@ def migrate_again(url: str) -> None:
     """Let the step run over what is there, as if it had been stored before the step existed."""
     engine = "sqlite" if sqlite_path(url) else "postgres"
     [step] = [each for each in migrations(engine) if each.number == NUMBER]
-    script = f"DROP TABLE moved_chats;\n{step.sql}"
+    # A later step gave the alarms another name.
+    script = f"DROP TABLE moved_chats;\nALTER TABLE alarms RENAME TO relay_alarms;\n{step.sql}"
+    script += "\nALTER TABLE relay_alarms RENAME TO alarms;"
     if path := sqlite_path(url):
         with contextlib.closing(sqlite3.connect(path)) as connection:
             connection.executescript(f"BEGIN;\n{script}\nCOMMIT;")

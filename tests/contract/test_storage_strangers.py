@@ -7,10 +7,21 @@ import asyncio
 import pytest
 
 from duologue.core.limits import UNANSWERED_MESSAGES
-from duologue.model import Kind, Known, Pair, Presets, Privacy, Relay, ShowPresence, User, WhoCanWrite
+from duologue.model import (
+    LONGEST,
+    NEVER,
+    Kind,
+    Known,
+    Pair,
+    Presets,
+    Privacy,
+    ShowPresence,
+    User,
+    WhoCanWrite,
+)
 from duologue.storage import accounts, chats, receipts, strangers
 from duologue.storage.audit import audit
-from duologue.storage.database import Posted, RelayRule
+from duologue.storage.database import AlarmRule, Posted
 from duologue.storage.snapshot import snapshot
 from duologue.storage.strangers import SenderStanding, TooManyWaiting
 from tests.contract.store import Store, mark, post
@@ -33,11 +44,11 @@ async def send(
     client_id: str,
     *,
     most: int | None = MOST,
-    relay: RelayRule | None = None,
+    alarms: AlarmRule | None = None,
 ) -> Posted:
     """A message as it was stored."""
     new = post(pair, pair.side_of(user.id), client_id, f"text of {client_id}")
-    outcome, _ = await store.db.write(strangers.send, new, relay, most, store.clock())
+    outcome, _ = await store.db.write(strangers.send, new, alarms, most, store.clock())
     assert isinstance(outcome, Posted)
     return outcome
 
@@ -256,8 +267,8 @@ async def test_folders_hold_requests_apart(store: Store) -> None:
 async def test_only_what_reaches_a_user_may_go_by_sms(store: Store, who: WhoCanWrite, alarms: int) -> None:
     ana, ben, pair = await meet(store)
     await choose(store, ben, who_can_write=who)
-    await send(store, pair, ana, "hello", relay=RelayRule(Relay.OFFLINE, Relay.OFF, 0))
-    rows = await store.db.read(lambda tx: tx.all("SELECT user_id FROM relay_alarms"))
+    await send(store, pair, ana, "hello", alarms=AlarmRule(LONGEST, NEVER, 0))
+    rows = await store.db.read(lambda tx: tx.all("SELECT user_id FROM alarms"))
     assert rows == [(ben.id,)] * alarms
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
-from duologue.core.relay import LEASE
+from duologue.core.delivery.sms_relay import LEASE
 from duologue.core.retention import expire_round, sweep_round, trim_round
 from duologue.core.sessions import Sessions, new_token
 from duologue.sms.provider import SegmentHeader
@@ -121,7 +121,7 @@ async def test_a_lease_of_a_wrong_clock_ends(people: World) -> None:
     message = await people.writes()
     await people.later()
     people.clock.pass_by(20 * HOUR)
-    await people.loop.round()
+    await people.round()
     await people.carrier.was_asked(2)
     await people.die()
     people.carrier.script.clear()

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
+from duologue.core.delivery.offline import AlarmLoop, answer_alarms
+from duologue.core.delivery.relay_policy import RelayPolicy
+from duologue.core.delivery.sms_relay import SmsRelay, alarm_rule
 from duologue.core.given_codes import GivenCodes
-from duologue.core.relay import RelayLoop
-from duologue.core.relay_policy import RelayPolicy
 from duologue.core.replies import Replies
 from duologue.core.sessions import Caller
 from duologue.core.sms_callbacks import SmsCallbacks
@@ -21,10 +22,10 @@ from duologue.model import Message, Pair, Relay, Step, User
 from duologue.sms.provider import Accepted, DeliveryReport, DeliveryState, InboundSms, Provider, SegmentHeader
 from duologue.storage import accounts, outbox
 from duologue.storage.chats import open_chat
-from duologue.storage.database import RelayRule
 from duologue.storage.engines import make_database
 from duologue.storage.outbox import Outgoing
 from duologue.storage.postgres import PostgresDatabase
+from duologue.storage.sms_relay import RelayRule
 from duologue.storage.sqlite import SqliteDatabase
 from tests.contract.store import Store, mark, new_phone
 from tests.support.carrier import Carrier, accepts, receipts, waits_for
@@ -58,7 +59,7 @@ class RelayStore(Store):
 
     def __init__(self, url: str, clock: Clock, rule: RelayRule = RULE) -> None:
         super().__init__(url, clock)
-        db = make_database(url, clock, rule)
+        db = make_database(url, clock, alarm_rule(rule))
         assert isinstance(db, SqliteDatabase | PostgresDatabase)
         self.db = db
 
@@ -76,10 +77,12 @@ class Node:
 
     def __post_init__(self) -> None:
         db = self.store.db
-        self.loop = RelayLoop(
+        alarms = alarm_rule(self.rule)
+        self.loop = SmsRelay(
             db, self.clock, self.carrier, self.rule, self.policy, valid_for=self.valid_for, callback_base=None
         )
-        strangers = Strangers(db, self.clock, limited=True, relay=self.rule)
+        self.alarms = AlarmLoop(db, self.clock, alarms, [self.loop])
+        strangers = Strangers(db, self.clock, limited=True, alarms=alarms)
         self.replies = Replies(db, self.clock, self.carrier, self.policy, strangers, GivenCodes(SECRET))
         self.callbacks = SmsCallbacks(self.carrier, db, self.clock, self.replies, self.loop.wake)
         self.traces = Traces(db, self.clock, kept=True, rule=self.rule)
@@ -87,10 +90,19 @@ class Node:
     async def work(self) -> None:
         """Do all that there is to do at this time, to its end."""
         while True:
-            await self.loop.round()
+            await self.round()
             await self.sent()
-            if not self.loop._woken.is_set():
+            if not self.loop._rounds.woken:
                 return
+
+    async def round(self) -> None:
+        """Answer the alarms that are due, and begin to send what is in the outbox."""
+        await self.alarms.round()
+        await self.loop.round()
+
+    async def answer(self) -> int:
+        """Answer the next few alarms, and do nothing about what is in the outbox then; how many alarms."""
+        return await self.store.db.write(answer_alarms, alarm_rule(self.rule), [self.loop], self.clock())
 
     async def sent(self) -> None:
         """Wait until what is being sent has come to its end."""
@@ -131,7 +143,7 @@ class World(Node):
         self.carrier.script.append(waits_for(go, then))
         message = await self.writes()
         self.clock.pass_by(DELAY)
-        await self.loop.round()
+        await self.round()
         await self.carrier.was_asked(1)
         return message, go
 

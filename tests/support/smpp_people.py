@@ -93,7 +93,7 @@ async def has_been_written_to(people: World, carrier: Smsc, node: Node) -> None:
     """Ana's message has gone to Ben's phone, with the id 1."""
     await people.writes()
     people.clock.pass_by(31 * SECOND)
-    await node.loop.round()
+    await node.round()
     _, tell = await carrier.submitted()
     tell("1")
     await node.sent()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from duologue.clock import DAY
-from duologue.core.relay_policy import (
+from duologue.core.delivery.relay_policy import (
     MAX_PARTS,
     RelayPolicy,
     parse_numbers,

@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from duologue.clock import SteadyClock
-from duologue.core.relay import LEASE
+from duologue.core.delivery.sms_relay import LEASE
 from duologue.errors import ApiError
 from duologue.storage import clock as store
 from duologue.storage.database import Database
@@ -23,13 +23,13 @@ _LOOKS_PER_NOTE: Final = 60
 class ClockWatch:
     """The background loop that keeps a `SteadyClock` and notes in the store how far it is.
 
-    `relay_delay` (ms) is how long the relay's alarms wait.
+    `alarm_delay` (ms) is how long an alarm waits at most.
     """
 
-    def __init__(self, db: Database, clock: SteadyClock, relay_delay: int) -> None:
+    def __init__(self, db: Database, clock: SteadyClock, alarm_delay: int) -> None:
         self._db = db
         self._clock = clock
-        self._relay_delay = relay_delay
+        self._alarm_delay = alarm_delay
 
     async def start(self) -> None:
         """Compare the clock with the store; to be called once, before anything relies on it.
@@ -73,6 +73,6 @@ class ClockWatch:
             self._clock.compare(told)
         now = self._clock()
         await self._db.write(store.note_settled, self._clock.settled())
-        mended = await self._db.write(store.mend_future, now, self._relay_delay, LEASE)
+        mended = await self._db.write(store.mend_future, now, self._alarm_delay, LEASE)
         if mended:
             _log.warning("%d rows waited for a time that a wrong clock had set; they are due now", mended)

@@ -11,9 +11,9 @@ import msgspec
 from prometheus_client import Counter
 
 from duologue.clock import DAY, MINUTE, Clock
+from duologue.core.delivery.relay_policy import RelayPolicy, storable
 from duologue.core.given_codes import Given, GivenCodes
 from duologue.core.phone_numbers import masked
-from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.core.senders import Senders
 from duologue.core.strangers import Strangers
 from duologue.core.tasks import Tasks

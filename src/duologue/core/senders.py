@@ -18,8 +18,8 @@ import phonenumbers
 from prometheus_client import Counter
 
 from duologue.clock import Clock
+from duologue.core.delivery.relay_policy import RelayPolicy, storable
 from duologue.core.phone_numbers import masked, parse_phone
-from duologue.core.relay_policy import RelayPolicy, storable
 from duologue.errors import ApiError
 from duologue.sms.keywords import keyword_of
 from duologue.sms.provider import InboundSms

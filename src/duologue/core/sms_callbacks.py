@@ -9,7 +9,7 @@ from typing import Final
 from prometheus_client import Counter
 
 from duologue.clock import Clock
-from duologue.core.relay_policy import storable
+from duologue.core.delivery.relay_policy import storable
 from duologue.core.replies import Replies
 from duologue.errors import ApiError
 from duologue.model import decode_id

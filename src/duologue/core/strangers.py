@@ -13,7 +13,7 @@ from duologue.core.limits import UNANSWERED_MESSAGES
 from duologue.errors import ApiError, RatePolicy
 from duologue.model import Known, Pair
 from duologue.storage import strangers as store
-from duologue.storage.database import Database, Mark, Marked, Post, Posted, RelayRule, settle
+from duologue.storage.database import AlarmRule, Database, Mark, Marked, Post, Posted, settle
 
 _REMEMBERED: Final = 200_000  # chats
 _TRUSTED_FOR: Final = 1.0
@@ -28,11 +28,11 @@ class Strangers:
     node remembers such chats until the store may have gone back to an older state.
     """
 
-    def __init__(self, db: Database, clock: Clock, *, limited: bool, relay: RelayRule | None = None) -> None:
+    def __init__(self, db: Database, clock: Clock, *, limited: bool, alarms: AlarmRule | None = None) -> None:
         self._db = db
         self._clock = clock
         self._most = UNANSWERED_MESSAGES if limited else None
-        self._relay = relay
+        self._alarms = alarms
         self._mutual: OrderedDict[int, None] = OrderedDict()
         self._free: OrderedDict[tuple[int, int], float] = OrderedDict()
 
@@ -89,7 +89,7 @@ class Strangers:
         `NoSuchChat`.
         """
         try:
-            outcome, mutual = await self._db.write(store.send, post, self._relay, self._most, self._clock())
+            outcome, mutual = await self._db.write(store.send, post, self._alarms, self._most, self._clock())
         except store.TooManyWaiting:
             detail = f"{UNANSWERED_MESSAGES} messages wait for an answer in this chat."
             raise ApiError("rate_limited", detail, retry_after=HOUR / SECOND, policy=_POLICY) from None

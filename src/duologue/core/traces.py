@@ -17,10 +17,10 @@ from duologue.errors import ApiError
 from duologue.model import HopName, Kind, Message, Pair, Step
 from duologue.realtime.bus import Notice
 from duologue.storage import outbox, strangers, traces
-from duologue.storage.database import Database, RelayRule, Tx
+from duologue.storage.database import Database, Tx
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
-from duologue.storage.relay import is_needless
+from duologue.storage.sms_relay import RelayRule, is_needless
 from duologue.storage.traces import Hop
 
 # In Python 3.11 looking up a member of an enum takes longer than noting it.

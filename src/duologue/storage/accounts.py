@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from duologue.clock import MINUTE, SECOND
-from duologue.model import Kind, Privacy, Relay, Session, ShowPresence, User, WhoCanWrite, new_id
+from duologue.model import (
+    NEVER,
+    Kind,
+    Privacy,
+    Relay,
+    Session,
+    ShowPresence,
+    User,
+    WhoCanWrite,
+    alarm_after,
+    new_id,
+)
 from duologue.storage.database import Tx, UniqueViolation
 from duologue.storage.events import LogHead, NewEvent, append_events, head_columns
 from duologue.storage.lists import id_list, pair_list
@@ -203,13 +214,16 @@ def update_user(
     renamed = display_name not in (None, before.display_name)
     if renamed:
         take(tx, allowance, now)
+    relay = before.sms_relay if sms_relay is None else sms_relay
     tx.run(
         "UPDATE users SET display_name = :display_name, read_receipts = :read_receipts, sms_relay = :sms_relay,"
-        " who_can_write = :who_can_write, presence = :presence, discoverable = :discoverable WHERE id = :user_id",
+        " alarm_after = :alarm_after, who_can_write = :who_can_write, presence = :presence,"
+        " discoverable = :discoverable WHERE id = :user_id",
         user_id=user_id,
         display_name=before.display_name if display_name is None else display_name,
         read_receipts=before.read_receipts if read_receipts is None else read_receipts,
-        sms_relay=before.sms_relay if sms_relay is None else sms_relay,
+        sms_relay=relay,
+        alarm_after=alarm_after(relay),
         who_can_write=before.who_can_write if privacy.who_can_write is None else privacy.who_can_write,
         presence=before.presence if privacy.presence is None else privacy.presence,
         discoverable=before.discoverable if privacy.discoverable is None else privacy.discoverable,
@@ -232,9 +246,10 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
     tx.lock_logs()
     gone = tx.run(
         "UPDATE users SET phone = NULL, display_name = '', registered_at = NULL, sms_relay = NULL,"
-        " who_can_write = NULL, presence = NULL, discoverable = NULL, deleted_at = :now"
+        " alarm_after = :never, who_can_write = NULL, presence = NULL, discoverable = NULL, deleted_at = :now"
         " WHERE id = :user_id AND deleted_at IS NULL",
         user_id=user_id,
+        never=NEVER,
         now=now,
     )
     if not gone:

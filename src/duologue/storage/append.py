@@ -8,17 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duologue.model import Message
+from duologue.storage.alarms import raise_alarms
 from duologue.storage.batch import AppendResult, Batch, MovedMark, NoSuchChat, Stored, events, messages
-from duologue.storage.database import Post, RelayRule, Row, Tx
+from duologue.storage.database import AlarmRule, Post, Row, Tx
 from duologue.storage.events import check_seqs, insert_events
 from duologue.storage.lists import id_list
 from duologue.storage.messages import pack_client_id
 from duologue.storage.receipts import raise_marks
-from duologue.storage.relay import raise_alarms
 
 
-def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Stored:
-    """Store a batch, with the alarms of the `relay` if there is one.
+def append(tx: Tx, batch: Batch, alarms: AlarmRule | None = None) -> Stored:
+    """Store a batch, with its alarms if there is a rule for them.
 
     Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat isn't there, and
     `ApiError` `log_full`.
@@ -32,8 +32,8 @@ def append(tx: Tx, batch: Batch, relay: RelayRule | None = None) -> Stored:
     numbers = AppendResult(chats, _advance_logs(tx, batch, moves), moved, out_of_range)
     told = events(batch, numbers, stored)
     insert_events(tx, told)
-    if relay:
-        raise_alarms(tx, batch, chats, relay)
+    if alarms:
+        raise_alarms(tx, batch, chats, alarms)
     return Stored(numbers, stored, told)
 
 

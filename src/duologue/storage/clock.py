@@ -28,17 +28,17 @@ def note_settled(tx: Tx, settled: int) -> None:
     )
 
 
-def mend_future(tx: Tx, now: int, relay_delay: int, lease: int) -> int:
+def mend_future(tx: Tx, now: int, alarm_delay: int, lease: int) -> int:
     """Make due what waits for longer than anything waits; how many rows.
 
     A clock that was ahead has written such rows: a chat's alarm, a lease that its node didn't live to end, a chore, a
-    piece of a text. `relay_delay` (ms) is how long an alarm waits, `lease` (ms) how long a lease lasts.
+    piece of a text. `alarm_delay` (ms) is how long an alarm waits, `lease` (ms) how long a lease lasts.
     """
     latest = now + SLACK
     mended = tx.run(
-        "UPDATE relay_alarms SET due_at = :due_at WHERE due_at > :latest",
-        due_at=now + relay_delay,
-        latest=latest + relay_delay,
+        "UPDATE alarms SET due_at = :due_at WHERE due_at > :latest",
+        due_at=now + alarm_delay,
+        latest=latest + alarm_delay,
     )
     mended += tx.run(
         "UPDATE sms_outbox SET created_at = :now, next_at = :now WHERE created_at > :latest AND state <= 2",

@@ -14,7 +14,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from duologue.model import Event, Message, Presets, Relay
+from duologue.model import Event, Message, Presets
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,15 +65,16 @@ class Tx(Protocol):
         ...
 
 
-class RelayRule(msgspec.Struct, frozen=True, gc=False):
-    """Rule when the relay looks at messages: `delay` is in milliseconds.
+class AlarmRule(msgspec.Struct, frozen=True, gc=False):
+    """Rule when a message's alarm is due, in milliseconds after it, for users who chose nothing.
 
-    `default` is for users who chose nothing, `unregistered` for numbers that nobody has signed in with.
+    `preset` is for those who have signed in before, `unregistered` for the others. -1 (`model.NEVER`) is for no
+    alarm, 0 for one whether a device acknowledges the message or not. Nobody's alarm waits for more than `longest`.
     """
 
-    default: Relay
-    unregistered: Relay
-    delay: int
+    preset: int
+    unregistered: int
+    longest: int
 
 
 class Post(msgspec.Struct, frozen=True, gc=False):

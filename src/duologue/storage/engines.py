@@ -11,7 +11,7 @@ from typing import Final
 from duologue.clock import Clock
 from duologue.model import Presets
 from duologue.storage import sqlite
-from duologue.storage.database import Database, RelayRule
+from duologue.storage.database import AlarmRule, Database
 from duologue.storage.lock import exclusive
 from duologue.storage.migrate import Migration
 
@@ -31,16 +31,16 @@ def is_database_url(url: str) -> bool:
 
 
 def make_database(
-    url: str, clock: Clock, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS
+    url: str, clock: Clock, alarms: AlarmRule | None = None, presets: Presets = _NO_PRESETS
 ) -> Database:
-    """The store behind a URL, not yet opened. With a `relay` rule, messages raise its alarms.
+    """The store behind a URL, not yet opened. With a rule for `alarms`, messages raise them.
 
     `presets` are the preferences of users who chose nothing.
     """
     path = sqlite_path(url)
     if path:
-        return sqlite.SqliteDatabase(path, clock, relay, presets)
-    database: Database = _postgres().PostgresDatabase(url, clock, relay, presets)
+        return sqlite.SqliteDatabase(path, clock, alarms, presets)
+    database: Database = _postgres().PostgresDatabase(url, clock, alarms, presets)
     return database
 
 

@@ -10,7 +10,7 @@ ERASED_AT_ONCE: Final = 500
 """Rows that one step deletes at most."""
 _KEYS: Final = {
     "sessions": "id",
-    "relay_alarms": "chat_id",
+    "alarms": "chat_id",
     "sms_pairs": "service",
     "sms_unanswered": "chat_id",
     "events": "seq",

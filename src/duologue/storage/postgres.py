@@ -20,12 +20,12 @@ from duologue.model import Event, Message, Presets
 from duologue.storage.batch import AppendResult, Batch, Stored, as_stored
 from duologue.storage.batch_loader import BatchedRead, answer
 from duologue.storage.database import (
+    AlarmRule,
     CommitListener,
     Done,
     Operation,
     Post,
     Probe,
-    RelayRule,
     StoreHealth,
     Tx,
     UniqueViolation,
@@ -110,12 +110,12 @@ class PostgresDatabase:
     """`Database` on PostgreSQL; any number of nodes share one."""
 
     def __init__(
-        self, url: str, clock: Clock, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS
+        self, url: str, clock: Clock, alarms: AlarmRule | None = None, presets: Presets = _NO_PRESETS
     ) -> None:
         self._url = url
         self._clock = clock
         self._presets = presets
-        self._appender = Appender(relay, presets)
+        self._appender = Appender(alarms, presets)
         self._closing = threading.Event()
         self._watchdog = Watchdog(url, self._closing)
         self._sends, self._reads, self._writes = CircuitBreaker(), CircuitBreaker(), CircuitBreaker()

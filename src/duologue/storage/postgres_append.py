@@ -10,9 +10,9 @@ import psycopg
 from psycopg import errors
 
 from duologue.errors import ApiError
-from duologue.model import Presets
+from duologue.model import NEVER, Presets
 from duologue.storage.batch import AppendResult, Batch, MovedMark, NoSuchChat
-from duologue.storage.database import RelayRule, UniqueViolation
+from duologue.storage.database import AlarmRule, UniqueViolation
 from duologue.storage.messages import pack_client_id
 from duologue.storage.postgres_tx import StatementRunner
 
@@ -22,7 +22,7 @@ _TYPES: Final = (
     *("int[]", "int[]", "int[]", "int[]", "int[]", "int[]", "bytea[]", "text[]"),
     *("int[]", "int[]", "int[]", "int[]", "int[]", "bigint[]", "int[]"),
     *("int[]", "int[]", "bigint[]", "int[]", "int[]", "int[]"),
-    *("int[]", "int[]", "int[]", "int", "int", "bigint", "int", "boolean"),
+    *("int[]", "int[]", "int[]", "int", "int", "int", "int", "boolean"),
 )
 _CALL: Final = "SELECT * FROM duologue_append({})".format(
     ", ".join(f"${place}::{name}" for place, name in enumerate(_TYPES, 1))
@@ -37,18 +37,18 @@ class Appender:
     It speaks libpq: of what a batch costs here, adapting and waiting were more than half.
     """
 
-    def __init__(self, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS) -> None:
-        self._relay = relay
+    def __init__(self, rule: AlarmRule | None = None, presets: Presets = _NO_PRESETS) -> None:
+        self._rule = rule
         self._presets = presets
 
     def append(self, line: StatementRunner, batch: Batch) -> AppendResult:
-        """Store a batch as one statement, which is one transaction, with the alarms of the relay if there is one.
+        """Store a batch as one statement, which is one transaction, with its alarms if there is a rule for them.
 
         Raises `UniqueViolation` when one of its messages is stored already, `NoSuchChat` when a chat or user of
         it isn't there, `ApiError` `log_full`, and `psycopg.Error`; nothing is stored then.
         """
         try:
-            result = line.run(_CALL, _parameters(batch, self._relay, self._presets))
+            result = line.run(_CALL, _parameters(batch, self._rule, self._presets))
         except errors.UniqueViolation as fault:
             raise UniqueViolation from fault
         except errors.NumericValueOutOfRange as fault:
@@ -60,15 +60,15 @@ class Appender:
         return _numbers([_ints(result.get_value(0, column)) for column in range(result.nfields)])
 
 
-def _parameters(batch: Batch, relay: RelayRule | None, presets: Presets) -> list[bytes]:
+def _parameters(batch: Batch, rule: AlarmRule | None, presets: Presets) -> list[bytes]:
     posts, marks = batch.posts, batch.marks
     several = [
         (user + 1, chat_id, offset)
         for user, chats in batch.several.items()
         for chat_id, offset in chats.items()
     ]
-    alarms = [(user + 1, chat + 1, seq) for user, chat, seq in batch.firsts()] if relay else []
-    rule = (relay.default, relay.unregistered, relay.delay) if relay else (0, 0, 0)
+    alarms = [(user + 1, chat + 1, seq) for user, chat, seq in batch.firsts()] if rule else []
+    waits = (rule.preset, rule.unregistered, rule.longest) if rule else (NEVER, NEVER, 0)
     return [
         b"%d" % batch.now,
         _array(batch.chat_ids),
@@ -95,7 +95,7 @@ def _parameters(batch: Batch, relay: RelayRule | None, presets: Presets) -> list
         _array([mark.delivered for mark in marks]),
         _array([mark.read for mark in marks]),
         *_columns(alarms, 3),
-        *(b"%d" % number for number in rule),
+        *(b"%d" % wait for wait in waits),
         b"%d" % presets.who_can_write,
         b"t" if presets.discoverable else b"f",
     ]

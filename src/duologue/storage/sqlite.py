@@ -21,11 +21,11 @@ from duologue.storage.batch import Batch, Stored
 from duologue.storage.batch_loader import BatchedRead, answer
 from duologue.storage.checkpoint import Checkpointer
 from duologue.storage.database import (
+    AlarmRule,
     CommitListener,
     Done,
     Operation,
     Probe,
-    RelayRule,
     Row,
     StoreHealth,
     Tx,
@@ -172,11 +172,11 @@ class SqliteDatabase:
     """`Database` in one file. Several processes may open it; SQLite's lock orders their writers."""
 
     def __init__(
-        self, path: Path, clock: Clock, relay: RelayRule | None = None, presets: Presets = _NO_PRESETS
+        self, path: Path, clock: Clock, alarms: AlarmRule | None = None, presets: Presets = _NO_PRESETS
     ) -> None:
         self._path = path
         self._clock = clock
-        self._relay = relay
+        self._alarms = alarms
         self._presets = presets
         self._writer = Writer(
             "sqlite-writer",
@@ -273,7 +273,7 @@ class SqliteDatabase:
                 unit.result = overloaded("This part of the store is damaged")
 
     def _apply(self, tx: SqliteTx, units: Sequence[Unit]) -> list[Event]:
-        store = partial(_store, tx, self._relay)
+        store = partial(_store, tx, self._alarms)
         group = Group(store, partial(find_post, tx), partial(last_seqs, tx), self._clock)
         posted = [unit for unit in units if isinstance(unit.work, Operation)]
         for unit, outcome in zip(posted, group.commit([unit.work for unit in posted]), strict=True):
@@ -284,10 +284,10 @@ class SqliteDatabase:
         return group.events + tx.emitted
 
 
-def _store(tx: SqliteTx, relay: RelayRule | None, batch: Batch) -> Stored:
+def _store(tx: SqliteTx, alarms: AlarmRule | None, batch: Batch) -> Stored:
     try:
         with tx.savepoint():
-            return append(tx, batch, relay)
+            return append(tx, batch, alarms)
     except sqlite3.OperationalError as fault:
         raise StoreUnavailable from fault
 

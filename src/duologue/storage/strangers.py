@@ -16,7 +16,7 @@ from duologue.storage.accounts import user_by_id
 from duologue.storage.append import append, insert_messages
 from duologue.storage.batch import Batch, NoSuchChat
 from duologue.storage.chats import list_chat, raise_chat, tell_chat, write_rule
-from duologue.storage.database import Outcome, Post, Posted, RelayRule, Tx
+from duologue.storage.database import AlarmRule, Outcome, Post, Posted, Tx
 from duologue.storage.events import NewEvent, append_events
 from duologue.storage.group import answer_repeat
 from duologue.storage.messages import find_post, page_after
@@ -109,7 +109,7 @@ def check_path(tx: Tx, posts: Iterable[Post]) -> None:
             raise overloaded("The store went back to an older state")
 
 
-def send(tx: Tx, post: Post, relay: RelayRule | None, most: int | None, now: int) -> tuple[Outcome, bool]:
+def send(tx: Tx, post: Post, alarms: AlarmRule | None, most: int | None, now: int) -> tuple[Outcome, bool]:
     """Store a message to somebody who may be a stranger; also tells whether both have answered each other now.
 
     At most `most` messages may wait for a recipient who never answered. Raises `TooManyWaiting`, `NoSuchChat`.
@@ -132,7 +132,7 @@ def send(tx: Tx, post: Post, relay: RelayRule | None, most: int | None, now: int
     else:
         if not before.listed:
             list_chat(tx, [pair.peer_of(sender_id)], pair.chat_id, now)
-        done = append(tx, Batch([post], [], now), None if before.is_request else relay)
+        done = append(tx, Batch([post], [], now), None if before.is_request else alarms)
         tx.emit(done.events)
         [message] = done.messages
     return Posted(message, replayed=False), answered

@@ -41,14 +41,14 @@ RELAY: Final = (
     ),
     Mutant(
         "what a device has goes by SMS all the same",
-        "storage/relay.py",
+        "storage/sms_relay.py",
         "    return row[0] >= outgoing.seq and",
         "    return row[0] > outgoing.seq and",
         sqlite("relay", "an_ack_between_due_and_sent_cancels_and_the_trace_says_so"),
     ),
     Mutant(
         "a withheld message goes by SMS",
-        "storage/relay.py",
+        "storage/alarms.py",
         '        " AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.chat_id = x.chat_id AND w.seq = x.seq)"\n'
         '        " ORDER BY seq LIMIT :most",',
         '        " ORDER BY seq LIMIT :most",',

@@ -1,7 +1,7 @@
 """The relay: what no device acknowledged in time goes on to its recipient's phone by SMS.
 
-A background loop on every node. Each round looks at the alarms that are due, leases what is in the outbox, hands it
-to the provider, and writes down what came of that. Whatever dies in between is taken up again once its lease is over.
+A background loop on every node. Each round leases what is in the outbox, hands it to the provider, and writes down
+what came of that. Whatever dies in between is taken up again once its lease is over.
 """
 
 from __future__ import annotations
@@ -18,22 +18,26 @@ import msgspec
 from prometheus_client import Counter
 
 from duologue.clock import HOUR, MINUTE, SECOND, Clock
+from duologue.core.delivery.offline import Later, messages_due
+from duologue.core.delivery.relay_policy import PHONES, RelayPolicy, purse_of, spent_reason, storable
 from duologue.core.loop_guard import LOOKS_BACK, pause_after
 from duologue.core.receipts import mark_of
-from duologue.core.relay_policy import PHONES, RelayPolicy, purse_of, spent_reason, storable
+from duologue.core.rounds import TROUBLE, Rounds
 from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
-from duologue.model import Message, Pair, Relay, User, encode_id
+from duologue.model import Known, Message, Pair, Relay, User, WhoCanWrite, alarm_after, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
-from duologue.storage import opt_outs, outbox, quotas, relay, service_numbers, unanswered
+from duologue.storage import opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
 from duologue.storage.accounts import user_by_id
+from duologue.storage.alarms import Alarm
 from duologue.storage.batch import NoSuchChat, OutOfRange
-from duologue.storage.chats import pair_of
-from duologue.storage.database import Database, Marked, RelayRule, Tx, settle
+from duologue.storage.chats import pair_of, write_rule
+from duologue.storage.database import AlarmRule, Database, Marked, Tx, settle
 from duologue.storage.messages import page_after
 from duologue.storage.outbox import Outgoing, State
 from duologue.storage.quotas import Allowance
 from duologue.storage.service_numbers import ServiceNumber
+from duologue.storage.sms_relay import RelayRule
 from duologue.storage.unanswered import UNANSWERED
 
 T = TypeVar("T")
@@ -41,9 +45,6 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 _OUTCOMES: Final = Counter("duologue_relay_total", "Relayed messages, by what became of them.", ["outcome"])
-_PAUSE: Final = 0.5
-"""Seconds between looks at the outbox."""
-_TROUBLE: Final = 5.0  # seconds
 LEASE: Final = 2 * MINUTE
 """Longer than any provider takes: an SMS under way mustn't be taken up by another node."""
 _AT_ONCE: Final = 32  # SMS
@@ -73,8 +74,16 @@ class Round(msgspec.Struct, frozen=True):
     """Whether there may be more to do at once: others were left, or may go as what stood before them has ended."""
 
 
-class RelayLoop:
-    """Sees to alarms and outbox, on behalf of all nodes together."""
+def alarm_rule(rule: RelayRule) -> AlarmRule:
+    """Return the rule for alarms that lets the relay look at messages in time."""
+    preset, unregistered = alarm_after(rule.default), alarm_after(rule.unregistered)
+    assert preset is not None
+    assert unregistered is not None
+    return AlarmRule(preset, unregistered, rule.delay)
+
+
+class SmsRelay:
+    """The channel to a user's phone, and the loop that sees to its outbox, on behalf of all nodes together."""
 
     def __init__(
         self,
@@ -97,56 +106,52 @@ class RelayLoop:
         self._valid_for = valid_for
         self._callback_base = callback_base
         self._doubtful = doubtful
-        self._woken = asyncio.Event()
-        self._stopped = asyncio.Event()
+        self._rounds = Rounds(self.round, waits="the relay waits", fails="the relay failed")
         self._sending = Tasks()
 
     def wake(self) -> None:
         """There may be something to do already."""
-        self._woken.set()
+        self._rounds.wake()
 
     def stop(self) -> None:
         """Send nothing more than what is being sent."""
-        self._stopped.set()
-        self.wake()
+        self._rounds.stop()
 
     async def run(self) -> None:
         """The background loop. It ends when it is told to stop and what is being sent has come to its end."""
-        while not self._stopped.is_set():
-            patience, awaited = _PAUSE, self._woken
-            if not await self._try_round():
-                patience, awaited = _TROUBLE, self._stopped
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(patience):
-                    await awaited.wait()
+        await self._rounds.run()
         await self._sending.ended()
-
-    async def _try_round(self) -> bool:
-        try:
-            await self.round()
-        except ApiError as fault:
-            _log.warning("the relay waits: %s", fault)
-        except Exception as fault:  # noqa: BLE001 - one bad row mustn't end the relay for everybody
-            _log.error("the relay failed", exc_info=fault)
-        else:
-            return True
-        return False
 
     async def round(self) -> None:
         """Do all there is to do now. Raises `ApiError` `overloaded`."""
-        self._woken.clear()
-        now = self._clock()
-        alarms, open_rows = await self._db.read(relay.anything_due, now)
-        while alarms and not self._stopped.is_set():
-            seen = await self._db.write(relay.answer_alarms, self._rule, self._valid_for, self._clock())
-            alarms, open_rows = seen > 0, True
-        while open_rows and not self._stopped.is_set() and (room := _AT_ONCE - len(self._sending)) > 0:
+        self._rounds.begin()
+        open_rows = await self._db.read(outbox.oldest_due, self._clock()) is not None
+        while open_rows and not self._rounds.stopped and (room := _AT_ONCE - len(self._sending)) > 0:
             found = await self._db.write(self._take, self._clock(), room)
             for text in found.texts:
                 # What stands behind it in its chat may go at its end.
                 self._sending.start(self._send(text), self.wake)
             await asyncio.gather(*(self._tell_arrival(*arrival) for arrival in found.arrived))
             open_rows = found.more
+
+    # When an alarm is due: queue what is to go.
+
+    def answer(self, tx: Tx, alarm: Alarm, now: int) -> Later | None:
+        """Queue those of an alarm's messages that are due; what isn't due yet, or None if that is all."""
+        policy = sms_relay.policy_of(alarm.user, self._rule)
+        if alarm.known == Known.STRANGER and write_rule(tx, alarm.user) is WhoCanWrite.REQUESTS:
+            policy = Relay.OFF
+        if policy is Relay.OFF:
+            return None
+        always = policy is Relay.ALWAYS
+        due, later = messages_due(tx, alarm, 0 if always else self._rule.delay, now, acknowledged=always)
+        for each in due:
+            if not each.by_sms:
+                # A person is there, so no loop is to be feared, and the person isn't to wait for its end.
+                outbox.wake(tx, alarm.chat_id, alarm.user.id, outbox.TOO_MANY_ANSWERS, now)
+            expires_at = min(each.sent_at, now) + self._valid_for
+            outbox.enqueue(tx, alarm.chat_id, each.seq, alarm.user.id, now, expires_at)
+        return later
 
     # Under the lease: decide about each row.
 
@@ -225,13 +230,13 @@ class RelayLoop:
         """Return the reason not to send this message to the user's phone any more; None if there is none."""
         if user.phone is None:
             return "account_deleted"
-        if relay.policy_of(user, self._rule) is Relay.OFF:
+        if sms_relay.policy_of(user, self._rule) is Relay.OFF:
             return "switched_off"
-        if relay.is_needless(tx, row, self._rule):
+        if sms_relay.is_needless(tx, row, self._rule):
             return "acknowledged"
         if opt_outs.is_opted_out(tx, user.phone):
             return "opted_out"
-        if self._policy.invite_once and user.registered_at is None and relay.is_unanswered(tx, row, pair):
+        if self._policy.invite_once and user.registered_at is None and sms_relay.is_unanswered(tx, row, pair):
             return "not_answered_yet"
         return self._policy.refusal(user.phone)
 
@@ -261,7 +266,7 @@ class RelayLoop:
             else:
                 _OUTCOMES.labels(outcome).inc()
                 return
-            await asyncio.sleep(_TROUBLE)
+            await asyncio.sleep(TROUBLE)
 
     def _not_sent(self, tx: Tx, text: Text, fault: SmsError, now: int) -> str:
         row, reason = text.row, storable(fault.code or fault.reason)
