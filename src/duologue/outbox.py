@@ -13,10 +13,11 @@ from rich.text import Text
 from duologue.clock import SECOND, now_ms
 from duologue.core.phone_numbers import masked
 from duologue.model import encode_id
+from duologue.storage import jobs
 from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Tx
 from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.outbox import Outgoing, State, counts, latest, oldest_due
+from duologue.storage.outbox import QUEUE, Outgoing, State, counts, oldest_due
 from duologue.storage.snapshot import CannotRead, snapshot
 from duologue.storage.unplaced import Unplaced, newest
 
@@ -50,7 +51,7 @@ def outbox(url: str) -> None:
     try:
         with snapshot(url) as tx:
             found, due = counts(tx), oldest_due(tx, now_ms())
-            lines = [_line(tx, row) for row in latest(tx, (State.FAILED, State.DEAD), _SHOWN)]
+            lines = [_line(tx, row) for row in jobs.latest(tx, QUEUE, (State.FAILED, State.DEAD), _SHOWN)]
             texts = newest(tx, _SHOWN)
     except (CannotRead, SchemaTooOld, SchemaTooNew) as fault:
         raise OutboxError(str(fault)) from fault

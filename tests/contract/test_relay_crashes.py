@@ -12,7 +12,9 @@ import pytest
 
 from duologue.clock import HOUR, SECOND
 from duologue.core import rounds
-from duologue.storage import outbox
+from duologue.model import encode_id
+from duologue.sms.provider import Receipt
+from duologue.storage import jobs, outbox
 from duologue.storage.outbox import State
 from tests.support.carrier import Carrier, accepts_and_hangs, is_broken, receipts, waits_for
 from tests.support.relays import DELAY, LEASE, Node, World, another, world
@@ -77,7 +79,7 @@ async def test_dying_between_receipt_and_mark_leaves_the_mark_to_another(people:
     await people.later()
     await people.callbacks.receipts("carrier", receipts(people.carrier.taken[0]))
     assert await people.fate(message.seq) == ("arrived", "")
-    await people.store.db.write(people.loop._take, people.clock(), 32)
+    await people.store.db.write(outbox.lease_arrived, people.clock(), people.clock() + LEASE - SECOND, 32)
     assert await people.delivered() == 0
     async with another(people) as other:
         people.clock.pass_by(LEASE)
@@ -101,11 +103,11 @@ async def test_a_lease_that_has_run_out_settles_nothing_while_another_holds_it(p
     message, go = await people.is_sending()
     people.clock.pass_by(LEASE)
     now = people.clock()
-    [newer] = await people.store.db.write(outbox.lease, now, now + LEASE, 10)
+    [newer] = await people.store.db.write(jobs.lease, outbox.QUEUE, now, now + LEASE, 10)
     older = msgspec.structs.replace(newer, attempts=newer.attempts - 1)
-    assert not await people.store.db.write(outbox.put_off, older, now, "too late")
+    assert not await people.store.db.write(jobs.put_off, outbox.QUEUE, older, now, "too late")
     assert await people.row(message.seq) == newer
-    assert await people.store.db.write(outbox.put_off, newer, now, "in time")
+    assert await people.store.db.write(jobs.put_off, outbox.QUEUE, newer, now, "in time")
     go.set()
     await people.sent()
 
@@ -121,6 +123,21 @@ async def test_what_was_sent_counts_even_if_the_lease_had_run_out(people: World)
     await people.work()
     assert await people.fate(message.seq) == ("sent", "")
     assert dict(await people.hops(message.seq))["sms_sent"] == "carrier, 1 part"
+
+
+async def test_what_has_arrived_is_not_put_off_by_a_failure_that_is_told_later(store_url: str) -> None:
+    async with world(store_url, carrier=Carrier(by_reference=True)) as people:
+        message, go = await people.is_sending(is_broken)
+        row = await people.row(message.seq)
+        assert row
+        await people.callbacks.receipts("carrier", [Receipt(encode_id("rly", row.id), "delivered")])
+        assert await people.fate(message.seq) == ("arrived", "")
+        go.set()
+        await people.sent()
+        assert await people.fate(message.seq) == ("arrived", "")
+        await people.later(HOUR)
+        assert await people.fate(message.seq) == ("delivered", "")
+        assert len(people.carrier.asked) == 1
 
 
 async def test_of_two_copies_one_delivery_is_enough(people: World) -> None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.clock import MINUTE, SECOND
-from duologue.core.delivery import sms_relay
+from duologue.core import jobs
 from duologue.model import Relay, encode_id
 from duologue.sms.provider import DeliveryReport
 from duologue.storage import outbox
@@ -164,7 +164,7 @@ async def test_what_cannot_be_written_down_is_tried_until_it_can(
     def fails(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sms_relay, "TROUBLE", 0.02)
+    monkeypatch.setattr(jobs, "TROUBLE", 0.02)
     monkeypatch.setattr(outbox, "sent", fails)
     message = await people.writes()
     people.clock.pass_by(DELAY)

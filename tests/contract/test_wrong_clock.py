@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
-from duologue.core.delivery.sms_relay import LEASE
+from duologue.core.jobs import LEASE
 from duologue.core.retention import expire_round, sweep_round, trim_round
 from duologue.core.sessions import Sessions, new_token
 from duologue.sms.provider import SegmentHeader

@@ -106,14 +106,14 @@ class Node:
 
     async def sent(self) -> None:
         """Wait until what is being sent has come to its end."""
-        await self.loop._sending.ended()
+        await self.loop._worker._doing.ended()
         # What is to be done at their end is done by now.
         await asyncio.sleep(0)
 
     async def die(self) -> None:
         """As by kill -9: what is being sent is never heard of again."""
-        self.loop._sending.cancel()
-        await self.loop._sending.ended()
+        self.loop._worker._doing.cancel()
+        await self.loop._worker._doing.ended()
 
 
 class World(Node):

@@ -7,7 +7,7 @@ import logging
 from typing import Final
 
 from duologue.clock import SteadyClock
-from duologue.core.delivery.sms_relay import LEASE
+from duologue.core.jobs import LEASE
 from duologue.errors import ApiError
 from duologue.storage import clock as store
 from duologue.storage.database import Database

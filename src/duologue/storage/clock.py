@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from duologue.clock import SLACK
+from duologue.storage import outbox
 from duologue.storage.accounts import NEWS_REST
 from duologue.storage.database import Tx
 
@@ -40,16 +41,7 @@ def mend_future(tx: Tx, now: int, alarm_delay: int, lease: int) -> int:
         due_at=now + alarm_delay,
         latest=latest + alarm_delay,
     )
-    mended += tx.run(
-        "UPDATE sms_outbox SET created_at = :now, next_at = :now WHERE created_at > :latest AND state <= 2",
-        now=now,
-        latest=latest,
-    )
-    mended += tx.run(
-        "UPDATE sms_outbox SET next_at = :now WHERE state <= 2 AND state >= 1 AND next_at > :latest",
-        now=now,
-        latest=latest + lease,
-    )
+    mended += outbox.mend_future(tx, now, latest, lease)
     for table in ("profile_news", "erasures"):
         mended += tx.run(
             f"UPDATE {table} SET due_at = :now WHERE due_at > :latest", now=now, latest=latest + NEWS_REST

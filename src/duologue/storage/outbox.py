@@ -1,7 +1,6 @@
-"""The outbox: each message that goes on by SMS, from its lease to the last receipt.
+"""The outbox: each message that goes on by SMS, from its place in the queue to the last receipt.
 
-A row is leased by one node at a time; `attempts` tells the leases apart, so that a node whose lease has run out
-can't settle what another has taken over.
+A row is a job of `QUEUE` until a provider has taken it; what the network reports of it comes after that.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from duologue.model import new_id
+from duologue.storage import jobs
 from duologue.storage.database import Tx
 from duologue.storage.messages import is_by_sms
 from duologue.storage.sms_ids import FOLDED
@@ -32,15 +31,15 @@ _LOOKED_BACK: Final = 64
 class State(IntEnum):
     """State of a relayed message, as stored. Append only; the first three are open."""
 
-    QUEUED = 0
-    LEASED = 1
+    QUEUED = jobs.QUEUED
+    LEASED = jobs.LEASED
     ARRIVED = 2
     """On the phone; its sender's mark is still to be moved."""
     SENT = 3
     DELIVERED = 4
     FAILED = 5
-    CANCELLED = 6
-    DEAD = 7
+    CANCELLED = jobs.CANCELLED
+    DEAD = jobs.DEAD
 
 
 class Outgoing(msgspec.Struct, frozen=True, gc=False):
@@ -68,84 +67,38 @@ def _load(row: Sequence[Any]) -> Outgoing:
     return Outgoing(*values)
 
 
-def enqueue(tx: Tx, chat_id: int, seq: int, user_id: int, now: int, expires_at: int) -> None:
-    """Have a message go to its recipient's phone, once; not before those that wait in front of it."""
-    before = tx.one(
-        "SELECT next_at, reason FROM sms_outbox WHERE chat_id = :chat_id AND user_id = :user_id AND state = 0"
-        " AND next_at > :now ORDER BY next_at DESC LIMIT 1",
-        chat_id=chat_id,
-        user_id=user_id,
-        now=now,
-    )
-    next_at, reason = before or (now, "")
-    tx.run(
-        "INSERT INTO sms_outbox (id, chat_id, user_id, created_at, next_at, expires_at, seq, reason)"
-        " VALUES (:id, :chat_id, :user_id, :now, :next_at, :expires_at, :seq, :reason)"
-        " ON CONFLICT (chat_id, seq) DO NOTHING",
-        id=new_id(),
-        chat_id=chat_id,
-        user_id=user_id,
-        now=now,
-        next_at=next_at,
-        expires_at=expires_at,
-        seq=seq,
-        reason=reason,
-    )
+QUEUE: Final = jobs.Queue("sms_outbox", ("chat_id", "user_id"), _COLUMNS, _load)
+"""One chat's messages go to a phone in their order."""
 
 
-def lease(tx: Tx, now: int, until: int, limit: int, *, spare_expired: bool = False) -> list[Outgoing]:
-    """Take the next few rows that somebody must see to, in the order of each chat; nobody else gets them meanwhile.
-
-    What a node had leased when it died comes again after `until`. With `spare_expired`, what is too old to be sent is
-    left where it is: the clock may be wrong.
-    """
+def lease_arrived(tx: Tx, now: int, until: int, limit: int) -> list[Outgoing]:
+    """Take the next few rows whose sender's mark is to be moved, in the order of each chat."""
     rows = tx.all(
         # Said twice: on PostgreSQL another node may have leased a row since it was looked up.
-        "UPDATE sms_outbox SET state = CASE WHEN state = 2 THEN 2 ELSE 1 END, next_at = :until,"
-        " attempts = attempts + 1 WHERE state <= 2 AND next_at <= :now AND id IN ("
-        "SELECT o.id FROM sms_outbox o WHERE o.state <= 2 AND o.next_at <= :now AND (o.state = 2 OR (o.seq ="
-        # A minimum is one look into the index; "nothing before it" may be planned as a join of all with all.
-        " (SELECT min(e.seq) FROM sms_outbox e WHERE e.chat_id = o.chat_id AND e.user_id = o.user_id"
-        " AND e.state <= 1) AND o.expires_at > :expired)) ORDER BY o.next_at LIMIT :limit)"
+        "UPDATE sms_outbox SET next_at = :until WHERE state = 2 AND next_at <= :now AND id IN ("
+        "SELECT id FROM sms_outbox WHERE state = 2 AND next_at <= :now ORDER BY next_at LIMIT :limit)"
         f" RETURNING {_COLUMNS}",
         now=now,
         until=until,
         limit=limit,
-        expired=now if spare_expired else 0,
     )
     return sorted(map(_load, rows), key=lambda row: (row.chat_id, row.seq))
 
 
-def put_off(tx: Tx, row: Outgoing, at: int, reason: str) -> bool:
-    """Try again at `at`, because of `reason`; whether the lease was still ours.
-
-    What stands behind it in its chat waits for the same reason, and needn't be looked at before then either.
-    """
-    ours = _move(tx, row, State.QUEUED, next_at=at, reason=reason)
-    if ours:
-        tx.run(
-            "UPDATE sms_outbox SET next_at = :at, reason = :reason WHERE chat_id = :chat_id AND user_id = :user_id"
-            " AND seq > :seq AND state = 0 AND next_at < :at",
-            at=at,
-            reason=reason,
-            chat_id=row.chat_id,
-            user_id=row.user_id,
-            seq=row.seq,
-        )
-    return ours
+def anything_due(tx: Tx, now: int) -> tuple[bool, bool]:
+    """Return whether an SMS is due to be sent, and whether a mark is due to be moved."""
+    arrived = tx.one("SELECT 1 FROM sms_outbox WHERE state = 2 AND next_at <= :now LIMIT 1", now=now)
+    return jobs.oldest_due(tx, QUEUE, now) is not None, arrived is not None
 
 
-def wake(tx: Tx, chat_id: int, user_id: int, reason: str, now: int) -> None:
-    """Have a chat's rows tried at once if what stands first in it waits for this reason."""
-    # The partial index has the condition `state <= 1`, and serves no query that doesn't say so.
-    tx.run(
-        "UPDATE sms_outbox SET next_at = :now WHERE chat_id = :chat_id AND user_id = :user_id AND state <= 1"
-        " AND state = 0 AND next_at > :now AND EXISTS (SELECT 1 FROM sms_outbox e WHERE e.chat_id = :chat_id"
-        " AND e.user_id = :user_id AND e.state <= 1 AND e.state = 0 AND e.reason = :reason)",
-        chat_id=chat_id,
-        user_id=user_id,
-        reason=reason,
+def mend_future(tx: Tx, now: int, latest_at: int, lease_ms: int) -> int:
+    """Make due what a clock that was ahead has dated, or leased for longer than `lease_ms`; how many rows."""
+    return jobs.mend_future(tx, QUEUE, now, latest_at, lease_ms) + tx.run(
+        "UPDATE sms_outbox SET created_at = CASE WHEN created_at > :latest THEN :now ELSE created_at END,"
+        " next_at = :now WHERE state = 2 AND (created_at > :latest OR next_at > :longest)",
         now=now,
+        latest=latest_at,
+        longest=latest_at + lease_ms,
     )
 
 
@@ -169,27 +122,6 @@ def answers_sent(tx: Tx, row: Outgoing, since: int, now: int) -> list[int]:
         since=since,
     )
     return sorted(sent_at or now for sent_at, client_id in rows if is_by_sms(client_id))
-
-
-def end(tx: Tx, row: Outgoing, state: State, reason: str, now: int) -> bool:
-    """Cancelled or dead, because of `reason`; whether the lease was still ours."""
-    return _move(tx, row, state, next_at=now, reason=reason, ended_at=now)
-
-
-def _move(
-    tx: Tx, row: Outgoing, state: State, *, next_at: int, reason: str, ended_at: int | None = None
-) -> bool:
-    moved = tx.run(
-        "UPDATE sms_outbox SET state = :state, next_at = :next_at, reason = :reason, ended_at = :ended_at"
-        " WHERE id = :id AND attempts = :attempts AND state <= 2",
-        state=int(state),
-        next_at=next_at,
-        reason=reason,
-        ended_at=ended_at,
-        id=row.id,
-        attempts=row.attempts,
-    )
-    return moved > 0
 
 
 def sent(
@@ -355,38 +287,22 @@ def receipts_of(tx: Tx, outbox_id: int) -> list[tuple[int, str, int, str]]:
 
 def counts(tx: Tx) -> dict[State, int]:
     """Return the number of rows in each state."""
-    rows = tx.all("SELECT state, count(*) FROM sms_outbox GROUP BY state")
-    return {State(state): count for state, count in rows}
+    return {State(state): count for state, count in jobs.counts(tx, QUEUE).items()}
 
 
 def oldest_due(tx: Tx, now: int) -> int | None:
     """Since when (epoch ms) somebody should have seen to a row; None if nothing is overdue."""
-    row = tx.one("SELECT min(next_at) FROM sms_outbox WHERE state <= 2 AND next_at <= :now", now=now)
-    return row[0] if row else None
-
-
-def latest(tx: Tx, states: Sequence[State], limit: int) -> list[Outgoing]:
-    """The newest rows in these states."""
-    listed = ", ".join(str(int(state)) for state in states)
-    rows = tx.all(
-        f"SELECT {_COLUMNS} FROM sms_outbox WHERE state IN ({listed}) ORDER BY created_at DESC LIMIT :limit",
-        limit=limit,
-    )
-    return [_load(row) for row in rows]
+    arrived = tx.one("SELECT min(next_at) FROM sms_outbox WHERE state = 2 AND next_at <= :now", now=now)
+    due = [at for at in (jobs.oldest_due(tx, QUEUE, now), arrived[0] if arrived else None) if at is not None]
+    return min(due, default=None)
 
 
 def purge(tx: Tx, before: int) -> int:
     """Forget what ended before then, a step at a time; how many rows went."""
-    rows = tx.all(
-        "SELECT id FROM sms_outbox WHERE created_at < :before AND state > 2 ORDER BY created_at LIMIT :step",
-        before=before,
-        step=_STEP,
-    )
-    if rows:
-        listed = ", ".join(str(row[0]) for row in rows)
-        tx.run(f"DELETE FROM sms_ids WHERE outbox_id IN ({listed})")
-        tx.run(f"DELETE FROM sms_outbox WHERE id IN ({listed})")
-    return len(rows) + tx.run(
+    ids = jobs.purge(tx, QUEUE, before, State.ARRIVED)
+    if ids:
+        tx.run(f"DELETE FROM sms_ids WHERE outbox_id IN ({', '.join(map(str, ids))})")
+    return len(ids) + tx.run(
         "DELETE FROM sms_receipts WHERE (provider, provider_id, state, part, event) IN"
         " (SELECT provider, provider_id, state, part, event FROM sms_receipts WHERE at < :before"
         " ORDER BY at LIMIT :step)",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from duologue.storage import outbox
+from duologue.storage import jobs, outbox
 from duologue.storage.database import Tx
 
 PHONE: Final = 0
@@ -94,4 +94,4 @@ def answered(tx: Tx, user_id: int, chat_id: int, now: int) -> None:
     _forget(tx, user_id, PHONE)
     _forget(tx, user_id, chat_id)
     for (waiting,) in rows:
-        outbox.wake(tx, waiting, user_id, UNANSWERED, now)
+        jobs.wake(tx, outbox.QUEUE, UNANSWERED, now, chat_id=waiting, user_id=user_id)

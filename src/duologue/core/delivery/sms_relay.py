@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from prometheus_client import Counter
@@ -20,14 +19,13 @@ from prometheus_client import Counter
 from duologue.clock import HOUR, MINUTE, SECOND, Clock
 from duologue.core.delivery.offline import Later, messages_due
 from duologue.core.delivery.relay_policy import PHONES, RelayPolicy, purse_of, spent_reason, storable
+from duologue.core.jobs import LEASE, Taken, Worker, retry_at
 from duologue.core.loop_guard import LOOKS_BACK, pause_after
 from duologue.core.receipts import mark_of
-from duologue.core.rounds import TROUBLE, Rounds
-from duologue.core.tasks import Tasks
-from duologue.errors import ApiError
+from duologue.core.rounds import Rounds
 from duologue.model import Known, Message, Pair, Relay, User, WhoCanWrite, alarm_after, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
-from duologue.storage import opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
+from duologue.storage import jobs, opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
 from duologue.storage.accounts import user_by_id
 from duologue.storage.alarms import Alarm
 from duologue.storage.batch import NoSuchChat, OutOfRange
@@ -40,16 +38,10 @@ from duologue.storage.service_numbers import ServiceNumber
 from duologue.storage.sms_relay import RelayRule
 from duologue.storage.unanswered import UNANSWERED
 
-T = TypeVar("T")
-
 _log = logging.getLogger(__name__)
 
 _OUTCOMES: Final = Counter("duologue_relay_total", "Relayed messages, by what became of them.", ["outcome"])
-LEASE: Final = 2 * MINUTE
-"""Longer than any provider takes: an SMS under way mustn't be taken up by another node."""
 _AT_ONCE: Final = 32  # SMS
-_FIRST_RETRY: Final = 5 * SECOND
-_LONGEST_RETRY: Final = 10 * MINUTE
 _NEXT_LOOK: Final = 2 * MINUTE
 """Between looks at whether a device has acknowledged anything, while an SMS waits for an answer."""
 _UNKNOWN_RETRY: Final = MINUTE
@@ -63,15 +55,6 @@ class Text(msgspec.Struct, frozen=True):
     sms: OutgoingSms
     number: ServiceNumber
     taken: list[Allowance]
-
-
-class Round(msgspec.Struct, frozen=True):
-    """Result of one look at the outbox: texts to send, and arrivals whose sender is to be told."""
-
-    texts: list[Text]
-    arrived: list[tuple[Outgoing, Pair, int]]
-    more: bool
-    """Whether there may be more to do at once: others were left, or may go as what stood before them has ended."""
 
 
 def alarm_rule(rule: RelayRule) -> AlarmRule:
@@ -107,7 +90,14 @@ class SmsRelay:
         self._callback_base = callback_base
         self._doubtful = doubtful
         self._rounds = Rounds(self.round, waits="the relay waits", fails="the relay failed")
-        self._sending = Tasks()
+        self._worker = Worker(
+            db,
+            clock,
+            self._take,
+            self._send,
+            at_once=_AT_ONCE,
+            unsettled="the relay can't write down what it sent",
+        )
 
     def wake(self) -> None:
         """There may be something to do already."""
@@ -120,19 +110,16 @@ class SmsRelay:
     async def run(self) -> None:
         """The background loop. It ends when it is told to stop and what is being sent has come to its end."""
         await self._rounds.run()
-        await self._sending.ended()
+        await self._worker.ended()
 
     async def round(self) -> None:
         """Do all there is to do now. Raises `ApiError` `overloaded`."""
         self._rounds.begin()
-        open_rows = await self._db.read(outbox.oldest_due, self._clock()) is not None
-        while open_rows and not self._rounds.stopped and (room := _AT_ONCE - len(self._sending)) > 0:
-            found = await self._db.write(self._take, self._clock(), room)
-            for text in found.texts:
-                # What stands behind it in its chat may go at its end.
-                self._sending.start(self._send(text), self.wake)
-            await asyncio.gather(*(self._tell_arrival(*arrival) for arrival in found.arrived))
-            open_rows = found.more
+        is_due, has_arrived = await self._db.read(outbox.anything_due, self._clock())
+        if has_arrived:
+            await self._tell_arrivals()
+        if is_due:
+            await self._worker.begin(self._rounds)
 
     # When an alarm is due: queue what is to go.
 
@@ -145,26 +132,26 @@ class SmsRelay:
             return None
         always = policy is Relay.ALWAYS
         due, later = messages_due(tx, alarm, 0 if always else self._rule.delay, now, acknowledged=always)
+        key = {"chat_id": alarm.chat_id, "user_id": alarm.user.id}
         for each in due:
             if not each.by_sms:
                 # A person is there, so no loop is to be feared, and the person isn't to wait for its end.
-                outbox.wake(tx, alarm.chat_id, alarm.user.id, outbox.TOO_MANY_ANSWERS, now)
+                jobs.wake(tx, outbox.QUEUE, outbox.TOO_MANY_ANSWERS, now, **key)
             expires_at = min(each.sent_at, now) + self._valid_for
-            outbox.enqueue(tx, alarm.chat_id, each.seq, alarm.user.id, now, expires_at)
+            jobs.enqueue(tx, outbox.QUEUE, now, expires_at, each.seq, **key)
         return later
 
     # Under the lease: decide about each row.
 
-    def _take(self, tx: Tx, now: int, limit: int) -> Round:
-        texts, arrived = [], []
-        leased = outbox.lease(tx, now, now + LEASE, limit, spare_expired=self._doubtful())
+    def _take(self, tx: Tx, now: int, limit: int) -> Taken[Text]:
+        leased = jobs.lease(tx, outbox.QUEUE, now, now + LEASE, limit, spare_expired=self._doubtful())
+        texts = []
         for row in leased:
             pair = pair_of(tx, row.user_id, row.chat_id)
-            if pair and row.state is State.ARRIVED:
-                arrived.append((row, pair, outbox.arrived_up_to(tx, row)))
-            elif pair and (text := self._decide(tx, row, pair, now)):
+            if pair and (text := self._decide(tx, row, pair, now)):
                 texts.append(text)
-        return Round(texts, arrived, len(leased) == limit or len(texts) + len(arrived) < len(leased))
+        # What stood before others in its chat may have ended: they may go.
+        return Taken(texts, more=len(leased) == limit or len(texts) < len(leased))
 
     def _decide(self, tx: Tx, row: Outgoing, pair: Pair, now: int) -> Text | None:
         """The text to send, or None once the row is put off or ended."""
@@ -174,10 +161,10 @@ class SmsRelay:
         # Its sender was suspended after it was accepted: most likely for what it says.
         is_unwanted = sender.suspended_at is not None
         if reason := "sender_suspended" if is_unwanted else self._objection(tx, row, pair, user):
-            outbox.end(tx, row, State.CANCELLED, reason, now)
+            jobs.end(tx, outbox.QUEUE, row, State.CANCELLED, reason, now)
             return None
         if now >= row.expires_at:
-            outbox.end(tx, row, State.DEAD, f"expired: {row.reason}" if row.reason else "expired", now)
+            jobs.expire(tx, outbox.QUEUE, row, now)
             return None
         assert user.phone is not None
         [message] = page_after(tx, pair, row.seq - 1, 1)
@@ -246,27 +233,14 @@ class SmsRelay:
         try:
             accepted = await self._provider.send(text.sms)
         except SmsError as fault:
-            await self._settle(self._not_sent, text, fault)
+            outcome = await self._worker.settle(self._not_sent, text, fault)
         except Exception as fault:  # noqa: BLE001 - whatever it is, the SMS may have gone
             _log.error("the SMS provider failed", exc_info=fault)
             failed = Unavailable("the provider failed", outcome_unknown=True)
-            await self._settle(self._not_sent, text, failed)
+            outcome = await self._worker.settle(self._not_sent, text, failed)
         else:
-            await self._settle(_sent, text, accepted)
-
-    async def _settle(self, work: Callable[[Tx, Text, T, int], str], text: Text, result: T) -> None:
-        """Store the outcome; retry until it is stored, or the SMS would be sent twice."""
-        while True:
-            try:
-                outcome = await self._db.write(work, text, result, self._clock())
-            except ApiError as fault:
-                _log.warning("the relay can't write down what it sent: %s", fault)
-            except Exception as fault:  # noqa: BLE001 - once the lease is over it would be sent again, and again
-                _log.error("the relay can't write down what it sent", exc_info=fault)
-            else:
-                _OUTCOMES.labels(outcome).inc()
-                return
-            await asyncio.sleep(TROUBLE)
+            outcome = await self._worker.settle(_sent, text, accepted)
+        _OUTCOMES.labels(outcome).inc()
 
     def _not_sent(self, tx: Tx, text: Text, fault: SmsError, now: int) -> str:
         row, reason = text.row, storable(fault.code or fault.reason)
@@ -279,19 +253,22 @@ class SmsRelay:
         if isinstance(fault, Rejected):
             if fault.cause == "opted_out":
                 opt_outs.opt_out(tx, text.sms.to, now)
-            outbox.end(tx, row, State.DEAD, f"{fault.cause}: {reason}", now)
+            jobs.end(tx, outbox.QUEUE, row, State.DEAD, f"{fault.cause}: {reason}", now)
             return "rejected"
         assert isinstance(fault, Unavailable)
-        wait = min(_FIRST_RETRY * 2 ** min(row.attempts - 1, 10), _LONGEST_RETRY)
-        wait = max(wait, round((fault.retry_after or 0) * SECOND))
+        wait = round((fault.retry_after or 0) * SECOND)
         if unknown and not self._provider.capabilities.idempotent:
             wait = max(wait, _UNKNOWN_RETRY)
-        at = now + round(wait * random.uniform(1, 1.25))  # noqa: S311 - jitter
-        if at >= row.expires_at:
-            outbox.end(tx, row, State.DEAD, f"expired: {reason}", now)
-            return "expired"
-        outbox.put_off(tx, row, at, reason)
-        return "put_off"
+        at = retry_at(row.attempts, now, wait)
+        return "put_off" if jobs.try_again(tx, outbox.QUEUE, row, at, reason, now) else "expired"
+
+    # What is on a phone: its sender is to hear of it.
+
+    async def _tell_arrivals(self) -> None:
+        more = True
+        while more and not self._rounds.stopped:
+            arrived, more = await self._db.write(_take_arrived, self._clock(), _AT_ONCE)
+            await asyncio.gather(*(self._tell_arrival(*arrival) for arrival in arrived))
 
     async def _tell_arrival(self, row: Outgoing, pair: Pair, seq: int) -> None:
         """Move the recipient's delivered mark, as an ack of its device would."""
@@ -304,9 +281,17 @@ class SmsRelay:
         _OUTCOMES.labels("delivered").inc()
 
 
+def _take_arrived(tx: Tx, now: int, limit: int) -> tuple[list[tuple[Outgoing, Pair, int]], bool]:
+    """Lease what has arrived, each with the seq up to which everything has; and tell whether there may be more."""
+    leased = outbox.lease_arrived(tx, now, now + LEASE, limit)
+    pairs = [(row, pair_of(tx, row.user_id, row.chat_id)) for row in leased]
+    found = [(row, pair, outbox.arrived_up_to(tx, row)) for row, pair in pairs if pair]
+    return found, len(leased) == limit
+
+
 def _put_off(tx: Tx, row: Outgoing, until: int, reason: str) -> None:
     """Have it wait, until it expires at the latest."""
-    outbox.put_off(tx, row, min(until, row.expires_at), reason)
+    jobs.put_off(tx, outbox.QUEUE, row, min(until, row.expires_at), reason)
 
 
 def _sent(tx: Tx, text: Text, accepted: Accepted, now: int) -> str:

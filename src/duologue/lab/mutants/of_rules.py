@@ -9,15 +9,15 @@ from duologue.lab.mutants.mutant import Mutant, contract, sqlite
 RELAY: Final = (
     Mutant(
         "a lease that has run out still settles",
-        "storage/outbox.py",
-        " WHERE id = :id AND attempts = :attempts AND state <= 2",
-        " WHERE id = :id AND attempts >= :attempts AND state <= 2",
+        "storage/jobs.py",
+        " WHERE id = :id AND attempts = :attempts AND state <= 1",
+        " WHERE id = :id AND attempts >= :attempts AND state <= 1",
         sqlite("relay_crashes", "a_lease_that_has_run_out_settles_nothing_while_another_holds_it"),
     ),
     Mutant(
         "two nodes lease one message",
-        "storage/outbox.py",
-        '" attempts = attempts + 1 WHERE state <= 2 AND next_at <= :now AND id IN ("',
+        "storage/jobs.py",
+        '" attempts = attempts + 1 WHERE state <= 1 AND next_at <= :now AND id IN ("',
         '" attempts = attempts + 1 WHERE id IN ("',
         contract("relay_crashes", "several_nodes_send_each_message_once_and_in_order", engine="postgresql"),
     ),
