@@ -22,6 +22,20 @@ RELAY: Final = (
         contract("relay_crashes", "several_nodes_send_each_message_once_and_in_order", engine="postgresql"),
     ),
     Mutant(
+        "a job goes before the one in front of it has ended",
+        "storage/jobs.py",
+        '" AND e.state <= 1) ORDER BY',
+        '" AND e.state <= 0) ORDER BY',
+        sqlite("jobs", "jobs_of_a_key_go_one_after_the_other_and_keys_beside_each_other"),
+    ),
+    Mutant(
+        "an alarm goes though a channel has messages to look at later",
+        "core/delivery/offline.py",
+        "        later = [answer for answer in answers if answer]",
+        "        later = answers if all(answers) else []",
+        sqlite("alarms", "an_alarm_stays_until_every_channel_has_seen_to_its_messages"),
+    ),
+    Mutant(
         "a message that failed does not hold the mark back",
         "storage/outbox.py",
         "        if state not in (State.ARRIVED, State.DELIVERED):\n            break",
