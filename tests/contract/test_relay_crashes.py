@@ -13,7 +13,7 @@ import pytest
 from duologue.clock import HOUR, SECOND
 from duologue.core import rounds
 from duologue.model import encode_id
-from duologue.sms.provider import Receipt
+from duologue.sms.provider import DeliveryReport
 from duologue.storage import jobs, outbox
 from duologue.storage.outbox import State
 from tests.support.carrier import Carrier, accepts_and_hangs, is_broken, receipts, waits_for
@@ -130,7 +130,7 @@ async def test_what_has_arrived_is_not_put_off_by_a_failure_that_is_told_later(s
         message, go = await people.is_sending(is_broken)
         row = await people.row(message.seq)
         assert row
-        await people.callbacks.receipts("carrier", [Receipt(encode_id("rly", row.id), "delivered")])
+        await people.callbacks.receipts("carrier", [DeliveryReport(encode_id("rly", row.id), "delivered")])
         assert await people.fate(message.seq) == ("arrived", "")
         go.set()
         await people.sent()
