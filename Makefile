@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
+NODE_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin
 UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
 PYTEST := $(BIN)/pytest --quiet --numprocesses logical --dist worksteal
 
@@ -21,7 +22,7 @@ export UV_SYSTEM_CERTS ?= $(if $(wildcard /etc/ssl/cert.pem /etc/ssl/certs/*.* /
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help serve test check lint types imports docs docs-check test-all bench fix torture clean
+.PHONY: help serve test check lint types javascript imports docs docs-check test-all bench fix torture clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -34,14 +35,19 @@ serve: .venv/.serve ## Run Duologue on http://127.0.0.1:8000, with its data in .
 test: .venv/.dev ## Run the tests on real servers, without the slow and the browser ones (some 4 minutes)
 	@$(PYTEST) -m "not slow and not browser" $(ARGS)
 
-check: lint types imports docs-check test-all ## Run all that CI runs
+check: lint types javascript imports docs-check test-all ## Run all that CI runs
 
-lint: .venv/.dev ## Check style and format
+lint: .venv/.dev ## Check style and format of the Python
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 
-types: .venv/.dev ## Check the types
+types: .venv/.dev ## Check the types of the Python
 	@$(BIN)/mypy
+
+javascript: node_modules/.installed ## Check style, format and types of the JavaScript
+	@$(NODE_TOOLS)/biome check --error-on-warnings
+	@$(NODE_TOOLS)/tsc -p tsconfig.json
+	@$(NODE_TOOLS)/tsc -p tsconfig.worker.json
 
 imports: .venv/.dev ## Check that imports point down only
 	@$(BIN)/lint-imports --no-logo
@@ -61,12 +67,13 @@ bench: .venv/.dev ## Measure what the server does on this machine
 fix: .venv/.dev ## Mend style and format where a machine can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+	@[ ! -e node_modules/.installed ] || $(NODE_TOOLS)/biome check --write
 
 torture: .venv/.dev ## Run three nodes through five minutes of crashes and judge their history
 	@$(BIN)/duologue torture $(ARGS)
 
 clean: ## Delete what these commands made: environment, caches, builds; never ./data
-	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist node_modules
 	@find src tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # --- Setting up. A stamp tells what is done; a changed uv.lock undoes it. ---
@@ -91,3 +98,9 @@ clean: ## Delete what these commands made: environment, caches, builds; never ./
 	@echo 'Installing what Duologue and its tests need …' >&2
 	@$(BIN)/uv sync --quiet --frozen
 	@touch $@ .venv/.serve
+
+# Only what checks the JavaScript needs the npm registry: serving and the tests don't.
+node_modules/.installed: .venv/.dev package.json package-lock.json .npmrc
+	@echo 'Installing what checks the JavaScript …' >&2
+	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefer-offline --loglevel=error
+	@touch $@

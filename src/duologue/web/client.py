@@ -110,9 +110,9 @@ def _page() -> bytes:
 
 
 def _worker() -> bytes:
+    worker = _bare(_SOURCES["client/worker.js"])
     parts = json.dumps([_BASE + name for name in _NEEDED])
-    head = f'const RELEASE = "{RELEASE}";\nconst PARTS = {parts};\n\n'
-    return head.encode() + _bare(_SOURCES["client/worker.js"])
+    return worker.replace(b"{release}", RELEASE.encode()).replace(b'["{parts}"]', parts.encode())
 
 
 _PAGE: Final = _file(_page(), ".html")

@@ -35,10 +35,16 @@ async function page(ana, chat) {
   await send(ana, chat, "node-2");
   await send(ana, chat, "node-3");
   const newest = (await ask(200, ana, "GET", `/v1/chats/${chat}/messages?limit=2`)).body;
-  assert.deepEqual(newest.items.map((message) => message.seq), [2, 3]);
+  assert.deepEqual(
+    newest.items.map((message) => message.seq),
+    [2, 3],
+  );
   assert.equal(newest.has_more_before, true);
   const oldest = (await ask(200, ana, "GET", `/v1/chats/${chat}/messages?limit=2&before=2`)).body;
-  assert.deepEqual(oldest.items.map((message) => message.text), ["Hello Ben"]);
+  assert.deepEqual(
+    oldest.items.map((message) => message.text),
+    ["Hello Ben"],
+  );
   assert.equal(oldest.has_more_before, false);
 }
 
@@ -82,8 +88,12 @@ async function socket(ana, ben, chat) {
   const frames = [];
   let wake = () => {};
   const opened = new WebSocket(`${base.replace(/^http/, "ws")}/v1/socket`, "duologue.v1");
-  opened.onmessage = ({ data }) => (frames.push(JSON.parse(data)), wake());
-  opened.onclose = ({ code }) => (frames.push({ op: "close", code }), wake());
+  const take = (frame) => {
+    frames.push(frame);
+    wake();
+  };
+  opened.onmessage = ({ data }) => take(JSON.parse(data));
+  opened.onclose = ({ code }) => take({ op: "close", code });
   const next = async (op) => {
     for (;;) {
       const frame = frames.shift();

@@ -88,7 +88,12 @@ export function conversation({ duologue, model, limits }, chatId) {
   writer.restore(drafts.get(chatId) ?? "");
 
   const acceptIt = h("button", { type: "button", class: "primary", onclick: accept }, t("accept"));
-  const request = h("div", { class: "request", role: "status", hidden: true }, h("p", {}, t("request_hint")), acceptIt);
+  const request = h(
+    "div",
+    { class: "request", role: "status", hidden: true },
+    h("p", {}, t("request_hint")),
+    acceptIt,
+  );
   const more = iconButton("more", t("actions_for", { name: nameOf(opened.peer) }), {
     "aria-haspopup": "menu",
     onclick: () => openMenu(more, chatActions(model, chat())),
@@ -291,8 +296,8 @@ export function conversation({ duologue, model, limits }, chatId) {
     const next = step && all[Math.max(0, Math.min(at + step, all.length - 1))];
     if (event.key === "End") timeline.showEnd();
     else if (event.key === "Home") timeline.show(1, 0);
-    else if (event.key === "Enter" && event.target === row)
-      /** @type {HTMLElement} */ (row?.querySelector(".options")).click();
+    else if (event.key === "Enter" && row && event.target === row)
+      /** @type {HTMLElement} */ (row.querySelector(".options")).click();
     else if (!next) return;
     event.preventDefault();
     if (!next) return;

@@ -21,10 +21,11 @@ export function h(tag, properties = {}, ...children) {
 function set(element, name, value) {
   if (value === null || value === undefined) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-  else if (name === "class" || name === "role" || name === "for" || name.includes("-"))
-    element.setAttribute(name, value);
-  else /** @type {any} */ (element)[name] = value;
+  else if (isAttribute(name)) element.setAttribute(name, value);
+  else Object.assign(element, { [name]: value });
 }
+
+const isAttribute = (/** @type {string} */ name) => ["class", "role", "for"].includes(name) || name.includes("-");
 
 const SVG = "http://www.w3.org/2000/svg";
 const PATHS = {

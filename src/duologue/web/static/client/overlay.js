@@ -16,7 +16,8 @@ let names = 0;
  * @param {{ closed?: () => void, class?: string }} [options]
  */
 export function openDialog(title, content, { closed, ...options } = {}) {
-  const id = `dialog-${(names += 1)}`;
+  names += 1;
+  const id = `dialog-${names}`;
   const dialog = h(
     "dialog",
     { "aria-labelledby": id, class: options.class },

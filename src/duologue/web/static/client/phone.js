@@ -131,6 +131,9 @@ export function pretty(phone) {
 
 /** @param {string} digits @param {number[]} sizes */
 function split(digits, sizes) {
-  let start = 0;
-  return sizes.map((size) => digits.slice(start, (start += size)));
+  let end = 0;
+  return sizes.map((size) => {
+    end += size;
+    return digits.slice(end - size, end);
+  });
 }

@@ -7,7 +7,7 @@ import { confirm, hintLine, openDialog, reasonOf, toast } from "./overlay.js";
 import { phoneTag } from "./people.js";
 import { offerPhones } from "./phones.js";
 import { LANGUAGES } from "./strings.js";
-import { chosenTheme, chooseTheme } from "./theme.js";
+import { chooseTheme, chosenTheme } from "./theme.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Duologue} Duologue */
 /** @typedef {import("./model.js").Model} Model */

@@ -4,7 +4,7 @@ import { h } from "./dom.js";
 import { findLinks } from "./links.js";
 
 const EMOJI_ONLY =
-  /^(?:\p{Extended_Pictographic}[\p{Emoji_Modifier}\u{fe0f}\u{200d}\p{Extended_Pictographic}]*\s?){1,3}$/u;
+  /^(?:\p{Extended_Pictographic}(?:\p{Emoji_Modifier}|\u{fe0f}|\u{200d}|\p{Extended_Pictographic})*\s?){1,3}$/u;
 
 /** The nodes of a text. @param {string} text @returns {(Node | string)[]} */
 export function withLinks(text) {

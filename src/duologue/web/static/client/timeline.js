@@ -72,7 +72,7 @@ export class Timeline {
 
   /** The same, and draw again what would look different. */
   renew() {
-    this.rows.forEach((row, index) => this.#source.renew(row, this.first + index));
+    for (const [index, row] of this.rows.entries()) this.#source.renew(row, this.first + index);
     this.update();
   }
 

@@ -1,10 +1,14 @@
-// Keeps this release of the page for when there is no network. RELEASE and PARTS stand above: the server writes them.
+// Keeps this release of the page for when there is no network.
 //
 // The page is asked for anew each time, so it is never an old one while the server can be reached. It names its parts
 // by their release, and each release is kept whole: what is shown without a network belongs together.
 
 /** @type {ServiceWorkerGlobalScope} */
 const worker = /** @type {any} */ (self);
+// The server writes these two lines anew.
+const RELEASE = "{release}";
+const PARTS = ["{parts}"];
+
 const CACHE = `duologue-${RELEASE}`;
 const PAGE = "/";
 const ICON = "/docs/icon.svg";

@@ -11,8 +11,9 @@ export function received(sms, copied) {
     const mark = document.createElement("mark");
     mark.textContent = code[0];
     bubble.classList.add("with-code");
-    bubble.querySelector(".text").replaceChildren(
-      sms.text.slice(0, code.index), mark, sms.text.slice(code.index + code[0].length));
+    bubble
+      .querySelector(".text")
+      .replaceChildren(sms.text.slice(0, code.index), mark, sms.text.slice(code.index + code[0].length));
     bubble.append(copyButton(mark, copied));
   }
   return bubble;

@@ -23,7 +23,10 @@ function place(phone) {
     part("said").textContent = `Removed ${phone}.`;
     changed();
   };
-  shown.set(phone, makeHandset(phone, () => shown.size > MOST_LIVE, removed));
+  shown.set(
+    phone,
+    makeHandset(phone, () => shown.size > MOST_LIVE, removed),
+  );
   part("handsets").append(shown.get(phone));
 }
 

@@ -73,7 +73,8 @@ export class Connection {
 
   #open() {
     clearTimeout(this.#timer);
-    const socket = (this.#socket = new WebSocket(this.#url, [SUBPROTOCOL]));
+    const socket = new WebSocket(this.#url, [SUBPROTOCOL]);
+    this.#socket = socket;
     socket.onopen = () => socket.send(JSON.stringify(this.#hello()));
     socket.onmessage = ({ data }) => this.#heard(JSON.parse(data));
     socket.onclose = ({ code }) => this.#closed(code);

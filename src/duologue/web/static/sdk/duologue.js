@@ -11,7 +11,7 @@
 import { Connection } from "./connection.js";
 import { Emitter } from "./emitter.js";
 import { DuologueError, errorIn, errorOf } from "./errors.js";
-import { Outbox, newClientId } from "./outbox.js";
+import { newClientId, Outbox } from "./outbox.js";
 import { Progress } from "./progress.js";
 import { indexedDbStore, memoryStore } from "./store.js";
 
@@ -248,7 +248,8 @@ export class Duologue {
   }
 
   async updateMe(/** @type {import("./duologue.d.ts").MeChanges} */ changes) {
-    return (this.user = await this.request("PATCH", "/v1/me", changes));
+    this.user = await this.request("PATCH", "/v1/me", changes);
+    return this.user;
   }
 
   /** Delete the account, for ever. */
