@@ -11,73 +11,77 @@ const VALUES = "values";
  * @returns {Store}
  */
 export function indexedDbStore(name) {
-  /** @type {Promise<IDBDatabase> | undefined} */
-  let opening;
-  const memory = memoryStore();
+  const database = new Database(name);
+  const memory = memoryStore(); // for a private window, or a full disk: it lasts as long as the page
+  return {
+    get: async (key) => (await memory.get(key)) ?? (await database.read((values) => values.get(key))),
+    set: async (key, value) => {
+      await memory.delete(key);
+      if (!(await database.write((values) => values.put(value, key)))) await memory.set(key, value);
+    },
+    delete: async (key) => {
+      await memory.delete(key);
+      await database.write((values) => values.delete(key));
+    },
+    list: async (prefix) => {
+      const kept = await memory.list(prefix);
+      return [...((await database.read((values) => values.getAll(within(prefix)))) ?? []), ...kept];
+    },
+    clear: async (prefix = "") => {
+      await memory.clear(prefix);
+      await database.write((values) => values.delete(within(prefix)));
+    },
+  };
+}
 
-  /**
-   * @param {IDBTransactionMode} mode
-   * @param {(values: IDBObjectStore) => IDBRequest} act
-   */
-  async function run(mode, act) {
-    opening ??= open(name, () => (opening = undefined));
-    const transaction = (await opening).transaction(VALUES, mode, { durability: "strict" });
+/** A database of the browser, which may not be there, or may refuse. */
+class Database {
+  #name;
+  /** @type {Promise<IDBDatabase> | undefined} */
+  #opening;
+
+  /** @param {string} name */
+  constructor(name) {
+    this.#name = name;
+  }
+
+  /** What was asked for; undefined if it can't be read. @param {(values: IDBObjectStore) => IDBRequest} ask */
+  async read(ask) {
+    try {
+      return await this.#run("readonly", ask);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Whether a change is on the disk. @param {(values: IDBObjectStore) => IDBRequest} change */
+  async write(change) {
+    try {
+      await this.#run("readwrite", change);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** @param {IDBTransactionMode} mode @param {(values: IDBObjectStore) => IDBRequest} act */
+  async #run(mode, act) {
+    const transaction = (await this.#open()).transaction(VALUES, mode, { durability: "strict" });
     const request = act(transaction.objectStore(VALUES));
     await new Promise((done, fail) => {
       transaction.oncomplete = done;
-      transaction.onabort = transaction.onerror = () => fail(transaction.error);
+      transaction.onabort = () => fail(transaction.error);
+      transaction.onerror = () => fail(transaction.error);
     });
     return request.result;
   }
 
-  /** @param {() => Promise<any>} there @param {() => Promise<any>} here */
-  async function either(there, here) {
-    try {
-      return await there();
-    } catch {
-      return here(); // a private window, or a full disk: it lasts as long as the page
-    }
+  #open() {
+    this.#opening ??= open(this.#name, () => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
   }
-
-  return {
-    get: async (key) =>
-      (await memory.get(key)) ??
-      either(
-        () => run("readonly", (values) => values.get(key)),
-        async () => undefined,
-      ),
-    set: async (key, value) => {
-      await memory.delete(key);
-      await either(
-        () => run("readwrite", (values) => values.put(value, key)),
-        () => memory.set(key, value),
-      );
-    },
-    delete: async (key) => {
-      await memory.delete(key);
-      await either(
-        () => run("readwrite", (values) => values.delete(key)),
-        async () => {},
-      );
-    },
-    list: async (prefix) => {
-      const kept = await memory.list(prefix);
-      return [
-        ...(await either(
-          () => run("readonly", (values) => values.getAll(within(prefix))),
-          async () => [],
-        )),
-        ...kept,
-      ];
-    },
-    clear: async (prefix = "") => {
-      await memory.clear(prefix);
-      await either(
-        () => run("readwrite", (values) => values.delete(within(prefix))),
-        async () => {},
-      );
-    },
-  };
 }
 
 /**
