@@ -11,6 +11,7 @@ import { Unseen } from "./unseen.js";
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
 /** @typedef {import("../sdk/duologue.d.ts").Message} Message */
 /** @typedef {import("../sdk/duologue.d.ts").Receipt} Receipt */
+/** A peer's new message, in its chat. @typedef {{ chat: Chat, message: Message }} News */
 
 const CHATS_PAGE = 100;
 const MOST_CHATS = 2000;
@@ -56,32 +57,24 @@ export class Model extends EventTarget {
       (chatId, after, limit) => this.#requests.insist(() => duologue.messages(chatId, { after, limit })),
       (chatId) => this.chats.get(chatId)?.marks.peer_delivered ?? 0,
     );
-    duologue.on("resync", ({ changed }) => this.#list(changed));
-    duologue.on("message.created", (message) => this.#arrived(message));
-    duologue.on("message.updated", (message) => this.#changed(message));
-    duologue.on("receipt.updated", (receipt) => this.#marked(receipt));
-    duologue.on("chat.updated", (chat) => {
-      this.#told.add(chat.id);
-      this.#put(chat);
-    });
-    duologue.on("user.updated", (profile) => this.#renamed(profile));
-    duologue.on("session.created", () => this.#tell("sessions"));
-    duologue.on("session.ended", () => this.#tell("sessions"));
-    duologue.on("typing", ({ chat_id, active }) => this.#typed(chat_id, active));
-    duologue.on("presence", ({ user_id, online, last_seen_at }) => {
-      this.presence.set(user_id, { online, last_seen_at });
-      this.#tell("people");
-    });
-    duologue.on("outbox", ({ entry, message }) => {
-      if (message) this.#arrived(message);
-      if (entry.chat_id) this.#tell("messages", entry.chat_id);
-      this.#tell("chats");
-    });
-    duologue.on("state", (state) => {
-      if (state === "live") this.#goOn();
-      else this.#nobodyIsSeen();
-      this.#tell("connection");
-    });
+    this.#follow();
+  }
+
+  /** Listen to what the server tells. */
+  #follow() {
+    const on = this.#duologue.on.bind(this.#duologue);
+    on("resync", ({ changed }) => this.#list(changed));
+    on("message.created", (message) => this.#arrived(message));
+    on("message.updated", (message) => this.#changed(message));
+    on("receipt.updated", (receipt) => this.#marked(receipt));
+    on("chat.updated", (chat) => this.#chatChanged(chat));
+    on("user.updated", (profile) => this.#renamed(profile));
+    on("session.created", () => this.#tell("sessions"));
+    on("session.ended", () => this.#tell("sessions"));
+    on("typing", ({ chat_id, active }) => this.#typed(chat_id, active));
+    on("presence", (presence) => this.#seen(presence));
+    on("outbox", (change) => this.#sending(change));
+    on("state", (state) => this.#connectionChanged(state));
   }
 
   /** What was shown last on this device. */
@@ -342,6 +335,28 @@ export class Model extends EventTarget {
         setTimeout(() => this.#typed(chatId, false), TYPING_FADES),
       );
     this.#tell("people");
+  }
+
+  #chatChanged(/** @type {Chat} */ chat) {
+    this.#told.add(chat.id);
+    this.#put(chat);
+  }
+
+  #seen(/** @type {import("../sdk/duologue.d.ts").Events["presence"]} */ { user_id, online, last_seen_at }) {
+    this.presence.set(user_id, { online, last_seen_at });
+    this.#tell("people");
+  }
+
+  #sending(/** @type {import("../sdk/duologue.d.ts").OutboxChange} */ { entry, message }) {
+    if (message) this.#arrived(message);
+    if (entry.chat_id) this.#tell("messages", entry.chat_id);
+    this.#tell("chats");
+  }
+
+  #connectionChanged(/** @type {import("../sdk/duologue.d.ts").ConnectionState} */ state) {
+    if (state === "live") this.#goOn();
+    else this.#nobodyIsSeen();
+    this.#tell("connection");
   }
 
   #goOn() {

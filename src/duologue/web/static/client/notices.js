@@ -33,10 +33,7 @@ export function tellNews(model, go, signal) {
   count();
 }
 
-/**
- * @param {{ chat: import("../sdk/duologue.d.ts").Chat, message: import("../sdk/duologue.d.ts").Message }} news
- * @param {(chatId: string) => void} go
- */
+/** @param {import("./model.js").News} news @param {(chatId: string) => void} go */
 function notify({ chat, message }, go) {
   if (!document.hidden || isMuted(chat) || !notificationsOn()) return;
   const options = {

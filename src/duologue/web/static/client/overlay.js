@@ -47,20 +47,23 @@ export function openDialog(title, content, { closed, ...options } = {}) {
 export function confirm(title, text, yes) {
   return new Promise((decided) => {
     let answer = false;
-    const decide = (/** @type {boolean} */ value) => () => {
+    const decide = (/** @type {boolean} */ value) => {
       answer = value;
       dialog.close();
     };
-    const buttons = h(
-      "div",
-      { class: "buttons" },
-      h("button", { type: "button", onclick: decide(false) }, t("cancel")),
-      h("button", { type: "button", class: "danger", onclick: decide(true) }, yes),
-    );
-    const content = [text && h("p", {}, text), buttons];
+    const content = [text && h("p", {}, text), yesOrNo(yes, decide)];
     const dialog = openDialog(title, content, { class: "question", closed: () => decided(answer) });
   });
 }
+
+/** @param {string} yes @param {(answer: boolean) => void} decide */
+const yesOrNo = (yes, decide) =>
+  h(
+    "div",
+    { class: "buttons" },
+    h("button", { type: "button", onclick: () => decide(false) }, t("cancel")),
+    h("button", { type: "button", class: "danger", onclick: () => decide(true) }, yes),
+  );
 
 /**
  * @typedef {{ label: string, icon: Parameters<typeof icon>[0], act: () => void, danger?: boolean }} Item
@@ -73,38 +76,33 @@ export function confirm(title, text, yes) {
  */
 export function openMenu(opener, items, point) {
   document.querySelector(".menu")?.remove();
-  const choose = (/** @type {Item} */ item) => () => {
-    menu.hidePopover();
-    item.act();
-  };
-  const buttons = items
-    .filter((item) => !!item)
-    .map((item) =>
-      h(
-        "button",
-        {
-          type: "button",
-          role: "menuitem",
-          tabIndex: -1,
-          class: item.danger ? "danger" : null,
-          onclick: choose(item),
-        },
-        icon(item.icon),
-        item.label,
-      ),
-    );
+  const buttons = items.filter((item) => !!item).map((item) => menuItem(item, () => menu.hidePopover()));
   const menu = h("div", { class: "menu", role: "menu", popover: "auto", onkeydown: moveWithin }, buttons);
   menu.addEventListener("toggle", (event) => {
-    if (/** @type {ToggleEvent} */ (event).newState !== "closed") return;
-    opener.setAttribute("aria-expanded", "false");
-    if (menu.contains(document.activeElement) && opener instanceof HTMLElement) opener.focus();
-    menu.remove();
+    if (/** @type {ToggleEvent} */ (event).newState === "closed") closeMenu(menu, opener);
   });
   (opener.closest("nav, section, dialog") ?? document.body).append(menu);
   opener.setAttribute("aria-expanded", "true");
   menu.showPopover();
   place(menu, point ?? below(opener));
   buttons[0]?.focus();
+}
+
+/** @param {Item} item @param {() => void} hide */
+function menuItem(item, hide) {
+  const onclick = () => {
+    hide();
+    item.act();
+  };
+  const looks = { type: "button", role: "menuitem", tabIndex: -1, class: item.danger ? "danger" : null, onclick };
+  return h("button", looks, icon(item.icon), item.label);
+}
+
+/** @param {HTMLElement} menu @param {Element} opener */
+function closeMenu(menu, opener) {
+  opener.setAttribute("aria-expanded", "false");
+  if (menu.contains(document.activeElement) && opener instanceof HTMLElement) opener.focus();
+  menu.remove();
 }
 
 /** @param {Element} opener */

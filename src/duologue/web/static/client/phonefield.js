@@ -6,19 +6,80 @@ import { hintLine } from "./overlay.js";
 import { countryIn, countryOf, digitsOf, likelyRegion, namedCountries, read } from "./phone.js";
 
 const named = namedCountries(language);
+/** The region that was chosen last. */
 let last = likelyRegion();
 
-/**
- * `element` holds the fields; `number()` is the number if it can be one, and says what is wrong with it otherwise;
- * `refuse` says why the server doesn't take it.
- */
-export function phoneField() {
-  const country = h(
+/** `element` holds the fields. */
+export class PhoneField {
+  element;
+  #country = countryField();
+  #number = numberField();
+  #code = h("span", { class: "code", "aria-hidden": "true" });
+  #hint = hintLine("number-hint");
+
+  constructor() {
+    this.element = h(
+      "div",
+      { class: "phone-field" },
+      h("label", { for: "number" }, t("number")),
+      h("div", { class: "phone" }, h("div", { class: "country" }, this.#code, this.#country), this.#number),
+      this.#hint,
+    );
+    this.#choose(last);
+    this.#country.addEventListener("change", () => this.#countryChanged());
+    this.#number.addEventListener("input", () => this.#numberChanged());
+  }
+
+  focus() {
+    this.#number.focus();
+  }
+
+  /** The number, if it can be one; otherwise null, and the field says what is wrong. */
+  number() {
+    const { phone, country, problem } = read(this.#number.value, this.#country.value);
+    if (!problem) return phone;
+    this.refuse(reason(problem, country));
+    return null;
+  }
+
+  /** Say why the server doesn't take it; nothing, if the text is empty. @param {string} text */
+  refuse(text) {
+    this.#hint.textContent = text;
+    this.#number.setAttribute("aria-invalid", String(text !== ""));
+    if (text) this.#number.focus();
+  }
+
+  /** @param {string} region */
+  #choose(region) {
+    last = region;
+    this.#country.value = region;
+    this.#code.textContent = `${region} +${countryOf(region)?.code ?? ""}`;
+  }
+
+  #countryChanged() {
+    this.refuse("");
+    this.#choose(this.#country.value);
+    this.#number.focus();
+  }
+
+  /** An international number says its country itself. */
+  #numberChanged() {
+    this.refuse("");
+    const { international, digits } = digitsOf(this.#number.value);
+    const found = international && countryIn(digits);
+    if (found && found.code !== countryOf(this.#country.value)?.code) this.#choose(found.region);
+  }
+}
+
+const countryField = () =>
+  h(
     "select",
     { id: "country", "aria-label": t("country"), autocomplete: "tel-country-code" },
     named.map(({ region, name, code }) => h("option", { value: region }, `${name} (+${code})`)),
   );
-  const number = h("input", {
+
+const numberField = () =>
+  h("input", {
     id: "number",
     type: "tel",
     required: true,
@@ -27,56 +88,6 @@ export function phoneField() {
     spellcheck: false,
     "aria-describedby": "number-hint",
   });
-  const hint = hintLine("number-hint");
-  const code = h("span", { class: "code", "aria-hidden": "true" });
-
-  function show() {
-    code.textContent = `${country.value} +${countryOf(country.value)?.code ?? ""}`;
-  }
-
-  /** @param {string} text */
-  function refuse(text) {
-    hint.textContent = text;
-    number.setAttribute("aria-invalid", String(text !== ""));
-    if (text) number.focus();
-  }
-
-  country.value = last;
-  show();
-  country.addEventListener("change", () => {
-    last = country.value;
-    refuse("");
-    show();
-    number.focus();
-  });
-  number.addEventListener("input", () => {
-    refuse("");
-    const { international, digits } = digitsOf(number.value);
-    const found = international && countryIn(digits);
-    if (!found || found.code === countryOf(country.value)?.code) return;
-    country.value = last = found.region;
-    show();
-  });
-
-  const element = h(
-    "div",
-    { class: "phone-field" },
-    h("label", { for: "number" }, t("number")),
-    h("div", { class: "phone" }, h("div", { class: "country" }, code, country), number),
-    hint,
-  );
-  return {
-    element,
-    refuse,
-    focus: () => number.focus(),
-    number() {
-      const { phone, country: home, problem } = read(number.value, country.value);
-      if (!problem) return phone;
-      refuse(reason(problem, home));
-      return null;
-    },
-  };
-}
 
 /** @param {"empty" | "short" | "long" | "country"} problem @param {import("./phone.js").Country | undefined} country */
 function reason(problem, country) {

@@ -1,7 +1,8 @@
 // Settings: who one is, how things look, what others see, one's devices, and the ways out.
 
-import { fill, h } from "./dom.js";
-import { chooseLanguage, chosenLanguage, exactTime, since, t } from "./i18n.js";
+import { listDevices } from "./devices.js";
+import { h } from "./dom.js";
+import { chooseLanguage, chosenLanguage, t } from "./i18n.js";
 import { notificationsOn, setNotifications } from "./notices.js";
 import { confirm, hintLine, openDialog, reasonOf, toast } from "./overlay.js";
 import { phoneTag } from "./people.js";
@@ -18,22 +19,19 @@ export function showSettings(duologue, model) {
   const devices = h("div", { "aria-live": "polite" });
   const phones = h("p", { class: "dim" });
   const list = () => listDevices(duologue, devices);
-  const dialog = openDialog(
-    t("settings"),
-    [
-      section(t("profile"), profile(duologue)),
-      section(t("devices"), devices),
-      section(t("privacy"), privacy(duologue)),
-      section(t("notifications"), notifications()),
-      section(t("appearance"), appearance()),
-      section(
-        t("account"),
-        account(duologue, () => dialog.close()),
-      ),
-      section(t("about"), h("p", {}, h("a", { href: "/docs", target: "_blank" }, t("api"))), phones),
-    ],
-    { class: "settings", closed: () => end.abort() },
-  );
+  const content = [
+    section(t("profile"), profile(duologue)),
+    section(t("devices"), devices),
+    section(t("privacy"), privacy(duologue)),
+    section(t("notifications"), notifications()),
+    section(t("appearance"), appearance()),
+    section(
+      t("account"),
+      account(duologue, () => dialog.close()),
+    ),
+    section(t("about"), h("p", {}, h("a", { href: "/docs", target: "_blank" }, t("api"))), phones),
+  ];
+  const dialog = openDialog(t("settings"), content, { class: "settings", closed: () => end.abort() });
   model.addEventListener("sessions", list, { signal: end.signal });
   list();
   offerPhones(duologue, phones);
@@ -44,119 +42,36 @@ const section = (title, ...content) => h("section", {}, h("h3", {}, title), cont
 
 /** @param {Duologue} duologue */
 function profile(duologue) {
-  const { user } = duologue;
-  const name = h("input", {
-    id: "my-name",
-    value: user?.display_name ?? "",
-    maxLength: 64,
-    autocomplete: "name",
-    "aria-describedby": "my-name-hint",
-  });
+  const name = nameField(duologue.user?.display_name ?? "");
   const hint = hintLine("my-name-hint");
   const form = h(
     "form",
     { noValidate: true },
-    h("p", { class: "dim" }, phoneTag(user?.phone ?? null)),
+    h("p", { class: "dim" }, phoneTag(duologue.user?.phone ?? null)),
     h("label", { for: "my-name" }, t("name")),
     h("div", { class: "line" }, name, h("button", {}, t("save"))),
     hint,
   );
-  form.addEventListener("submit", async (event) => {
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    try {
-      await duologue.updateMe({ display_name: name.value.trim() });
-      hint.textContent = "";
-      toast(t("saved"));
-    } catch (fault) {
-      hint.textContent = reasonOf(fault);
-    }
+    saveName(duologue, name.value.trim(), hint);
   });
   return form;
 }
 
-/** @param {Duologue} duologue @param {Element} place */
-async function listDevices(duologue, place) {
+/** @param {string} value */
+const nameField = (value) =>
+  h("input", { id: "my-name", value, maxLength: 64, autocomplete: "name", "aria-describedby": "my-name-hint" });
+
+/** @param {Duologue} duologue @param {string} display_name @param {Element} hint */
+async function saveName(duologue, display_name, hint) {
   try {
-    const { items } = await duologue.sessions();
-    const end = (/** @type {() => Promise<void>} */ how) => () =>
-      how().then(
-        () => listDevices(duologue, place),
-        (fault) => toast(reasonOf(fault)),
-      );
-    const others =
-      items.length > 1 &&
-      h(
-        "button",
-        { type: "button", class: "danger", onclick: end(() => duologue.endOtherSessions()) },
-        t("end_others"),
-      );
-    fill(
-      place,
-      h(
-        "ul",
-        { class: "devices" },
-        items.map((session) =>
-          device(
-            session,
-            end(() => duologue.endSession(session.id)),
-          ),
-        ),
-      ),
-      others,
-    );
+    await duologue.updateMe({ display_name });
+    hint.textContent = "";
+    toast(t("saved"));
   } catch (fault) {
-    fill(place, h("p", {}, reasonOf(fault)));
+    hint.textContent = reasonOf(fault);
   }
-}
-
-/** @param {import("../sdk/duologue.d.ts").Session} session @param {() => void} end */
-function device({ device_name, current, last_seen_at, ip }, end) {
-  const name = device_name || "—";
-  return h(
-    "li",
-    {},
-    h(
-      "div",
-      {},
-      h("strong", {}, h("bdi", {}, name)),
-      current && h("span", { class: "tag" }, t("sessions_this")),
-      h("p", { class: "dim", title: exactTime(last_seen_at) }, t("sessions_seen", { when: since(last_seen_at), ip })),
-    ),
-    !current &&
-      h("button", { type: "button", "aria-label": t("end_session_of", { name }), onclick: end }, t("end_session")),
-  );
-}
-
-/** @param {Duologue} duologue */
-function privacy(duologue) {
-  const { user } = duologue;
-  const relays = { off: t("relay_off"), offline: t("relay_offline"), always: t("relay_always") };
-  const change = (/** @type {string} */ name) => async (/** @type {Event} */ event) => {
-    const box = /** @type {HTMLInputElement} */ (event.target);
-    try {
-      await duologue.updateMe({ [name]: box.checked });
-    } catch (fault) {
-      box.checked = !box.checked;
-      toast(reasonOf(fault));
-    }
-  };
-  const save = (/** @type {string} */ name) => (/** @type {string} */ value) => {
-    duologue.updateMe({ [name]: value }).then(
-      () => toast(t("saved")),
-      (fault) => toast(reasonOf(fault)),
-    );
-  };
-  const writers = { everyone: t("write_everyone"), requests: t("write_requests"), nobody: t("write_nobody") };
-  const watchers = { chats: t("presence_chats"), nobody: t("presence_nobody") };
-  return h(
-    "div",
-    {},
-    checkbox(t("read_receipts"), user?.read_receipts ?? true, change("read_receipts")),
-    checkbox(t("discoverable"), user?.discoverable ?? true, change("discoverable")),
-    choice("who-can-write", t("who_can_write"), writers, user?.who_can_write ?? "everyone", save("who_can_write")),
-    choice("presence", t("presence"), watchers, user?.presence === "nobody" ? "nobody" : "chats", save("presence")),
-    choice("sms-relay", t("sms_relay"), relays, user?.sms_relay ?? "offline", save("sms_relay")),
-  );
 }
 
 function notifications() {
@@ -182,44 +97,92 @@ function appearance() {
   );
 }
 
-/** @param {Duologue} duologue @param {() => void} close */
+/** What others see of one, who may write, and what goes on by SMS. @param {Duologue} duologue */
+function privacy(duologue) {
+  const { user } = duologue;
+  const presence = user?.presence === "nobody" ? "nobody" : "chats";
+  const tick = (/** @type {string} */ name) => (/** @type {Event} */ event) => saveTick(duologue, name, event);
+  const save = (/** @type {string} */ name) => (/** @type {string} */ value) => saveChoice(duologue, name, value);
+  return h(
+    "div",
+    {},
+    checkbox(t("read_receipts"), user?.read_receipts ?? true, tick("read_receipts")),
+    checkbox(t("discoverable"), user?.discoverable ?? true, tick("discoverable")),
+    choice("who-can-write", t("who_can_write"), writers(), user?.who_can_write ?? "everyone", save("who_can_write")),
+    choice("presence", t("presence"), watchers(), presence, save("presence")),
+    choice("sms-relay", t("sms_relay"), relays(), user?.sms_relay ?? "offline", save("sms_relay")),
+  );
+}
+
+const writers = () => ({ everyone: t("write_everyone"), requests: t("write_requests"), nobody: t("write_nobody") });
+const watchers = () => ({ chats: t("presence_chats"), nobody: t("presence_nobody") });
+const relays = () => ({ off: t("relay_off"), offline: t("relay_offline"), always: t("relay_always") });
+
+/** Save a box; tick it back if that fails. @param {Duologue} duologue @param {string} name @param {Event} event */
+async function saveTick(duologue, name, event) {
+  const box = /** @type {HTMLInputElement} */ (event.target);
+  try {
+    await duologue.updateMe({ [name]: box.checked });
+  } catch (fault) {
+    box.checked = !box.checked;
+    toast(reasonOf(fault));
+  }
+}
+
+/** @param {Duologue} duologue @param {string} name @param {string} value */
+async function saveChoice(duologue, name, value) {
+  try {
+    await duologue.updateMe({ [name]: value });
+    toast(t("saved"));
+  } catch (fault) {
+    toast(reasonOf(fault));
+  }
+}
+
+/** The ways out: with one's data, from this device, or for ever.
+ * @param {Duologue} duologue @param {() => void} close the dialog */
 function account(duologue, close) {
-  async function signOut() {
-    const waiting = duologue.outbox.length;
-    const text = waiting ? t("sign_out_waiting", { n: waiting }) : "";
-    if (!(await confirm(t("sign_out_question"), text, t("sign_out")))) return;
-    close();
-    await duologue.signOut();
-  }
-
-  async function save() {
-    try {
-      const file = new Blob([JSON.stringify(await duologue.exportMe(), null, 2)], { type: "application/json" });
-      const link = h("a", { href: URL.createObjectURL(file), download: "duologue.json" });
-      link.click();
-      URL.revokeObjectURL(link.href);
-    } catch (fault) {
-      toast(reasonOf(fault));
-    }
-  }
-
-  async function remove() {
-    if (!(await confirm(t("delete_account_question"), t("danger"), t("delete_account")))) return;
-    try {
-      await duologue.deleteMe();
-      close();
-    } catch (fault) {
-      toast(reasonOf(fault));
-    }
-  }
-
+  const button = (/** @type {string} */ label, /** @type {() => void} */ onclick, more = {}) =>
+    h("button", { type: "button", onclick, ...more }, label);
   return h(
     "div",
     { class: "buttons" },
-    h("button", { type: "button", onclick: save }, t("export")),
-    h("button", { type: "button", onclick: signOut }, t("sign_out")),
-    h("button", { type: "button", class: "danger", onclick: remove }, t("delete_account")),
+    button(t("export"), () => save(duologue)),
+    button(t("sign_out"), () => signOut(duologue, close)),
+    button(t("delete_account"), () => remove(duologue, close), { class: "danger" }),
   );
+}
+
+/** @param {Duologue} duologue @param {() => void} close */
+async function signOut(duologue, close) {
+  const waiting = duologue.outbox.length;
+  const text = waiting ? t("sign_out_waiting", { n: waiting }) : "";
+  if (!(await confirm(t("sign_out_question"), text, t("sign_out")))) return;
+  close();
+  await duologue.signOut();
+}
+
+/** Save all of one's data as a file. @param {Duologue} duologue */
+async function save(duologue) {
+  try {
+    const file = new Blob([JSON.stringify(await duologue.exportMe(), null, 2)], { type: "application/json" });
+    const link = h("a", { href: URL.createObjectURL(file), download: "duologue.json" });
+    link.click();
+    URL.revokeObjectURL(link.href);
+  } catch (fault) {
+    toast(reasonOf(fault));
+  }
+}
+
+/** @param {Duologue} duologue @param {() => void} close */
+async function remove(duologue, close) {
+  if (!(await confirm(t("delete_account_question"), t("danger"), t("delete_account")))) return;
+  try {
+    await duologue.deleteMe();
+    close();
+  } catch (fault) {
+    toast(reasonOf(fault));
+  }
 }
 
 /** @param {string} label @param {boolean} checked @param {(event: Event) => void} onchange */

@@ -1,0 +1,50 @@
+// What the steps of signing in share.
+
+import { h } from "./dom.js";
+import { reasonOf } from "./overlay.js";
+
+/** Each calls itself by the names of those that come after it. @type {[string, RegExp][]} */
+const BROWSERS = [
+  ["Edge", /Edg/],
+  ["Opera", /OPR/],
+  ["Firefox", /Firefox|FxiOS/],
+  ["Chrome", /Chrom|CriOS/],
+  ["Safari", /Safari/],
+];
+/** @type {[string, RegExp][]} */
+const SYSTEMS = [
+  ["Android", /Android/],
+  ["iOS", /iPhone|iPad/],
+  ["Windows", /Windows/],
+  ["macOS", /Mac OS/],
+  ["Linux", /Linux/],
+];
+
+/** @param {string} title @param {string} text */
+export const cardHead = (title, text) => [
+  h("img", { src: "/docs/icon.svg", alt: "", width: 56, height: 56 }),
+  h("h1", { id: "title" }, title),
+  h("p", { class: "dim" }, text),
+];
+
+/** Do what a button asks for, once at a time.
+ * @param {HTMLButtonElement} button @param {() => Promise<void>} work @param {(reason: string) => void} refuse */
+export async function whileBusy(button, work, refuse) {
+  if (button.disabled) return;
+  button.disabled = true;
+  try {
+    await work();
+  } catch (fault) {
+    refuse(reasonOf(fault));
+  } finally {
+    if (button.textContent && !button.classList.contains("link")) button.disabled = false;
+  }
+}
+
+/** What the list of devices calls this one. */
+export function deviceName() {
+  const { userAgent } = navigator;
+  const found = (/** @type {[string, RegExp][]} */ kinds) =>
+    kinds.find(([, pattern]) => pattern.test(userAgent))?.[0];
+  return [found(BROWSERS) ?? "Browser", found(SYSTEMS)].filter(Boolean).join(" · ");
+}
