@@ -1,39 +1,55 @@
 // The page: which handsets are on it. It is remembered in this browser.
 
 import { behave, canonical, phones } from "./api.js";
-import { makeHandset } from "./handset.js";
+import { Handset } from "./handset.js";
+import { byId, part } from "./page.js";
 
 const MOST_LIVE = 4; // long polls at a time: a browser has six connections to a server, and others need some
 const OTHERS_SHOWN = 8;
 const LOOK_AGAIN = 5000; // milliseconds
 const STORE = "duologue.phones";
 
-const part = (id) => document.getElementById(id);
-const form = part("add");
-const field = form.elements.number;
-const shown = new Map(); // number → its element, in the order of the page
+const form = byId("add", HTMLFormElement);
+const field = part(form, "[name=number]", HTMLInputElement);
+const handsets = byId("handsets", HTMLElement);
+const others = byId("others", HTMLElement);
+/** The elements of the handsets by their numbers, in the order of the page. @type {Map<string, HTMLElement>} */
+const shown = new Map();
+/** The numbers that the server knows. @type {string[]} */
 let known = [];
 
-function place(phone) {
-  const removed = () => {
-    const neighbour = shown.get(phone).nextElementSibling ?? shown.get(phone).previousElementSibling;
-    shown.get(phone).remove();
-    shown.delete(phone);
-    (neighbour?.querySelector(".remove") ?? field).focus();
-    part("said").textContent = `Removed ${phone}.`;
-    changed();
-  };
-  shown.set(
-    phone,
-    makeHandset(phone, () => shown.size > MOST_LIVE, removed),
-  );
-  part("handsets").append(shown.get(phone));
+/** @param {string} text */
+function announce(text) {
+  byId("said", HTMLElement).textContent = text;
 }
 
+/** @param {string} phone */
+function place(phone) {
+  const { element } = new Handset(
+    phone,
+    () => shown.size > MOST_LIVE,
+    () => remove(phone),
+  );
+  shown.set(phone, element);
+  handsets.append(element);
+}
+
+/** @param {string} phone */
+function remove(phone) {
+  const element = shown.get(phone);
+  const neighbour = element?.nextElementSibling ?? element?.previousElementSibling;
+  element?.remove();
+  shown.delete(phone);
+  (neighbour ? part(neighbour, ".remove", HTMLElement) : field).focus();
+  announce(`Removed ${phone}.`);
+  changed();
+}
+
+/** @param {string} phone */
 function add(phone) {
   if (!shown.has(phone)) place(phone);
-  shown.get(phone).scrollIntoView({ block: "nearest", inline: "nearest" });
-  part("said").textContent = `Added ${phone}.`;
+  shown.get(phone)?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  announce(`Added ${phone}.`);
   changed();
 }
 
@@ -43,25 +59,29 @@ function changed() {
   } catch {
     // A browser that stores nothing shows the same page, until it is loaded again.
   }
-  part("empty").hidden = shown.size > 0;
+  byId("empty", HTMLElement).hidden = shown.size > 0;
   showOthers();
 }
 
+/** Offer the numbers that are in use and not on the page. */
 function showOthers() {
-  const others = known.filter((phone) => !shown.has(phone)).slice(0, OTHERS_SHOWN);
-  const buttons = [...part("others").querySelectorAll("button")];
-  part("others").hidden = !others.length;
-  if (others.join() === buttons.map((button) => button.value).join()) return;
+  const wanted = known.filter((phone) => !shown.has(phone)).slice(0, OTHERS_SHOWN);
+  const buttons = [...others.querySelectorAll("button")];
+  others.hidden = !wanted.length;
+  if (wanted.join() === buttons.map((button) => button.value).join()) return;
   for (const button of buttons) button.remove();
-  for (const phone of others) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.value = phone;
-    button.textContent = phone;
-    button.setAttribute("aria-label", `Add ${phone}`);
-    button.addEventListener("click", () => add(phone));
-    part("others").append(button);
-  }
+  others.append(...wanted.map(otherButton));
+}
+
+/** @param {string} phone */
+function otherButton(phone) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.value = phone;
+  button.textContent = phone;
+  button.setAttribute("aria-label", `Add ${phone}`);
+  button.addEventListener("click", () => add(phone));
+  return button;
 }
 
 async function lookForOthers() {
@@ -74,6 +94,7 @@ async function lookForOthers() {
   }
 }
 
+/** The numbers that were on the page last. @returns {string[]} */
 function remembered() {
   try {
     return JSON.parse(localStorage.getItem(STORE) ?? "[]");
@@ -82,8 +103,8 @@ function remembered() {
   }
 }
 
-form.addEventListener("submit", async (event) => {
-  event.preventDefault();
+/** Add the number that was typed. */
+async function addTyped() {
   const phone = canonical(field.value);
   try {
     if (!phone) throw new Error("Type a number first, e.g. +33612345678.");
@@ -92,16 +113,21 @@ form.addEventListener("submit", async (event) => {
     hint("");
     add(phone);
   } catch (fault) {
-    hint(fault.message);
+    hint(/** @type {Error} */ (fault).message);
     field.focus();
   }
-});
+}
 
+/** @param {string} text */
 function hint(text) {
-  part("hint").textContent = text;
+  byId("hint", HTMLElement).textContent = text;
   field.setAttribute("aria-invalid", String(text !== ""));
 }
 
+form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  addTyped();
+});
 remembered().forEach(place);
 changed();
 lookForOthers();
