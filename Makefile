@@ -48,6 +48,7 @@ javascript: node_modules/.installed ## Check style, format and types of the Java
 	@$(NODE_TOOLS)/biome check --error-on-warnings
 	@$(NODE_TOOLS)/tsc -p tsconfig.json
 	@$(NODE_TOOLS)/tsc -p tsconfig.worker.json
+	@$(NODE_TOOLS)/tsc -p tests/javascript/tsconfig.json
 
 imports: .venv/.dev ## Check that imports point down only
 	@$(BIN)/lint-imports --no-logo

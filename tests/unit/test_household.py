@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -11,6 +12,10 @@ import tomllib
 from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
+
+import pytest
+
+from tests.support import javascript
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT / folder).rglob("*.py"))
@@ -91,6 +96,17 @@ def test_every_package_is_pinned_with_its_hash() -> None:
     assert {tuple(package["source"]) for package in packages} == {("registry",), ("editable",)}
 
 
+def test_every_npm_package_is_pinned_with_its_hash_and_names_no_registry() -> None:
+    lock = json.loads((ROOT / "package-lock.json").read_text())
+    packages = {name: package for name, package in lock["packages"].items() if name}
+    assert packages
+    for name, package in packages.items():
+        assert package["integrity"].startswith("sha512-"), name
+        assert "resolved" not in package, name
+    wanted = json.loads((ROOT / "package.json").read_text())["devDependencies"]
+    assert wanted == {name: packages[f"node_modules/{name}"]["version"] for name in wanted}
+
+
 def test_the_websocket_parser_is_one_exact_version_used_in_two_files_of_the_server() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert [name for name in project["dependencies"] if name.startswith("picows==")]
@@ -102,7 +118,8 @@ def test_the_websocket_parser_is_one_exact_version_used_in_two_files_of_the_serv
 
 
 def test_every_file_is_short_enough_to_read() -> None:
-    lengths = {str(path): len(path.read_text().splitlines()) for path in MODULES}
+    files = (*MODULES, *javascript.FILES)
+    lengths = {str(path): len(path.read_text().splitlines()) for path in files}
     assert {path: length for path, length in lengths.items() if length > LONGEST_FILE} == {}
 
 
@@ -114,6 +131,40 @@ def test_every_function_fits_on_a_screen() -> None:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert [(name, length) for name, length in functions if length > LONGEST_FUNCTION] == []
+
+
+def test_every_javascript_function_fits_on_a_screen() -> None:
+    found = [
+        (f"{path}:{line}", length)
+        for path in javascript.FILES
+        for line, length in javascript.functions(path.read_bytes())
+    ]
+    assert [(place, length) for place, length in found if length > LONGEST_FUNCTION] == []
+    assert len(found) > len(javascript.FILES)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "function f() {",
+        "async function* f() {",
+        "export default function () {",
+        "const f = async () => {",
+        "class C { m() {",
+        "class C { static async #m() {",
+        "class C { get m() {",
+        "class C { constructor() {",
+        "class C { static {",
+        "class C { m = () => {",
+        "const o = { m() {",
+        "call(function* () {",
+    ],
+)
+def test_a_javascript_function_of_any_kind_is_measured(head: str) -> None:
+    ends = {"{": "}", "(": ")"}
+    tail = "".join(ends[one] for one in reversed(head.replace("()", "")) if one in ends)
+    source = "\n".join(["// A comment.", head, *["  work();"] * 49, tail])
+    assert [length for _, length in javascript.functions(source.encode())] == [51]
 
 
 def test_every_number_has_a_unit() -> None:
@@ -180,6 +231,9 @@ def private_members(path: Path) -> Iterator[str]:
 def test_nothing_is_left_to_do_later() -> None:
     notes = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
     remarks = [(path, remark) for path in MODULES for remark in (*comments(path), *docstrings(path))]
+    remarks += [
+        (path, remark) for path in javascript.FILES for remark in javascript.comments(path.read_bytes())
+    ]
     assert [(path, remark) for path, remark in remarks if notes.search(remark)] == []
 
 
