@@ -1,7 +1,7 @@
 // What can be done with a chat, wherever it is shown.
 
+import { isMuted } from "./chatfacts.js";
 import { t } from "./i18n.js";
-import { isMuted } from "./model.js";
 import { reasonOf, toast } from "./overlay.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */

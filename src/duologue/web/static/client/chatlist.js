@@ -2,6 +2,7 @@
 // lists of their own.
 
 import { chatActions } from "./chatactions.js";
+import { folderOf, matches } from "./chatfacts.js";
 import { chatRow, signatureOf } from "./chatrow.js";
 import { fill, h, icon, iconButton, oncePerFrame } from "./dom.js";
 import { pointOf } from "./feedkeys.js";
@@ -9,7 +10,7 @@ import { t } from "./i18n.js";
 import { openMenu } from "./overlay.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
-/** @typedef {"chats" | "archived" | "requests"} Folder */
+/** @typedef {import("./chatfacts.js").Folder} Folder */
 /** @typedef {import("./model.js").Model} Model */
 /** @typedef {Exclude<Folder, "chats">} Drawer */
 
@@ -179,16 +180,3 @@ export class ChatList {
 /** @param {() => void} oninput */
 const searchField = (oninput) =>
   h("input", { type: "search", placeholder: t("search"), "aria-label": t("search"), autocomplete: "off", oninput });
-
-/** The list that a chat stands in. @param {Chat} chat @returns {Folder} */
-const folderOf = ({ archived, request }) => (request ? "requests" : archived ? "archived" : "chats");
-
-/** Whether a chat is to be shown: one that is searched for, in any folder, or without a search one of the folder.
- * @param {Chat} chat @param {string} search @param {Folder} folder */
-function matches(chat, search, folder) {
-  const query = search.trim().toLocaleLowerCase();
-  if (!query) return folderOf(chat) === folder;
-  const digits = query.replace(/\D/g, "");
-  const name = chat.peer.display_name.toLocaleLowerCase();
-  return name.includes(query) || (digits.length > 1 && (chat.peer.phone ?? "").includes(digits.replace(/^0/, "")));
-}

@@ -2,9 +2,9 @@
 
 import { statusIcon } from "./bubble.js";
 import { chatActions } from "./chatactions.js";
+import { isMuted } from "./chatfacts.js";
 import { h, icon, iconButton } from "./dom.js";
 import { shortTime, t } from "./i18n.js";
-import { isMuted } from "./model.js";
 import { openMenu } from "./overlay.js";
 import { avatar, nameOf, nameTag } from "./people.js";
 import { preview } from "./text.js";

@@ -2,11 +2,11 @@
 
 import { chatHeader } from "./chatheader.js";
 import { Composer } from "./composer.js";
-import { announce, h, oncePerFrame } from "./dom.js";
+import { h, oncePerFrame } from "./dom.js";
 import { Feed } from "./feed.js";
 import { t } from "./i18n.js";
 import { messageMenu } from "./messagemenu.js";
-import { reasonOf, toast } from "./overlay.js";
+import { announce, reasonOf, toast } from "./overlay.js";
 import { nameOf } from "./people.js";
 import { Talk } from "./talk.js";
 

@@ -78,14 +78,6 @@ export function fill(element, ...children) {
   element.replaceChildren(.../** @type {(Node | string)[]} */ (shown));
 }
 
-const said = h("p", { class: "unseen", role: "status" });
-document.body.append(said);
-
-/** Have a screen reader say something. @param {string} text */
-export function announce(text) {
-  said.textContent = text;
-}
-
 /** Run once before the next frame, however often it is called until then. @param {() => void} work */
 export function oncePerFrame(work) {
   let waiting = false;

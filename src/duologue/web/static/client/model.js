@@ -4,8 +4,11 @@
 // `sessions`, `incoming` (a peer's new message: `detail` has it and its chat).
 
 import { Cache } from "./cache.js";
+import { inOrder, newsOf, unreadIn } from "./chatfacts.js";
 import { History } from "./history.js";
 import { Insistence } from "./insist.js";
+import { Later } from "./later.js";
+import { Presence } from "./presence.js";
 import { Unseen } from "./unseen.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
@@ -16,23 +19,16 @@ import { Unseen } from "./unseen.js";
 const CHATS_PAGE = 100;
 const MOST_CHATS = 2000;
 const CHECKED = 100; // messages, at most, that are asked for when a mark has passed them
-const TYPING_FADES = 6000; // milliseconds
-const SOON = 300; // milliseconds
 
 export class Model extends EventTarget {
   /** @type {Map<string, Chat>} */
   chats = new Map();
-  /** @type {Map<string, { online: boolean, last_seen_at: string | null }>} */
-  presence = new Map();
-  /** Who is typing, by chat. @type {Map<string, ReturnType<typeof setTimeout>>} */
-  typing = new Map();
   /** Whether the chats have been listed since the page was opened. */
   listed = false;
 
   /** @type {Map<string, History>} */
   #histories = new Map();
-  /** @type {Map<string, ReturnType<typeof setTimeout>>} */
-  #later = new Map();
+  #later = new Later();
   /** What has been read here and isn't known to be on the server, by chat. @type {Map<string, number>} */
   #unsaid = new Map();
   /** The last seq before the peer answered for the first time, by chat. @type {Map<string, number>} */
@@ -44,6 +40,7 @@ export class Model extends EventTarget {
   /** Histories with messages that were kept on this device. @type {Set<History>} */
   #fromCache = new Set();
   #requests = new Insistence();
+  #people = new Presence(() => this.#tell("people"));
   #duologue;
   #cache;
   #unseen;
@@ -71,8 +68,8 @@ export class Model extends EventTarget {
     on("user.updated", (profile) => this.#renamed(profile));
     on("session.created", () => this.#tell("sessions"));
     on("session.ended", () => this.#tell("sessions"));
-    on("typing", ({ chat_id, active }) => this.#typed(chat_id, active));
-    on("presence", (presence) => this.#seen(presence));
+    on("typing", ({ chat_id, active }) => this.#people.type(chat_id, active));
+    on("presence", (presence) => this.#people.see(presence));
     on("outbox", (change) => this.#sending(change));
     on("state", (state) => this.#connectionChanged(state));
   }
@@ -83,21 +80,24 @@ export class Model extends EventTarget {
     this.#tell("chats");
   }
 
-  /** Pinned first, then the newest. */
-  get sorted() {
-    const waiting = new Map(this.#duologue.outbox.map(({ chat_id, queued_at }) => [chat_id, queued_at]));
-    const activity = (/** @type {Chat} */ { id, updated_at }) => Date.parse(waiting.get(id) ?? updated_at);
-    return [...this.chats.values()].sort(
-      (one, other) => Number(other.pinned) - Number(one.pinned) || activity(other) - activity(one),
-    );
+  /** What is known of peers' presence, by user. */
+  get presence() {
+    return this.#people.seen;
   }
 
-  /** How many messages wait to be read in chats that are neither muted nor requests. */
+  /** The chats in which the peer is typing. @returns {{ has(chatId: string): boolean }} */
+  get typing() {
+    return this.#people.typing;
+  }
+
+  /** Pinned first, then the newest. */
+  get sorted() {
+    return inOrder(this.chats.values(), this.#duologue.outbox);
+  }
+
+  /** How many messages wait to be read in chats that are neither muted, archived nor requests. */
   get unread() {
-    return [...this.chats.values()].reduce(
-      (sum, chat) => sum + (isMuted(chat) || chat.archived || chat.request ? 0 : chat.unread),
-      0,
-    );
+    return unreadIn(this.chats.values());
   }
 
   /** What waits to be sent to a chat. @param {string} chatId */
@@ -141,7 +141,7 @@ export class Model extends EventTarget {
     if (!chat || seq <= chat.marks.read) return;
     this.#raise(chat, { delivered: seq, read: seq });
     this.#unsaid.set(chatId, seq);
-    this.#soon(`read ${chatId}`, () => this.#sayRead(chatId));
+    this.#later.soon(`read ${chatId}`, () => this.#sayRead(chatId));
   }
 
   /** Open the chat with a number. @param {string} phone */
@@ -162,17 +162,29 @@ export class Model extends EventTarget {
     await this.#refresh(chatId);
   }
 
-  /** @param {boolean} changed the server went back to an older state, so what is known may be wrong */
+  /** List all chats. @param {boolean} changed the server went back to an older state, so what is known may be wrong */
   async #list(changed) {
     for (const history of this.#histories.values()) history.forget();
     this.#told.clear();
     // What was kept on this device may be from before such a change, too.
     if (changed || !this.listed) this.#doubted = new Set(this.chats.keys());
     if (changed) await this.#distrust();
+    const before = [...this.chats.keys()];
+    const { found, isWhole } = await this.#fetchChats();
+    const gone = isWhole ? before.filter((id) => !found.has(id) && !this.#told.has(id)) : [];
+    for (const id of [...gone, ...this.#doubted]) this.chats.delete(id);
+    this.#doubted.clear();
+    this.listed = true;
+    this.#forgetCached();
+    for (const id of this.#histories.keys()) this.#tell("messages", id);
+    this.#tell("chats");
+  }
+
+  /** Fetch the chats page by page. Returns the ids of those that there are, and whether these are all. */
+  async #fetchChats() {
+    const found = new Set();
     /** @type {string | null} */
     let cursor = null;
-    const before = [...this.chats.keys()];
-    const found = new Set();
     do {
       const page = await this.#duologue.chats({ limit: CHATS_PAGE, cursor, folder: "all" });
       for (const chat of page.items) {
@@ -181,14 +193,12 @@ export class Model extends EventTarget {
       }
       cursor = page.next;
     } while (cursor && found.size < MOST_CHATS);
-    const gone = cursor ? [] : before.filter((id) => !found.has(id) && !this.#told.has(id));
-    for (const id of [...gone, ...this.#doubted]) this.chats.delete(id);
-    this.#doubted.clear();
-    this.listed = true;
+    return { found, isWhole: !cursor };
+  }
+
+  #forgetCached() {
     for (const history of this.#fromCache) history.forget();
     this.#fromCache.clear();
-    for (const id of this.#histories.keys()) this.#tell("messages", id);
-    this.#tell("chats");
   }
 
   /** Forget what follows from messages that may be others now. */
@@ -197,36 +207,45 @@ export class Model extends EventTarget {
     await this.#cache.dropMessages();
   }
 
-  /** Take a chat as the server tells it; what events have told since stands. @param {Chat} chat */
-  #put(chat) {
-    this.#said(chat.id, chat.marks.read);
-    const history = this.#histories.get(chat.id);
-    const before = this.chats.get(chat.id);
-    const known = this.#doubted.delete(chat.id) ? undefined : before;
+  /** Take a chat as the server tells it; what events have told since stands. @param {Chat} told */
+  #put(told) {
+    this.#said(told.id, told.marks.read);
+    const history = this.#histories.get(told.id);
+    const before = this.chats.get(told.id);
+    const known = this.#doubted.delete(told.id) ? undefined : before;
+    const chat = known && known.last_seq > told.last_seq ? { ...told, ...newsOf(known) } : told;
     if (history && !known) history.total = 0;
-    if (known && known.last_seq > chat.last_seq) {
-      const { last_seq, last_message, unread, updated_at } = known;
-      chat = { ...chat, last_seq, last_message, unread, updated_at };
-    }
     this.chats.set(chat.id, chat);
-    const [passed, delivered] = [before?.marks.peer_delivered, chat.marks.peer_delivered];
-    if (passed !== undefined && delivered > passed) this.#check(chat.id, passed, delivered);
-    if (known) {
-      this.#raise(chat, known.marks);
-      this.#raisePeer(chat, known.marks.peer_delivered, known.marks.peer_read);
-    } else {
-      const read = Math.min(this.#unsaid.get(chat.id) ?? 0, chat.last_seq);
-      this.#raise(chat, { delivered: read, read });
-    }
+    this.#checkPassed(chat, before);
+    if (known) this.#keepMarks(chat, known.marks);
+    else this.#raiseToUnsaid(chat);
     if (history) history.total = Math.max(history.total, chat.last_seq);
     this.#tell("messages", chat.id);
     this.#tell("chats");
   }
 
+  /** @param {Chat} chat @param {Chat | undefined} before what was known of it */
+  #checkPassed({ id, marks }, before) {
+    const passed = before?.marks.peer_delivered;
+    if (passed !== undefined && marks.peer_delivered > passed) this.#check(id, passed, marks.peer_delivered);
+  }
+
+  /** Marks never fall. @param {Chat} chat @param {Chat["marks"]} marks that were known */
+  #keepMarks(chat, marks) {
+    this.#raise(chat, marks);
+    this.#raisePeer(chat, marks.peer_delivered, marks.peer_read);
+  }
+
+  /** What was read here counts, though the server doesn't know of it yet. @param {Chat} chat */
+  #raiseToUnsaid(chat) {
+    const read = Math.min(this.#unsaid.get(chat.id) ?? 0, chat.last_seq);
+    this.#raise(chat, { delivered: read, read });
+  }
+
   #arrived(/** @type {Message} */ message) {
     const chat = this.chats.get(message.chat_id);
     if (!chat || this.#doubted.has(chat.id)) {
-      this.#soon(`chat ${message.chat_id}`, () => this.#refresh(message.chat_id), 0);
+      this.#later.soon(`chat ${message.chat_id}`, () => this.#refresh(message.chat_id), 0);
       return;
     }
     this.#histories.get(chat.id)?.add(message);
@@ -235,7 +254,7 @@ export class Model extends EventTarget {
       Object.assign(chat, { last_seq: message.seq, last_message: message, updated_at: message.sent_at });
       if (theirs && message.seq > chat.marks.read) chat.unread += 1;
       if (theirs) {
-        this.#typed(chat.id, false);
+        this.#people.type(chat.id, false);
         if (!chat.request) this.#tell("incoming", { chat, message });
       }
     }
@@ -263,7 +282,7 @@ export class Model extends EventTarget {
   #marked(/** @type {Receipt} */ { chat_id, user_id, delivered, read }) {
     const chat = this.chats.get(chat_id);
     if (!chat) return;
-    if (this.#doubted.has(chat_id)) this.#soon(`chat ${chat_id}`, () => this.#refresh(chat_id), 0);
+    if (this.#doubted.has(chat_id)) this.#later.soon(`chat ${chat_id}`, () => this.#refresh(chat_id), 0);
     else if (user_id === chat.peer.id) {
       const before = chat.marks.peer_delivered;
       this.#raisePeer(chat, delivered, read);
@@ -290,7 +309,7 @@ export class Model extends EventTarget {
     chat.marks.read = read;
     const unread = read < chat.last_seq ? this.#histories.get(chat.id)?.unread(read + 1, chat.peer.id) : 0;
     if (typeof unread === "number") chat.unread = unread;
-    else this.#soon(`chat ${chat.id}`, () => this.#refresh(chat.id));
+    else this.#later.soon(`chat ${chat.id}`, () => this.#refresh(chat.id));
     this.#tell("chats");
   }
 
@@ -326,25 +345,9 @@ export class Model extends EventTarget {
     for (const name of ["me", "chats", "people"]) this.#tell(name);
   }
 
-  #typed(/** @type {string} */ chatId, /** @type {boolean} */ active) {
-    clearTimeout(this.typing.get(chatId));
-    this.typing.delete(chatId);
-    if (active)
-      this.typing.set(
-        chatId,
-        setTimeout(() => this.#typed(chatId, false), TYPING_FADES),
-      );
-    this.#tell("people");
-  }
-
   #chatChanged(/** @type {Chat} */ chat) {
     this.#told.add(chat.id);
     this.#put(chat);
-  }
-
-  #seen(/** @type {import("../sdk/duologue.d.ts").Events["presence"]} */ { user_id, online, last_seen_at }) {
-    this.presence.set(user_id, { online, last_seen_at });
-    this.#tell("people");
   }
 
   #sending(/** @type {import("../sdk/duologue.d.ts").OutboxChange} */ { entry, message }) {
@@ -355,7 +358,7 @@ export class Model extends EventTarget {
 
   #connectionChanged(/** @type {import("../sdk/duologue.d.ts").ConnectionState} */ state) {
     if (state === "live") this.#goOn();
-    else this.#nobodyIsSeen();
+    else this.#people.forget();
     this.#tell("connection");
   }
 
@@ -364,16 +367,10 @@ export class Model extends EventTarget {
     for (const chatId of this.#unsaid.keys()) this.#sayRead(chatId);
   }
 
-  #nobodyIsSeen() {
-    this.presence.clear();
-    for (const chatId of this.typing.keys()) this.#typed(chatId, false);
-    this.#tell("people");
-  }
-
   #tell(/** @type {string} */ name, /** @type {any} */ detail = undefined) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
-    if (name === "chats") this.#soon("keep chats", () => this.#keepChats());
-    if (name === "messages") this.#soon(`keep ${detail}`, () => this.#keepTail(detail));
+    if (name === "chats") this.#later.soon("keep chats", () => this.#keepChats());
+    if (name === "messages") this.#later.soon(`keep ${detail}`, () => this.#keepTail(detail));
   }
 
   #keepChats() {
@@ -384,16 +381,4 @@ export class Model extends EventTarget {
     const history = this.#histories.get(chatId);
     if (this.#duologue.user && history) this.#cache.keepMessages(chatId, history);
   }
-
-  #soon(/** @type {string} */ key, /** @type {() => unknown} */ work, wait = SOON) {
-    if (this.#later.has(key)) return;
-    const run = () => {
-      this.#later.delete(key);
-      work();
-    };
-    this.#later.set(key, setTimeout(run, wait));
-  }
 }
-
-/** @param {Chat} chat */
-export const isMuted = (chat) => chat.muted_until !== null && Date.parse(chat.muted_until) > Date.now();

@@ -1,8 +1,8 @@
 // News for somebody who looks elsewhere: the number in the title and on the icon, and notifications where wanted.
 
+import { isMuted } from "./chatfacts.js";
 import { oncePerFrame } from "./dom.js";
 import { t } from "./i18n.js";
-import { isMuted } from "./model.js";
 import { nameOf } from "./people.js";
 import { prefer, preferred } from "./preferences.js";
 import { preview } from "./text.js";

@@ -1,6 +1,6 @@
-// What opens above the page: dialogs, menus, and a line that goes by itself.
+// What opens above the page: dialogs, menus, and a line that goes by itself; and what is only said.
 
-import { announce, fill, h, icon, iconButton } from "./dom.js";
+import { fill, h, icon, iconButton } from "./dom.js";
 import { t } from "./i18n.js";
 
 const TOAST = 6000; // milliseconds
@@ -129,6 +129,14 @@ function moveWithin(event) {
   if (!(event.key in targets)) return;
   event.preventDefault();
   items.at(targets[/** @type {keyof typeof targets} */ (event.key)] % items.length)?.focus();
+}
+
+const said = h("p", { class: "unseen", role: "status" });
+document.body.append(said);
+
+/** Have a screen reader say something. @param {string} text */
+export function announce(text) {
+  said.textContent = text;
 }
 
 const toasts = h("div", { class: "toasts" });

@@ -11,7 +11,7 @@ const HUES = 12;
 /** What a peer is called. @param {Profile} peer */
 export const nameOf = (peer) => peer.display_name || (peer.phone ? pretty(peer.phone) : t("account_gone"));
 
-/** The same as an element: a number is read from left to right wherever it stands. @param {Profile} peer */
+/** A peer's name as an element: a number is read from left to right wherever it stands. @param {Profile} peer */
 export const nameTag = (peer) => h("bdi", { class: "name", dir: peer.display_name ? "auto" : "ltr" }, nameOf(peer));
 
 /** @param {string | null} phone */

@@ -3,12 +3,12 @@
 // Items are numbered 1 to `total`. Their rows stand between two spacers, which are as high as the rows that aren't
 // there are likely to be. While rows come and go above it, the browser's scroll anchoring keeps in place what is read.
 
+import { itemAt, rowsFor, rowsWithin, spacers } from "./extent.js";
+
 const OVERSCAN = 1.2; // windows of rows kept ready beyond each edge
 const TRIM = 2.5; // windows beyond which they are taken away
 const ROWS_AT_ONCE = 20; // there is time for so many in a frame, at either end
-const MOST_HEIGHT = 8_000_000; // pixels for what isn't there: browsers have a limit
 const AT_END = 32; // pixels from the end that still are the end
-const LIKELY = 56; // pixels of a row, before there are some to measure
 const anchors = CSS.supports("overflow-anchor", "auto");
 
 /**
@@ -37,6 +37,7 @@ export class Timeline {
    * @type {{ item: number, place: number } | null}
    */
   #target = null;
+  /** How high a row is likely to be, in pixels; 0 until there were enough to measure. */
   #likely = 0;
   #waiting = false;
   #source;
@@ -70,7 +71,7 @@ export class Timeline {
     });
   }
 
-  /** The same, and draw again what would look different. */
+  /** Draw again the rows that would look different, and look again what there is to show. */
   renew() {
     for (const [index, row] of this.rows.entries()) this.#source.renew(row, this.first + index);
     this.update();
@@ -160,13 +161,10 @@ export class Timeline {
 
   /** The item that belongs where the window is, if it shows nothing but a spacer. */
   #lostAt() {
-    const total = this.#source.total();
     const box = this.element.getBoundingClientRect();
     const list = this.#list.getBoundingClientRect();
     if (this.rows.length && list.bottom > box.top && list.top < box.bottom) return 0;
-    const { scrollTop, scrollHeight, clientHeight } = this.element;
-    const share = scrollTop / Math.max(1, scrollHeight - clientHeight);
-    return Math.min(total, 1 + Math.floor(share * total));
+    return itemAt(this.#source.total(), this.element);
   }
 
   /** Add the rows that are missing, and take away those that are far. Says whether that has changed anything. */
@@ -197,7 +195,7 @@ export class Timeline {
    * @param {1 | -1} step
    */
   #make(pixels, item, step) {
-    const count = Math.min(ROWS_AT_ONCE, Math.ceil(pixels / (this.#likely || LIKELY)));
+    const count = Math.min(ROWS_AT_ONCE, rowsFor(pixels, this.#likely));
     const rows = [];
     while (rows.length < count && item >= 1 && item <= this.#source.total() && this.#source.has(item)) {
       rows.push(this.#source.make(item));
@@ -206,11 +204,11 @@ export class Timeline {
     return rows;
   }
 
-  #trim(/** @type {number} */ top, /** @type {number} */ bottom) {
+  /** Take away the rows beyond two edges. Says whether there were any. @param {number} top @param {number} bottom */
+  #trim(top, bottom) {
     const boxes = this.rows.map((row) => row.getBoundingClientRect());
-    const from = boxes.findIndex((box) => box.bottom > top);
-    const to = boxes.findLastIndex((box) => box.top < bottom) + 1;
-    if (from < 0 || to <= from || (from === 0 && to === boxes.length)) return false;
+    const { from, to } = rowsWithin(boxes, top, bottom) ?? { from: 0, to: boxes.length };
+    if (from === 0 && to === boxes.length) return false;
     for (const row of [...this.rows.slice(0, from), ...this.rows.slice(to)]) {
       if (row.contains(document.activeElement)) this.element.focus({ preventScroll: true });
       row.remove();
@@ -226,10 +224,9 @@ export class Timeline {
   }
 
   #space() {
-    const total = Math.max(1, this.#source.total());
-    const each = Math.min(this.#likely || LIKELY, MOST_HEIGHT / total);
-    this.#above.style.height = `${Math.round((this.first - 1) * each)}px`;
-    this.#below.style.height = `${Math.round(Math.max(0, total - this.last) * each)}px`;
+    const { above, below } = spacers(this.#source.total(), this.first, this.last, this.#likely);
+    this.#above.style.height = `${above}px`;
+    this.#below.style.height = `${below}px`;
   }
 
   /** @param {{ item: number, place: number }} target */

@@ -1,6 +1,10 @@
 // The simulated phone network, as the server offers it. What it refuses is thrown as an Error with its reason.
 
-/** What a handset received. @typedef {{ id: number, from: string, text: string, received_at: string, parts: number }} Sms */
+/**
+ * What a handset received.
+ *
+ * @typedef {{ id: number, from: string, text: string, received_at: string, parts: number }} Sms
+ */
 /**
  * How a handset behaves; rates are from 0 to 1.
  *

@@ -20,7 +20,7 @@ export class Emitter {
   }
 
   /**
-   * The same, and wait for listeners that take their time. Rejects as the first of them that does.
+   * Tell listeners, and wait for those that take their time. Rejects as the first of them that does.
    *
    * @param {string} name
    * @param {unknown} [detail]
