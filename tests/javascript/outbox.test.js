@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { afterEach, beforeEach, describe, mock, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
 import { newClientId, Outbox } from "../../src/duologue/web/static/sdk/outbox.js";
 import { memoryStore } from "../../src/duologue/web/static/sdk/store.js";
 import { below, chance, oneOf } from "./chance.js";
@@ -31,128 +31,168 @@ function makeOutbox(store = memoryStore()) {
 beforeEach(() => mock.timers.enable({ apis: ["Date", "setTimeout"], now: NOON }));
 afterEach(() => mock.timers.reset());
 
-describe("ids", () => {
-  test("rise within a millisecond, also when there are more than fit into it", () => {
-    const ids = Array.from({ length: 10_000 }, newClientId);
-    assert.deepEqual(ids, [...new Set(ids)].sort());
-  });
-
-  test("rise while the clock goes back and forth", () => {
-    const random = chance(1);
-    const ids = Array.from({ length: 1000 }, () => {
-      mock.timers.setTime(NOON + below(random, 48) * HOUR);
-      return newClientId();
-    });
-    assert.deepEqual(ids, [...new Set(ids)].sort());
-  });
-
-  test("are of version 7 and of the variant of RFC 9562", () => {
-    for (let n = 0; n < 100; n += 1) {
-      assert.match(newClientId(), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
-    }
-  });
+test("ids rise within a millisecond, also when there are more than fit into it", () => {
+  const ids = Array.from({ length: 10_000 }, newClientId);
+  assert.deepEqual(ids, [...new Set(ids)].sort());
 });
 
-describe("order", () => {
-  test("what is written after a reload comes after what waits, though the clock was set back since", async () => {
-    const { outbox, line, store } = makeOutbox();
-    line.open = false;
-    await outbox.open("ana");
-    await outbox.add({ chat_id: "c1", text: "One" });
-    mock.timers.setTime(NOON - HOUR);
-    const { outbox: later, said } = makeOutbox(store);
-    await later.open("ana");
-    await later.add({ chat_id: "c1", text: "Two" });
-    assert.deepEqual(
-      later.entries.map(({ text }) => text),
-      ["One", "Two"],
-    );
-    assert.deepEqual(
-      said.map(({ text }) => text),
-      ["One"],
-    );
+test("ids rise while the clock goes back and forth", () => {
+  const random = chance(1);
+  const ids = Array.from({ length: 1000 }, () => {
+    mock.timers.setTime(NOON + below(random, 48) * HOUR);
+    return newClientId();
   });
-
-  test("one message of a chat is in flight at a time, and chats don't wait for each other", async () => {
-    const { outbox, said } = makeOutbox();
-    await outbox.open("ana");
-    for (const chat_id of ["c1", "c1", "c2"]) await outbox.add({ chat_id, text: `to ${chat_id}` });
-    assert.deepEqual(
-      said.map(({ chat_id }) => chat_id),
-      ["c1", "c2"],
-    );
-    outbox.settle(messageOf(said[0]));
-    assert.deepEqual(
-      said.map(({ chat_id }) => chat_id),
-      ["c1", "c2", "c1"],
-    );
-  });
-
-  test("a message is stored before it is sent", async () => {
-    const store = memoryStore();
-    /** @type {(value?: unknown) => void} */
-    let written = () => {};
-    const slow = { ...store, set: () => new Promise((done) => (written = done)).then(() => {}) };
-    const { outbox, said } = makeOutbox(slow);
-    await outbox.open("ana");
-    const added = outbox.add({ chat_id: "c1", text: "Hello" });
-    await Promise.resolve();
-    assert.equal(said.length, 0);
-    written();
-    await added;
-    assert.equal(said.length, 1);
-  });
+  assert.deepEqual(ids, [...new Set(ids)].sort());
 });
 
-describe("refusals", () => {
-  test("a refused message stays with its reason, and the next one goes on", async () => {
-    const { outbox, said } = makeOutbox();
-    await outbox.open("ana");
-    const { sent } = await outbox.add({ chat_id: "c1", text: "One" });
-    await outbox.add({ chat_id: "c1", text: "Two" });
-    outbox.refuse({ client_id: said[0].client_id, code: "invalid", detail: "Too long." });
-    await assert.rejects(sent, { code: "invalid", message: "Too long." });
-    assert.deepEqual(
-      outbox.entries.map(({ text, error }) => [text, error?.code]),
-      [
-        ["One", "invalid"],
-        ["Two", undefined],
-      ],
-    );
-    assert.deepEqual(
-      said.map(({ text }) => text),
-      ["One", "Two"],
-    );
-  });
+test("ids are of version 7 and of the variant of RFC 9562", () => {
+  for (let n = 0; n < 100; n += 1) {
+    assert.match(newClientId(), /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
+  }
+});
 
-  test("a message that is tried again has another id", async () => {
-    const { outbox, said } = makeOutbox();
-    await outbox.open("ana");
-    const { entry, sent } = await outbox.add({ chat_id: "c1", text: "One" });
-    outbox.refuse({ client_id: entry.client_id, code: "invalid", detail: "No." });
-    await assert.rejects(sent);
-    await outbox.retry(entry.client_id);
-    assert.equal(outbox.entries.length, 1);
-    assert.notEqual(outbox.entries[0].client_id, entry.client_id);
-    assert.deepEqual(
-      said.map(({ text }) => text),
-      ["One", "One"],
-    );
-  });
+test("what is written after a reload comes after what waits, though the clock was set back since", async () => {
+  const { outbox, line, store } = makeOutbox();
+  line.open = false;
+  await outbox.open("ana");
+  await outbox.add({ chat_id: "c1", text: "One" });
+  mock.timers.setTime(NOON - HOUR);
+  const { outbox: later, said } = makeOutbox(store);
+  await later.open("ana");
+  await later.add({ chat_id: "c1", text: "Two" });
+  assert.deepEqual(
+    later.entries.map(({ text }) => text),
+    ["One", "Two"],
+  );
+  assert.deepEqual(
+    said.map(({ text }) => text),
+    ["One"],
+  );
+});
 
-  test("a server that is busy is asked again when it said, and no sooner", async () => {
-    const { outbox, said } = makeOutbox();
-    await outbox.open("ana");
-    const { entry } = await outbox.add({ chat_id: "c1", text: "One" });
-    outbox.refuse({ client_id: entry.client_id, code: "rate_limited", detail: "Slow down.", retry_after: 7 });
-    mock.timers.tick(6999);
-    assert.equal(said.length, 1);
-    mock.timers.tick(1);
-    assert.deepEqual(
-      said.map(({ client_id }) => client_id),
-      [entry.client_id, entry.client_id],
-    );
-  });
+test("ids come after those that another page has left here, whatever this device's clock says", async () => {
+  const { outbox, store } = makeOutbox();
+  const later = `${(NOON + 100 * HOUR)
+    .toString(16)
+    .padStart(12, "0")
+    .replace(/(.{8})/, "$1-")}-7fff-8000-000000000000`;
+  const strange = "00000000-0000-4000-8000-000000000000";
+  for (const client_id of [strange, later]) {
+    await store.set(`outbox/ana/${client_id}`, { client_id, chat_id: "c1", text: client_id, error: null });
+  }
+  await outbox.open("ana");
+  const ids = [later, newClientId(), newClientId()];
+  assert.deepEqual(ids, [...ids].sort());
+});
+
+test("what is stored is sent in the order in which it was written, however the store lists it", async () => {
+  const store = memoryStore();
+  const { outbox, line } = makeOutbox(store);
+  line.open = false;
+  await outbox.open("ana");
+  const texts = ["One", "Two", "Three", "Four"];
+  for (const text of texts) await outbox.add({ chat_id: "c1", text });
+  const backwards = {
+    ...store,
+    list: async (/** @type {string} */ prefix) => (await store.list(prefix)).reverse(),
+  };
+  const { outbox: again } = makeOutbox(backwards);
+  await again.open("ana");
+  assert.deepEqual(
+    again.entries.map(({ text }) => text),
+    texts,
+  );
+});
+
+test("one message of a chat is in flight at a time, and chats don't wait for each other", async () => {
+  const { outbox, said } = makeOutbox();
+  await outbox.open("ana");
+  for (const chat_id of ["c1", "c1", "c2"]) await outbox.add({ chat_id, text: `to ${chat_id}` });
+  assert.deepEqual(
+    said.map(({ chat_id }) => chat_id),
+    ["c1", "c2"],
+  );
+  outbox.settle(messageOf(said[0]));
+  assert.deepEqual(
+    said.map(({ chat_id }) => chat_id),
+    ["c1", "c2", "c1"],
+  );
+});
+
+test("a message is stored before it is sent", async () => {
+  const store = memoryStore();
+  /** @type {(value?: unknown) => void} */
+  let written = () => {};
+  const slow = { ...store, set: () => new Promise((done) => (written = done)).then(() => {}) };
+  const { outbox, said } = makeOutbox(slow);
+  await outbox.open("ana");
+  const added = outbox.add({ chat_id: "c1", text: "Hello" });
+  await Promise.resolve();
+  assert.equal(said.length, 0);
+  written();
+  await added;
+  assert.equal(said.length, 1);
+});
+
+test("a refused message stays with its reason, and the next one goes on", async () => {
+  const { outbox, said } = makeOutbox();
+  await outbox.open("ana");
+  const { sent } = await outbox.add({ chat_id: "c1", text: "One" });
+  await outbox.add({ chat_id: "c1", text: "Two" });
+  outbox.refuse({ client_id: said[0].client_id, code: "invalid", detail: "Too long." });
+  await assert.rejects(sent, { code: "invalid", message: "Too long." });
+  assert.deepEqual(
+    outbox.entries.map(({ text, error }) => [text, error?.code]),
+    [
+      ["One", "invalid"],
+      ["Two", undefined],
+    ],
+  );
+  assert.deepEqual(
+    said.map(({ text }) => text),
+    ["One", "Two"],
+  );
+});
+
+test("a refusal that comes twice is told once", async () => {
+  const { outbox, told } = makeOutbox();
+  await outbox.open("ana");
+  const { entry, sent } = await outbox.add({ chat_id: "c1", text: "One" });
+  for (const detail of ["No.", "Still no."]) outbox.refuse({ client_id: entry.client_id, code: "invalid", detail });
+  await assert.rejects(sent);
+  assert.deepEqual(
+    told.map((change) => change.entry.error?.detail),
+    [undefined, "No."],
+  );
+});
+
+test("a message that is tried again has another id", async () => {
+  const { outbox, said } = makeOutbox();
+  await outbox.open("ana");
+  const { entry, sent } = await outbox.add({ chat_id: "c1", text: "One" });
+  outbox.refuse({ client_id: entry.client_id, code: "invalid", detail: "No." });
+  await assert.rejects(sent);
+  await outbox.retry(entry.client_id);
+  assert.equal(outbox.entries.length, 1);
+  assert.notEqual(outbox.entries[0].client_id, entry.client_id);
+  assert.deepEqual(
+    said.map(({ text }) => text),
+    ["One", "One"],
+  );
+});
+
+test("a server that is busy is asked again when it said, and no sooner", async () => {
+  const { outbox, said } = makeOutbox();
+  await outbox.open("ana");
+  const { entry } = await outbox.add({ chat_id: "c1", text: "One" });
+  outbox.refuse({ client_id: entry.client_id, code: "rate_limited", detail: "Slow down.", retry_after: 7 });
+  mock.timers.tick(6999);
+  assert.equal(said.length, 1);
+  mock.timers.tick(1);
+  assert.deepEqual(
+    said.map(({ client_id }) => client_id),
+    [entry.client_id, entry.client_id],
+  );
 });
 
 /** A server that may lose what it is told, and its answers, and may be busy; it keeps each client_id once. */
