@@ -37,7 +37,7 @@ export function messageRow(message, around) {
   return row;
 }
 
-/** Draw a row, again if need be. @param {HTMLElement} row @param {Message} message @param {Surroundings} around */
+/** Draw a row, or draw it again. @param {HTMLElement} row @param {Message} message @param {Surroundings} around */
 export function decorate(row, message, around) {
   const { previous, mine, author, total } = around;
   const newDay = !previous ? message.seq === 1 : dayOf(previous.sent_at) !== dayOf(message.sent_at);
@@ -75,7 +75,7 @@ function bubble(message, { mine, status, quoted }) {
   );
 }
 
-/** What opens a message's menu, for whoever has a mouse; a key on the message does too. */
+/** The button that opens a message's menu; Enter on the message opens it too. */
 const options = () =>
   h("button", {
     type: "button",

@@ -1,4 +1,4 @@
-// What follows from a chat, or from several, by itself: their order, where they are shown, what counts as unread.
+// Functions of chats alone: their order, which list shows them, how many messages count as unread.
 
 /** @typedef {import("../sdk/duologue.d.ts").Chat} Chat */
 /** @typedef {import("../sdk/duologue.d.ts").OutboxEntry} OutboxEntry */
@@ -10,7 +10,7 @@ export const isMuted = (/** @type {Chat} */ chat) =>
 /** The list that a chat stands in. @param {Chat} chat @returns {Folder} */
 export const folderOf = ({ archived, request }) => (request ? "requests" : archived ? "archived" : "chats");
 
-/** Whether a chat is to be shown: one that is searched for, in any folder, or without a search one of the folder.
+/** Whether a chat is shown: with a search, if it matches, in any folder; without one, if it is in the folder.
  * @param {Chat} chat @param {string} search @param {Folder} folder */
 export function matches(chat, search, folder) {
   const query = search.trim().toLocaleLowerCase();
@@ -20,7 +20,7 @@ export function matches(chat, search, folder) {
   return name.includes(query) || (digits.length > 1 && (chat.peer.phone ?? "").includes(digits.replace(/^0/, "")));
 }
 
-/** Pinned chats first, then those where something was said, or written to be sent, last.
+/** Sort chats: pinned ones first, then by the time of the last message, sent or waiting, newest first.
  * @param {Iterable<Chat>} chats @param {OutboxEntry[]} outbox oldest first */
 export function inOrder(chats, outbox) {
   const waiting = new Map(outbox.map(({ chat_id, queued_at }) => [chat_id, queued_at]));
@@ -38,7 +38,7 @@ export function unreadIn(chats) {
   return sum;
 }
 
-/** What messages change in a chat. @param {Chat} chat */
+/** The fields of a chat that change with its messages. @param {Chat} chat */
 export const newsOf = ({ last_seq, last_message, unread, updated_at }) => ({
   last_seq,
   last_message,

@@ -33,7 +33,7 @@ export class ChatList {
   #folder = "chats";
   /** Whether a button is down on the list. */
   #pressed = false;
-  // What is being pressed must not move away, nor be drawn anew: the click would be lost, or another's.
+  // While a button is down no row moves or is drawn again: the click would be lost, or would hit another row.
   #showSoon = oncePerFrame(() => this.#pressed || this.#show());
 
   /** @param {Model} model @param {{ newChat: () => void, settings: () => void }} actions */
@@ -162,7 +162,7 @@ export class ChatList {
     }
   }
 
-  /** A chat's row, drawn again if need be. @param {Chat} chat */
+  /** A chat's row, drawn again if it has changed. @param {Chat} chat */
   #rowOf(chat) {
     const isOpen = chat.id === this.#open;
     const signature = signatureOf(chat, this.#model, isOpen);

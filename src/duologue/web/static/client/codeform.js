@@ -21,7 +21,7 @@ const CODE_LENGTH = 6; // digits
 export class CodeForm {
   #request;
   #verification;
-  /** Ends what goes on while the form is shown. */
+  /** Aborted when the form is left: stops the countdown and the reading of SMS. */
   #away = new AbortController();
   #code = codeField();
   #hint = hintLine("code-hint");
@@ -128,7 +128,8 @@ const codeField = () =>
     "aria-describedby": "code-hint",
   });
 
-/** Sending again has to wait. @param {HTMLButtonElement} button @param {string} until @param {AbortSignal} away */
+/** Disable the button until another code may be asked for, and show the time left.
+ * @param {HTMLButtonElement} button @param {string} until @param {AbortSignal} away */
 function countDown(button, until, away) {
   const left = Math.ceil((Date.parse(until) - Date.now()) / 1000);
   button.disabled = left > 0;

@@ -1,4 +1,4 @@
-// Where one writes: grows with the text, says what it answers, tells the peer that one types.
+// Where one writes: grows with the text, shows what is being answered, tells the peer that one types.
 
 import { fill, h, icon, iconButton } from "./dom.js";
 import { t } from "./i18n.js";
@@ -62,14 +62,14 @@ export class Composer {
     this.#text.focus();
   }
 
-  /** How many characters there are too many. */
+  /** By how many characters the text is too long; negative if it isn't. */
   get #excess() {
     return [...this.#text.value.trim()].length - this.#owner.longest;
   }
 
   #changed() {
     const { value } = this.#text;
-    // Characters are counted only when it may matter.
+    // A text has at most as many characters as it has UTF-16 units, so counting them is rarely needed.
     const over = value.length > this.#owner.longest ? this.#excess : 0;
     this.#fit();
     this.#tooLong.textContent = over > 0 ? t("too_long", { n: over }) : "";
@@ -130,7 +130,8 @@ const textField = () =>
 const sends = (event) =>
   event.key === "Enter" && !event.shiftKey && !event.isComposing && !matchMedia("(pointer: coarse)").matches;
 
-/** What is being answered, and a way out. @param {Answered} message @param {() => void} cancel */
+/** The quoted message that is being answered, and a button that cancels.
+ * @param {Answered} message @param {() => void} cancel */
 function answering({ author, text }, cancel) {
   const name = h("span", { class: "name" }, t("replying_to", { name: author }));
   const quoted = h("div", { class: "quoted" }, name, h("span", { dir: "auto" }, preview(text)));

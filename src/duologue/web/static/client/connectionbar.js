@@ -1,11 +1,11 @@
-// The truth about the connection, once it has lasted for a moment.
+// The state of the connection, in words. Interruptions that end within a moment aren't shown.
 
 import { h } from "./dom.js";
 import { t } from "./i18n.js";
 
 /** @typedef {import("../sdk/duologue.d.ts").Duologue} Duologue */
 
-const CALM = 1500; // milliseconds: shorter interruptions aren't worth a word
+const CALM = 1500; // milliseconds: shorter interruptions aren't shown
 const AT_ONCE = ["waiting", "ended", "live"]; // states that are shown without waiting
 
 /** @param {Duologue} duologue @param {import("./model.js").Model} model @param {AbortSignal} signal */
@@ -16,7 +16,7 @@ export function connectionBar(duologue, model, signal) {
   const show = () => {
     const { state } = duologue;
     bar.dataset.state = state;
-    // While it is tried again it is still not there.
+    // While it connects again, the words go on to say that there is no connection.
     if (state !== "connecting" || !words.textContent) words.textContent = wordsFor(duologue);
     button.hidden = state !== "ended" && state !== "waiting";
     bar.hidden = words.textContent === "";

@@ -16,9 +16,9 @@ import { Talk } from "./talk.js";
 /** @typedef {{ duologue: Duologue, model: Model, limits: Record<string, number> }} App */
 
 const LONGEST = 4096; // characters, unless the server tells otherwise
-const AGAIN = 60_000; // milliseconds: "5 minutes ago" isn't true for long
+const AGAIN = 60_000; // milliseconds after which "5 minutes ago" is written again
 
-/** What was written and not sent, by chat. @type {Map<string, string>} */
+/** Texts that were written and not sent, by chat. @type {Map<string, string>} */
 const drafts = new Map();
 
 export class Conversation {

@@ -1,4 +1,4 @@
-// Elements out of plain values. What people wrote becomes a text node, never markup.
+// Make elements from plain values. What people wrote becomes a text node, never markup.
 
 /** @typedef {Node | string | number | null | undefined | false} Child */
 

@@ -2,8 +2,8 @@
 //
 // All lengths are in pixels.
 
-const MOST_HEIGHT = 8_000_000; // for what isn't there: browsers have a limit
-const LIKELY = 56; // of a row, before there are some to measure
+const MOST_HEIGHT = 8_000_000; // of both spacers: browsers limit the height of what scrolls
+const LIKELY = 56; // of a row, as long as none was measured
 
 /**
  * The heights of the spacers above the first row and below the last one.

@@ -50,7 +50,7 @@ export class Feed {
     this.timeline.renew();
   }
 
-  /** Set all that depends on what is in sight. */
+  /** Update what depends on the rows in sight: the button to the end, the focus, what is read. */
   settle() {
     const { total } = this.#talk.history;
     const { unread } = this.#talk.chat;

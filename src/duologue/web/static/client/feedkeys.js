@@ -1,14 +1,14 @@
 // Keys and pointers in a conversation's feed.
 
 const PAGE = 8; // messages that PageUp and PageDown pass
-/** Rows from one to the next, by key. @type {Record<string, number>} */
+/** How many rows a key moves the focus by. @type {Record<string, number>} */
 const STEPS = { ArrowUp: -1, ArrowDown: 1, PageUp: -PAGE, PageDown: PAGE };
 
 /** @typedef {(row: HTMLElement, opener: Element, point?: { x: number, y: number }) => void} OpenOptions */
 /** @typedef {import("./timeline.js").Timeline} Timeline */
 
 /**
- * Move through the rows with the arrows and their neighbours; open a row's menu with Enter.
+ * Move through the rows with arrow and page keys; open a row's menu with Enter.
  *
  * @param {HTMLElement} feed
  * @param {Timeline} timeline
@@ -26,7 +26,7 @@ export function obeyKeys(feed, timeline, rows) {
 }
 
 /**
- * Open a row's menu with its button or the right button; go to what a quote quotes.
+ * Open a row's menu by its button or a right click; scroll to the message that a clicked quote shows.
  *
  * @param {HTMLElement} feed
  * @param {Timeline} timeline
@@ -59,7 +59,7 @@ function focusAnother(rows, row, step) {
   return true;
 }
 
-/** Whether the browser's own menu is of more use: for a link, for what is selected, beside the bubbles.
+/** Whether the browser's own menu is wanted: on a link, with a selection, or outside of the bubbles.
  * @param {Element} target */
 const isForTheBrowser = (target) =>
   !target.closest(".bubble, .row:focus") || target.closest("a") !== null || String(getSelection()) !== "";

@@ -12,11 +12,11 @@ export class History {
 
   /** @type {Map<number, Message>} */
   #messages = new Map();
-  /** Those used last come last. @type {Set<number>} */
+  /** The blocks in memory, in the order in which they were last needed. @type {Set<number>} */
   #used = new Set();
   /** @type {Set<number>} */
   #loading = new Set();
-  /** How often all was forgotten: what was asked for before is not believed. */
+  /** How often all was forgotten. Answers to requests from before the last time are dropped. */
   #age = 0;
   #fetch;
   #changed;
@@ -71,7 +71,7 @@ export class History {
     }
   }
 
-  /** Something may have changed meanwhile: fetch anew what is needed again. */
+  /** Drop all messages, which may have changed meanwhile; those needed again are fetched again. */
   forget() {
     this.#messages.clear();
     this.#used.clear();
@@ -88,7 +88,7 @@ export class History {
     this.#loading.add(block);
     const age = this.#age;
     const messages = await this.#fetch(block * BLOCK, BLOCK);
-    if (!messages) return; // it can't be had, and isn't asked for again
+    if (!messages) return; // the server refused it: the block stays in #loading, so it isn't asked for again
     this.#loading.delete(block);
     if (age === this.#age) this.add(...messages);
     this.#evict();

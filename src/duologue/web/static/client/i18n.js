@@ -11,10 +11,10 @@ const DAY = 24 * 60 * MINUTE;
 
 export const chosenLanguage = () => preferred("language");
 
-/** The language chosen, or else the first of the browser's that there is. */
+/** The language that was chosen here, or else the first of the browser's that the client speaks. */
 const language =
   [chosenLanguage(), ...navigator.languages].map((tag) => tag.split("-")[0]).find((tag) => tag in LANGUAGES) ?? "en";
-/** How the user writes times and numbers: as in that language's country, where the browser tells. */
+/** How times and numbers are written: as in the browser's variant of that language, if it has one. */
 const locale = navigator.languages.find((tag) => tag.split("-")[0] === language) ?? language;
 const { texts } = LANGUAGES[language];
 const plurals = new Intl.PluralRules(language);
@@ -62,7 +62,7 @@ export const secondsTime = (time) => seconds.format(new Date(time));
 /** @param {(string | number)[]} items */
 export const either = (items) => list.format(items.map(String));
 
-/** What tells one day from another here. @param {string} time */
+/** The day in local time, to compare with others. @param {string} time */
 export const dayOf = (time) => new Date(time).toDateString();
 
 /** Whole days since then: 0 is today. */
@@ -80,7 +80,7 @@ export function dayName(time) {
   return (date.getFullYear() === new Date().getFullYear() ? dayOfYear : dayOfAnyYear).format(date);
 }
 
-/** When, in the few characters that a list has. @param {string} time */
+/** A short time for lists: the hour if it is today, else the weekday or the date. @param {string} time */
 export function shortTime(time) {
   const date = new Date(time);
   const ago = daysAgo(date);

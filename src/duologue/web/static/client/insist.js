@@ -1,4 +1,4 @@
-// Trying again. A moment without a network needn't cost the connection, so it isn't enough to try with the next one.
+// Try requests again. The connection may outlive a moment without a network, so waiting for a new one isn't enough.
 
 import { DuologueError } from "../sdk/duologue.js";
 
@@ -6,7 +6,7 @@ const FIRST_WAIT = 300; // milliseconds; it doubles …
 const LONGEST_WAIT = 30_000; // … up to this
 
 export class Insistence {
-  /** What ends the waits. @type {Set<() => void>} */
+  /** Functions that end a wait early. @type {Set<() => void>} */
   #pauses = new Set();
 
   /**
@@ -27,7 +27,7 @@ export class Insistence {
     }
   }
 
-  /** The connection is there: whatever waits is tried now. */
+  /** The connection is there: try at once whatever waits. */
   goOn() {
     for (const go of this.#pauses) go();
   }

@@ -12,7 +12,7 @@ const root = /** @type {Element} */ (document.getElementById("app"));
 const store = indexedDbStore("duologue");
 const duologue = new Duologue({ store });
 
-/** Once for each who signs in. */
+/** Run the client from a sign-in to the sign-out. */
 async function run() {
   if (!(await duologue.restore())) await signIn(duologue, root);
   const model = new Model(duologue, store);
@@ -21,7 +21,7 @@ async function run() {
   duologue.connect();
   const { reason } = await new Promise((done) => duologue.on("signed_out", done));
   chats.leave();
-  // What wasn't sent yet waits for its author; what was shown doesn't.
+  // Messages that wait to be sent are kept for their author; copies of what was shown are deleted.
   await store.clear("cache/");
   rememberWhy(reason);
   location.reload(); // nothing of theirs is left in this page

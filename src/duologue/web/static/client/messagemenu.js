@@ -1,4 +1,4 @@
-// The menu of a message: one that was sent, or one that waits.
+// The menu of a message that was sent, or that waits to be sent.
 
 import { t } from "./i18n.js";
 import { openMenu, reasonOf, toast } from "./overlay.js";

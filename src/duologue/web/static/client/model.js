@@ -1,4 +1,4 @@
-// What the client knows, and how the log changes it. No element is touched here: who shows something listens.
+// What the client knows, and how the log changes it. No element is touched here: views listen to its events.
 //
 // Events: `chats`, `messages` (of one chat: `detail` is its id), `people` (presence, typing), `me`, `connection`,
 // `sessions`, `incoming` (a peer's new message: `detail` has it and its chat).
@@ -33,9 +33,9 @@ export class Model extends EventTarget {
   #unsaid = new Map();
   /** The last seq before the peer answered for the first time, by chat. @type {Map<string, number>} */
   #beforeAnswer = new Map();
-  /** Chats that events have told of since listing them began: what the list says of them may be older. */
+  /** Ids of chats that events have told of since the listing began: what the list says of them may be older. */
   #told = new Set();
-  /** Chats of which what is known may be wrong, and not only old: until the server has told of them. */
+  /** Ids of chats whose known state may be wrong, not only old, until the server has sent them again. */
   #doubted = new Set();
   /** Histories with messages that were kept on this device. @type {Set<History>} */
   #fromCache = new Set();
@@ -74,7 +74,7 @@ export class Model extends EventTarget {
     on("state", (state) => this.#connectionChanged(state));
   }
 
-  /** What was shown last on this device. */
+  /** Load what was shown last on this device. */
   async restore() {
     for (const chat of await this.#cache.chats()) this.chats.set(chat.id, chat);
     this.#tell("chats");
@@ -135,7 +135,7 @@ export class Model extends EventTarget {
     return "sent";
   }
 
-  /** Everything up to here has been seen. @param {string} chatId @param {number} seq */
+  /** Mark everything up to a seq as read. @param {string} chatId @param {number} seq */
   read(chatId, seq) {
     const chat = this.chats.get(chatId);
     if (!chat || seq <= chat.marks.read) return;
@@ -201,13 +201,13 @@ export class Model extends EventTarget {
     this.#fromCache.clear();
   }
 
-  /** Forget what follows from messages that may be others now. */
+  /** Forget what was derived from messages: at their seqs there may be others now. */
   async #distrust() {
     for (const known of [this.#unsaid, this.#unseen, this.#beforeAnswer]) known.clear();
     await this.#cache.dropMessages();
   }
 
-  /** Take a chat as the server tells it; what events have told since stands. @param {Chat} told */
+  /** Store a chat as the server sent it, but keep what newer events have told. @param {Chat} told */
   #put(told) {
     this.#said(told.id, told.marks.read);
     const history = this.#histories.get(told.id);
@@ -313,12 +313,13 @@ export class Model extends EventTarget {
     this.#tell("chats");
   }
 
-  /** Until the server has it, it is said with each connection: a frame may be lost with the one it was sent on. */
+  /** Tell the server what has been read. Repeated with each connection until it knows: frames get lost with theirs. */
   #sayRead(/** @type {string} */ chatId) {
     const seq = this.#unsaid.get(chatId);
     if (seq) this.#duologue.markRead(chatId, seq).catch(() => {});
   }
 
+  /** The server knows that a chat is read up to here: no need to tell it. */
   #said(/** @type {string} */ chatId, /** @type {number} */ seq) {
     if ((this.#unsaid.get(chatId) ?? 0) <= seq) this.#unsaid.delete(chatId);
   }

@@ -1,4 +1,4 @@
-// News for somebody who looks elsewhere: the number in the title and on the icon, and notifications where wanted.
+// News while the page isn't looked at: the unread count in the title and on the icon, and notifications if wanted.
 
 import { isMuted } from "./chatfacts.js";
 import { oncePerFrame } from "./dom.js";
@@ -14,7 +14,7 @@ const WANTED = "notifications";
 export const notificationsOn = () =>
   preferred(WANTED) === "yes" && "Notification" in window && Notification.permission === "granted";
 
-/** Says whether that could be done. @param {boolean} wanted */
+/** Turn notifications on or off. Returns whether that was possible. @param {boolean} wanted */
 export async function setNotifications(wanted) {
   prefer(WANTED, wanted ? "yes" : "");
   if (!wanted) return true;

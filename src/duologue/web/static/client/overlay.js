@@ -1,4 +1,4 @@
-// What opens above the page: dialogs, menus, and a line that goes by itself; and what is only said.
+// What opens above the page: dialogs, menus and toasts; and announcements to screen readers.
 
 import { fill, h, icon, iconButton } from "./dom.js";
 import { t } from "./i18n.js";
@@ -9,7 +9,7 @@ const MARGIN = 8; // pixels between a menu and the window's edge
 let names = 0;
 
 /**
- * Open a dialog. It is gone once it is closed.
+ * Open a dialog. It is removed when it is closed.
  *
  * @param {string} title
  * @param {import("./dom.js").Child[]} content
@@ -29,7 +29,7 @@ export function openDialog(title, content, { closed, ...options } = {}) {
     closed?.();
   });
   dialog.addEventListener("pointerdown", (event) => {
-    if (event.target === dialog) dialog.close(); // beside it
+    if (event.target === dialog) dialog.close(); // a press beside the dialog, on its backdrop
   });
   document.body.append(dialog);
   dialog.showModal();
@@ -143,7 +143,7 @@ const toasts = h("div", { class: "toasts" });
 document.body.append(toasts);
 
 /**
- * Say something that goes by itself.
+ * Show a line that disappears after some seconds.
  *
  * @param {string} text
  * @param {{ label: string, act: () => void }} [action] it stays as long as this is offered
@@ -156,7 +156,7 @@ export function toast(text, action) {
   if (!action) setTimeout(() => element.remove(), TOAST);
 }
 
-/** A line below a field that says what is wrong with it, and nothing while nothing is. @param {string} id */
+/** An empty line below a field, for what is wrong with it. @param {string} id */
 export const hintLine = (id) => h("p", { class: "hint", id, role: "alert" });
 
 /** Why something failed, in words. @param {unknown} fault */

@@ -17,7 +17,7 @@ export const nameTag = (peer) => h("bdi", { class: "name", dir: peer.display_nam
 /** @param {string | null} phone */
 export const phoneTag = (phone) => h("bdi", { dir: "ltr" }, phone ? pretty(phone) : "");
 
-/** A round picture: initials on a colour that stays the same. @param {Profile} peer */
+/** A round picture: initials on a colour that depends on the number only. @param {Profile} peer */
 export function avatar(peer) {
   const initials = peer.display_name
     .split(/\s+/u)

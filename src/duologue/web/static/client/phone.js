@@ -29,7 +29,7 @@ const countries = COUNTRIES.trim()
   });
 const byRegion = new Map(countries.map((country) => [country.region, country]));
 
-/** Where a shared code is at home. */
+/** Of the regions that share a code, the one that a number belongs to if nothing else tells. */
 const MAIN = new Set(["US", "RU", "GB", "IT", "NO", "AU", "MA", "RE", "FI", "GP", "CW", "SH"]);
 
 export const countryOf = (/** @type {string} */ region) => byRegion.get(region);
@@ -64,7 +64,7 @@ export function digitsOf(typed) {
   return { international: plus !== "", digits };
 }
 
-/** Every script's digits stand in order after its zero. */
+/** The Latin digit of any script's digit: in Unicode they follow their zero in order. */
 function latin(/** @type {string} */ digit) {
   let zero = /** @type {number} */ (digit.codePointAt(0));
   const value = zero;

@@ -42,7 +42,7 @@ export class PhoneField {
     return null;
   }
 
-  /** Say why the server doesn't take it; nothing, if the text is empty. @param {string} text */
+  /** Show why a number isn't taken; with an empty text, remove what was shown. @param {string} text */
   refuse(text) {
     this.#hint.textContent = text;
     this.#number.setAttribute("aria-invalid", String(text !== ""));
@@ -62,7 +62,7 @@ export class PhoneField {
     this.#number.focus();
   }
 
-  /** An international number says its country itself. */
+  /** Choose the country that an international number names. */
   #numberChanged() {
     this.refuse("");
     const { international, digits } = digitsOf(this.#number.value);

@@ -11,12 +11,12 @@ export function preferred(name) {
   }
 }
 
-/** Empty: no longer. @param {string} name @param {string} value */
+/** Remember a preference; an empty value forgets it. @param {string} name @param {string} value */
 export function prefer(name, value) {
   try {
     if (value) localStorage.setItem(PREFIX + name, value);
     else localStorage.removeItem(PREFIX + name);
   } catch {
-    // It holds for as long as the page does.
+    // Without storage the preference lasts until the page is loaded again.
   }
 }

@@ -1,4 +1,4 @@
-// Who is there, and who is typing, as far as the server has told since the connection stands.
+// Who is online and who is typing, as the server has told on the present connection.
 
 const TYPING_FADES = 6000; // milliseconds
 
@@ -20,7 +20,7 @@ export class Presence {
     this.#changed();
   }
 
-  /** A peer types, until nothing is heard for a while; or no longer does.
+  /** A peer types, for some seconds unless that is told again; or no longer does.
    * @param {string} chatId @param {boolean} active */
   type(chatId, active) {
     clearTimeout(this.typing.get(chatId));

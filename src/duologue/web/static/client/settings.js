@@ -97,7 +97,7 @@ function appearance() {
   );
 }
 
-/** What others see of one, who may write, and what goes on by SMS. @param {Duologue} duologue */
+/** What others see, who may write, and when messages are sent on by SMS. @param {Duologue} duologue */
 function privacy(duologue) {
   const { user } = duologue;
   const presence = user?.presence === "nobody" ? "nobody" : "chats";
@@ -118,7 +118,7 @@ const writers = () => ({ everyone: t("write_everyone"), requests: t("write_reque
 const watchers = () => ({ chats: t("presence_chats"), nobody: t("presence_nobody") });
 const relays = () => ({ off: t("relay_off"), offline: t("relay_offline"), always: t("relay_always") });
 
-/** Save a box; tick it back if that fails. @param {Duologue} duologue @param {string} name @param {Event} event */
+/** Save a checkbox; restore it if that fails. @param {Duologue} duologue @param {string} name @param {Event} event */
 async function saveTick(duologue, name, event) {
   const box = /** @type {HTMLInputElement} */ (event.target);
   try {
@@ -139,7 +139,7 @@ async function saveChoice(duologue, name, value) {
   }
 }
 
-/** The ways out: with one's data, from this device, or for ever.
+/** Export, sign-out and deletion of the account.
  * @param {Duologue} duologue @param {() => void} close the dialog */
 function account(duologue, close) {
   const button = (/** @type {string} */ label, /** @type {() => void} */ onclick, more = {}) =>

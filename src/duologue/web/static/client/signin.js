@@ -99,7 +99,7 @@ function askName({ duologue, card, done }) {
   name.focus();
 }
 
-/** Have it explained why one has to sign in again, after the page was loaded anew. @param {string} reason */
+/** Remember why the session ended: `signIn` shows it after the page was loaded again. @param {string} reason */
 export function rememberWhy(reason) {
   sessionStorage.setItem(ENDED, reason);
 }

@@ -3,7 +3,8 @@
 import { h } from "./dom.js";
 import { reasonOf } from "./overlay.js";
 
-/** Each calls itself by the names of those that come after it. @type {[string, RegExp][]} */
+/** In this order: what a browser calls itself also contains the names of those further down.
+ * @type {[string, RegExp][]} */
 const BROWSERS = [
   ["Edge", /Edg/],
   ["Opera", /OPR/],
@@ -27,7 +28,7 @@ export const cardHead = (title, text) => [
   h("p", { class: "dim" }, text),
 ];
 
-/** Do what a button asks for, once at a time.
+/** Disable a button while its work is done, and show why it failed.
  * @param {HTMLButtonElement} button @param {() => Promise<void>} work @param {(reason: string) => void} refuse */
 export async function whileBusy(button, work, refuse) {
   if (button.disabled) return;

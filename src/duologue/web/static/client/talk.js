@@ -11,7 +11,7 @@ export class Talk {
   model;
   chatId;
   history;
-  /** The seq above which the line "New messages" stands, until one answers; 0: nowhere. */
+  /** The seq above which the line "New messages" is shown, until the user sends something; 0 for none. */
   firstUnread;
 
   /** @param {import("./model.js").Model} model @param {string} chatId */

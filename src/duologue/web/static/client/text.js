@@ -24,5 +24,5 @@ const linkTo = ({ href }, written) =>
 /** Whether a text is one to three emoji, to be shown larger. @param {string} text */
 export const isEmojiOnly = (text) => text.length < 40 && EMOJI_ONLY.test(text);
 
-/** One line of it. @param {string} text */
+/** The beginning of a text, in one line. @param {string} text */
 export const preview = (text) => text.slice(0, 200).replace(/\s+/gu, " ").trim();

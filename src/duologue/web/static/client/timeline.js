@@ -22,7 +22,7 @@ const anchors = CSS.supports("overflow-anchor", "auto");
  */
 
 export class Timeline {
-  /** What scrolls. */
+  /** The element that scrolls. */
   element;
   /** Whether the end is in sight, and stays so when something is added. */
   atEnd = false;
@@ -61,7 +61,7 @@ export class Timeline {
     return this.first + this.rows.length - 1;
   }
 
-  /** Look again what there is to show. */
+  /** Bring the rows up to date, before the next frame. */
   update() {
     if (this.#waiting) return;
     this.#waiting = true;
@@ -71,7 +71,7 @@ export class Timeline {
     });
   }
 
-  /** Draw again the rows that would look different, and look again what there is to show. */
+  /** Draw again the rows that would look different, and bring the rows up to date. */
   renew() {
     for (const [index, row] of this.rows.entries()) this.#source.renew(row, this.first + index);
     this.update();
@@ -131,14 +131,14 @@ export class Timeline {
     const changed = this.#fill();
     if (this.#target) this.#aim(this.#target);
     else if (anchor?.isConnected) this.element.scrollTop += anchor.getBoundingClientRect().top - was;
-    this.#target = null; // from here on whoever scrolls has the say
+    this.#target = null; // from here on the user's scrolling counts
     if (changed) this.update();
     const ahead = 3 * ROWS_AT_ONCE;
     this.#source.need(this.first - ahead, this.last + ahead);
     this.#source.settled();
   }
 
-  /** Take away the rows of items that aren't there any more, and go to none of these. */
+  /** Remove the rows of items beyond the total, and keep the target within it. */
   #cut() {
     const total = this.#source.total();
     for (const row of this.rows.splice(Math.max(0, total - this.first + 1))) row.remove();
@@ -218,7 +218,7 @@ export class Timeline {
     return true;
   }
 
-  /** Measured once: spacers that change their mind all the time would make the scroll bar jump. */
+  /** Measure the average row, once: the scroll bar would jump if the spacers changed all the time. */
   #measure(/** @type {number} */ height) {
     if (!this.#likely && this.rows.length >= ROWS_AT_ONCE / 2) this.#likely = height / this.rows.length;
   }

@@ -1,4 +1,4 @@
-// What the peer is told while one types: that one does, again and again, and that one has stopped.
+// Tell the peer that somebody types, again every few seconds, and that they have stopped.
 
 const TELL_AGAIN = 3000; // milliseconds
 const STOPPED = 5000; // milliseconds without a key

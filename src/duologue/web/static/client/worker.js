@@ -33,7 +33,7 @@ worker.addEventListener("fetch", (event) => {
 async function keep() {
   const cache = await caches.open(CACHE);
   const page = await fetch(PAGE, { cache: "no-cache" });
-  // Between two releases: the next try finds both of the same.
+  // The server changed its release between two requests: the browser will try to install this again.
   if (!(await page.clone().text()).includes(`/app/${RELEASE}/`)) throw new Error("the page is of another release");
   await cache.put(PAGE, page);
   await cache.addAll([...PARTS, ICON]);
@@ -48,7 +48,7 @@ async function page() {
     const answer = await fetch(PAGE, { cache: "no-cache", signal: AbortSignal.timeout(PATIENCE) });
     if (answer.ok) return answer;
   } catch {
-    // No network, or none to speak of.
+    // There is no network, or it is too slow.
   }
   return (await caches.match(PAGE)) ?? Response.error();
 }

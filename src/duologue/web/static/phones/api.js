@@ -12,7 +12,7 @@
  *   multipart: boolean }} Behaviour
  */
 
-/** The number as the server writes it: it forgives these characters too, but says so to nobody.
+/** The number as the server writes it, which ignores these characters too.
  * @param {string} number */
 export const canonical = (number) => number.replace(/[ \-.()/\u00a0\u202f]/g, "");
 

@@ -57,7 +57,7 @@ function changed() {
   try {
     localStorage.setItem(STORE, JSON.stringify([...shown.keys()]));
   } catch {
-    // A browser that stores nothing shows the same page, until it is loaded again.
+    // Without storage the page is empty when it is loaded again.
   }
   byId("empty", HTMLElement).hidden = shown.size > 0;
   showOthers();
@@ -90,7 +90,7 @@ async function lookForOthers() {
     known = await phones();
     showOthers();
   } catch {
-    // Each handset says that the server is gone; it needn't be said once more.
+    // Each handset shows already that the server is gone.
   }
 }
 

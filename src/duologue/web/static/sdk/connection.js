@@ -1,4 +1,4 @@
-// The socket: opened, watched, and opened again, for as long as that makes sense.
+// The socket: opened, watched, and opened again unless the server says that it makes no sense.
 
 const SUBPROTOCOL = "duologue.v1";
 const FIRST_WAIT = 1000; // milliseconds; it doubles …
@@ -56,7 +56,7 @@ export class Connection {
     this.#end("stopped", 1000);
   }
 
-  /** Somebody waits for it: try again soon, however long the wait has become. */
+  /** A message waits to be sent: try again within a second, however long the wait has become. */
   hurry() {
     if (this.state !== "waiting" || this.retryAt < Date.now() + FIRST_WAIT) return;
     this.#wait = FIRST_WAIT;
@@ -93,7 +93,7 @@ export class Connection {
     if (frame.op === "caught_up") this.#become("live");
   }
 
-  /** A dead network doesn't tell, and a page doesn't see the server's pings: ask, when it has been silent for long. */
+  /** Send a ping after a long silence: a page sees neither a dead network nor the server's own pings. */
   #watch(quiet = this.#heartbeat, patience = ANSWER_WITHIN) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
@@ -102,7 +102,7 @@ export class Connection {
     }, quiet);
   }
 
-  /** The network has changed, or somebody looks again. `navigator.onLine` isn't believed: the server may be near. */
+  /** The network has changed, or the page is looked at again. `navigator.onLine` knows nothing of a local server. */
   #nudge = () => {
     if (globalThis.document?.hidden) return;
     this.#wait = FIRST_WAIT;
@@ -110,7 +110,7 @@ export class Connection {
     else if (this.state !== "connecting") this.#watch(0, ANSWER_SOON);
   };
 
-  /** Give the socket up, without waiting for a good-bye that may never come, and connect again in a moment. */
+  /** Drop the socket without a closing handshake, which might never end, and connect again in a moment. */
   lose() {
     this.#closed(1006);
   }

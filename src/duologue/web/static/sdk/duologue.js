@@ -1,4 +1,4 @@
-// Duologue for JavaScript: sign in, follow the log, and send without doubt. Runs wherever `fetch` and `WebSocket` do.
+// Duologue for JavaScript: sign in, follow the log, send exactly once. Runs wherever `fetch` and `WebSocket` do.
 //
 //   const duologue = new Duologue({ url: "https://chat.example" });
 //   await duologue.restore() ?? await duologue.signIn({ phone: "+33612345678" });
@@ -95,7 +95,7 @@ export class Duologue {
   async signIn(credentials) {
     const signedIn = await this.request("POST", "/v1/sessions", credentials);
     this.disconnect();
-    // What waits here to be sent is kept for its author only.
+    // Another user's messages that wait here are deleted.
     if ((await this.#store.get(OWNER)) !== signedIn.user.id) await this.#store.clear();
     await this.#store.set(OWNER, signedIn.user.id);
     const { token, user, session } = signedIn;

@@ -34,7 +34,7 @@ export class Emitter {
   }
 }
 
-/** As an uncaught error, but later: what comes next must not suffer. */
+/** Throw an error as an uncaught one, in a task of its own, so that the caller goes on. */
 export function report(/** @type {unknown} */ fault) {
   setTimeout(() => {
     throw fault;

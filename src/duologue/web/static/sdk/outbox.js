@@ -19,10 +19,10 @@ export class Outbox {
   #busy = new Map();
   /** @type {Map<string, Waiter>} */
   #waiters = new Map();
-  /** What was removed while the store was being read: what is read may still have it. @type {Set<string>} */
+  /** Ids removed while the store was being read: the result may still contain them. @type {Set<string>} */
   #removed = new Set();
   #reading = 0;
-  /** Where its author's messages are stored: two windows may belong to two users. */
+  /** The author's part of the store: two windows may belong to two users. */
   #prefix = "";
   #store;
   #say;
@@ -50,7 +50,7 @@ export class Outbox {
     await this.#load();
   }
 
-  /** What is stored: before a reload, or in another window. */
+  /** Add what was stored before a reload, or by another window. */
   async #load() {
     this.#reading += 1;
     const stored = /** @type {OutboxEntry[]} */ (await this.#store.list(this.#prefix));
@@ -79,7 +79,7 @@ export class Outbox {
     });
     await this.#store.set(this.#prefix + entry.client_id, entry);
     const sent = new Promise((resolve, reject) => this.#waiters.set(entry.client_id, { resolve, reject }));
-    sent.catch(() => {}); // who doesn't ask for it hears of it by the entry's `error`
+    sent.catch(() => {}); // a refusal that nobody awaits is no uncaught error: the entry's `error` tells it
     this.#put(entry);
     this.flush();
     return { entry, sent };
@@ -131,7 +131,7 @@ export class Outbox {
     this.#release(entry);
   }
 
-  /** Try a refused message again. It gets a new `client_id`: nothing is known by the old one, or something else is. */
+  /** Try a refused message again, with a new `client_id`: the server may know another message by the old one. */
   async retry(/** @type {string} */ clientId) {
     const entry = this.#entries.get(clientId);
     if (!entry?.error) return undefined;
@@ -189,7 +189,7 @@ function startAfter(clientId) {
   if (time > lastTime || (time === lastTime && step > counter)) [lastTime, counter] = [time, step];
 }
 
-/** A UUIDv7 (RFC 9562), each greater than the one before: stored under it, messages stay in order. */
+/** Make a UUIDv7 (RFC 9562), greater than the one before: it is the key in the store, which lists in order. */
 export function newClientId() {
   const now = Math.max(Date.now(), lastTime);
   counter = now === lastTime ? counter + 1 : 0;

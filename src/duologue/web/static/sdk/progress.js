@@ -1,4 +1,4 @@
-// How far this device has come in its user's log, what it has acknowledged of that, and what the app must fetch.
+// The position of this device in its user's log, what it has acknowledged, and whether the app must fetch anew.
 
 import { report } from "./emitter.js";
 import { DuologueError } from "./errors.js";
@@ -64,7 +64,7 @@ export class Progress {
     }, ACK_WITHIN);
   }
 
-  /** Have the app fetch what it shows, until it has: before that nothing is acknowledged. */
+  /** Have the app fetch what it shows, again until it succeeds; nothing is acknowledged before. */
   async #resync() {
     this.#wanted = true;
     if (this.#fetching) return;
