@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,8 @@ from tests.support.letters import DONE, LETTERS, Letter, Letters, letters_of, na
 from tests.support.sign_in import NOON, Clock
 
 pytestmark = pytest.mark.anyio
+
+PATIENCE = 10.0  # seconds
 
 
 @pytest.fixture
@@ -96,14 +99,19 @@ async def test_two_nodes_do_each_job_once_and_in_order(letters: Letters, elsewhe
 async def test_a_node_that_dies_leaves_its_jobs_to_another(letters: Letters, elsewhere: Letters) -> None:
     await letters.add("a1", "a2")
     dying, other = Desk(letters), Desk(elsewhere)
-    hangs = asyncio.Event()
+    begun: list[asyncio.Task[Any]] = []
 
     async def hang(_: Letter) -> None:
-        await hangs.wait()
+        begun.extend(filter(None, [asyncio.current_task()]))
+        await asyncio.Event().wait()
 
     dying.before = hang
     await dying.round()
-    dying.worker._doing.cancel()
+    async with asyncio.timeout(PATIENCE):
+        while not begun:
+            await asyncio.sleep(0.001)
+    for task in begun:
+        task.cancel()
     await dying.worker.ended()
     await other.work()
     assert other.done == []

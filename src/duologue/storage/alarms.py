@@ -37,7 +37,7 @@ class Alarm(msgspec.Struct, frozen=True, gc=False):
     known: int
 
 
-class Waiting(msgspec.Struct, frozen=True, gc=False):
+class WaitingMessage(msgspec.Struct, frozen=True, gc=False):
     """A message that an alarm is about. `sent_at` is in epoch milliseconds; `by_sms`: its sender used no app."""
 
     seq: int
@@ -112,7 +112,7 @@ def due_alarms(tx: Tx, now: int) -> list[Alarm]:
     return alarms
 
 
-def waiting(tx: Tx, alarm: Alarm, *, acknowledged: bool) -> list[Waiting]:
+def waiting(tx: Tx, alarm: Alarm, *, acknowledged: bool) -> list[WaitingMessage]:
     """Return the next messages that an alarm is about, at most `MESSAGES_AT_ONCE`.
 
     Those that a device has are among them if `acknowledged` ones are asked for.
@@ -127,7 +127,7 @@ def waiting(tx: Tx, alarm: Alarm, *, acknowledged: bool) -> list[Waiting]:
         side=alarm.side,
         most=MESSAGES_AT_ONCE,
     )
-    return [Waiting(seq, sent_at, is_by_sms(client_id)) for seq, sent_at, client_id in rows]
+    return [WaitingMessage(seq, sent_at, is_by_sms(client_id)) for seq, sent_at, client_id in rows]
 
 
 def move(tx: Tx, alarm: Alarm, seq: int, due_at: int) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from duologue.clock import SLACK, Clock
 from duologue.core.rounds import Rounds
 from duologue.storage import alarms
-from duologue.storage.alarms import MESSAGES_AT_ONCE, Alarm, Waiting
+from duologue.storage.alarms import MESSAGES_AT_ONCE, Alarm, WaitingMessage
 from duologue.storage.database import AlarmRule, Database, Tx
 
 
@@ -89,7 +89,7 @@ def answer_alarms(tx: Tx, rule: AlarmRule, channels: Sequence[Channel], now: int
 
 def messages_due(
     tx: Tx, alarm: Alarm, delay: int, now: int, *, acknowledged: bool
-) -> tuple[list[Waiting], Later | None]:
+) -> tuple[list[WaitingMessage], Later | None]:
     """Return an alarm's messages that are at least `delay` ms old, and what is to be looked at later.
 
     `acknowledged` is as in `alarms.waiting`.
