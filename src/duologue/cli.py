@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
+import msgspec
 import typer
 from msgspec import Meta
 
@@ -156,7 +157,7 @@ def bench(  # noqa: PLR0913 - one for each flag
     users: Annotated[int, typer.Option(min=2, help="Users who connect, idle and reconnect.")] = 10_000,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long each is measured.")] = 10.0,
     rate: Annotated[
-        list[float] | None, typer.Option(min=1, help="Messages a second of the open loop; 1,000 and 5,000.")
+        list[float] | None, typer.Option(min=1, help="Messages a second; 200, 1,000 and 5,000.")
     ] = None,
     text: Annotated[int, typer.Option(min=1, max=4000, help="Characters in a message.")] = 200,
     large: Annotated[bool, typer.Option("--large", help="Page reads also at 10 million messages.")] = False,
@@ -165,6 +166,9 @@ def bench(  # noqa: PLR0913 - one for each flag
     json: Annotated[Path | None, typer.Option(help="Write all that was measured here.")] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw latency against load here (.png, .svg), over a sweep of rates.")
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="A checkout of another build, measured in turns with this one.")
     ] = None,
 ) -> None:
     """Measure a server: messages/s, latencies, memory and CPU, and what part that is of the machine's best."""
@@ -175,16 +179,9 @@ def bench(  # noqa: PLR0913 - one for each flag
     except ModuleNotFoundError as fault:
         typer.echo(f"duologue: {fault}; install it with: pip install 'duologue[lab]'", err=True)
         raise typer.Exit(1) from fault
-    options = BenchOptions(
-        sockets=sockets or (400,),
-        users=users,
-        seconds=seconds,
-        rates=rate or (),
-        text=text,
-        large=large,
-        limits=limits,
-    )
-    asked = Run(scenarios or (), engine or (), url, tokens, options, repeat, json, plot)
+    sizes = BenchOptions(sockets=sockets or (400,), users=users, seconds=seconds, rates=rate or (), text=text)
+    options = msgspec.structs.replace(sizes, large=large, limits=limits)
+    asked = Run(scenarios or (), engine or (), url, tokens, options, repeat, json, plot, against)
     try:
         run(asked)
     except BenchFailed as fault:

@@ -63,6 +63,29 @@ def test_every_scenario_tells_what_it_did(engine: str, only: tuple[str, ...], tm
         assert {"p50 / at 1,000 messages", "CPU / at 1,000 messages"} <= grown["ratios"].keys()
 
 
+def test_two_builds_are_measured_in_turns(tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    root = str(Path(__file__).parents[2])
+    done = run("chat", "--engine", "sqlite", "--against", root, "--repeat", "2", "--json", str(out), *SMALL)
+    assert done.returncode == 0, done.stderr
+    report = measured(out)
+    assert [result["build"] for result in report["runs"]] == [*["other"] * 2, *["this"] * 4, *["other"] * 2]
+    assert [len(comparison["ratios"]) for comparison in report["comparisons"]] == [2] * len(
+        report["comparisons"]
+    )
+    assert {comparison["case"] for comparison in report["comparisons"]} == set(CASES[:2])
+    assert {"messages/s", "server µs/message", "ack p50", "receipt p99"} <= {
+        comparison["figure"] for comparison in report["comparisons"]
+    }
+    assert "This build / the other" in done.stdout
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path: Path) -> None:
+    done = run("chat", "--against", str(tmp_path))
+    assert done.returncode == 1
+    assert "there is no checkout of Duologue" in done.stderr
+
+
 def test_a_running_server_is_measured_at_its_url(tmp_path: Path) -> None:
     with DuologueServer(tmp_path / "data") as server:
         out = tmp_path / "out.json"
@@ -73,9 +96,9 @@ def test_a_running_server_is_measured_at_its_url(tmp_path: Path) -> None:
     assert len(report["runs"]) == 8
     loop = cases(report)["chat, 6 sockets, 100/s"]
     assert {name: got["count"] for name, got in loop["latencies"].items()} == {
-        "ack": pytest.approx(100, abs=10),
-        "delivery": pytest.approx(100, abs=10),
-        "receipt": pytest.approx(100, abs=10),
+        "ack": pytest.approx(100, abs=40),
+        "delivery": pytest.approx(100, abs=40),
+        "receipt": pytest.approx(100, abs=40),
     }
     assert "messages/s" in done.stdout
     assert "p99.9" in done.stdout

@@ -14,6 +14,7 @@ import uvloop
 from picows import WSError
 from rich.console import Console
 
+from duologue.bench.against import OTHER, THIS, compare, show_comparisons, source_of
 from duologue.bench.chat import chat
 from duologue.bench.connect import connect, idle
 from duologue.bench.cores import Cores, split_cores
@@ -56,7 +57,7 @@ _OF_ITS_OWN: Final = {"history", "chats", "start"}
 
 _MACHINE_SECONDS: Final = 2.0  # seconds
 _PICTURES: Final = (".png", ".svg", ".pdf")
-_RATES: Final = (1_000.0, 5_000.0)
+_RATES: Final = (200.0, 1_000.0, 5_000.0)
 _SWEEP: Final = (250.0, 500.0, 1_000.0, 2_000.0, 3_000.0, 4_000.0, 5_000.0, 7_000.0, 9_000.0)
 
 
@@ -75,6 +76,8 @@ class Run(msgspec.Struct, frozen=True):
     repeat: int = 1
     json: Path | None = None
     plot: Path | None = None
+    against: Path | None = None
+    """A checkout of another build, which is measured in turns with this one."""
 
 
 def bench(run: Run) -> BenchReport:
@@ -90,6 +93,9 @@ def bench(run: Run) -> BenchReport:
         raise BenchFailed(str(fault) or type(fault).__name__) from fault
     report.medians = medians(report.runs)
     show(report, Console())
+    if run.against:
+        report.comparisons = compare(report.runs)
+        show_comparisons(report.comparisons, Console())
     if run.json:
         save(report, run.json)
     if run.plot:
@@ -109,6 +115,10 @@ def _completed(run: Run) -> Run:
     scenarios = run.scenarios or (["chat"] if run.plot else possible)
     if run.plot and ("chat" not in scenarios or run.plot.suffix not in _PICTURES):
         raise ValueError(f"a plot shows chat, as {' or '.join(_PICTURES)}")
+    if run.against:
+        source_of(run.against)
+        if run.url or run.plot:
+            raise ValueError("two builds are measured on servers of their own, and not drawn")
     engines = [GIVEN] if run.url else run.engines or ENGINES
     options = run.options
     if not options.rates:
@@ -125,20 +135,29 @@ def _measure_engine(run: Run, engine: str, watch: ProgressBars, report: BenchRep
             machine = uvloop.run(measure_machine(postgres, engine, cores, seconds, watch))
             report.machines.append((engine, machine))
             for name, scenario in _steps(run.scenarios):
-                watch.run = f"{label}: {name}"
-                with _place(run, engine, postgres, cores) as place:
-                    results = uvloop.run(_drive(run, scenario, place, machine, watch))
-                for result in results:
-                    result.engine = engine
-                report.runs += results
+                for build in _builds(run, turn):
+                    watch.run = f"{label}: {name} {build}".rstrip()
+                    with _place(run, engine, postgres, cores, build) as place:
+                        results = uvloop.run(_drive(run, scenario, place, machine, watch))
+                    for result in results:
+                        result.engine, result.build = engine, build
+                    report.runs += results
+
+
+def _builds(run: Run, turn: int) -> Sequence[str]:
+    """Return the builds to measure, in another order at each turn: who comes first finds the machine as it was."""
+    if not run.against:
+        return ("",)
+    return (THIS, OTHER) if turn % 2 else (OTHER, THIS)
 
 
 def _place(
-    run: Run, engine: str, postgres: PostgresServer | None, cores: Cores
+    run: Run, engine: str, postgres: PostgresServer | None, cores: Cores, build: str
 ) -> AbstractContextManager[MeasuredServer]:
     if run.url:
         return given_place(run.url)
-    return fresh_place(engine, postgres, cores, limits=run.options.limits)
+    source = source_of(run.against) if run.against and build == OTHER else None
+    return fresh_place(engine, postgres, cores, limits=run.options.limits, source=source)
 
 
 def _steps(names: Sequence[str]) -> Iterator[tuple[str, Scenario]]:

@@ -94,13 +94,21 @@ def fresh_store(postgres: PostgresServer | None) -> Iterator[tuple[Path, str]]:
 
 @contextlib.contextmanager
 def fresh_place(
-    engine: str, postgres: PostgresServer | None, cores: Cores, *, limits: bool = False
+    engine: str,
+    postgres: PostgresServer | None,
+    cores: Cores,
+    *,
+    limits: bool = False,
+    source: Path | None = None,
 ) -> Iterator[MeasuredServer]:
-    """A new server with an empty store, on its own core; the generator gets the other. `limits` keeps rate limits."""
+    """A new server with an empty store, on its own core; the generator gets the other.
+
+    `limits` keeps rate limits. `source`: where the server's packages are, if it is another build.
+    """
     with fresh_store(postgres) as (folder, store_url):
         rates = "on" if limits else "off"
         flags = ("--database-url", store_url, "--rate-limits", rates, "--log-level", "warning")
-        server = DuologueServer(folder, *flags)
+        server = DuologueServer(folder, *flags, env={"PYTHONPATH": str(source)} if source else None)
         with _quiet_end(server), on_core(cores.generator):
 
             def start() -> None:
@@ -118,7 +126,7 @@ def fresh_place(
                 store_url=store_url,
                 start=start,
                 stop=server.stop,
-                beside=partial(fresh_place, engine, postgres, cores, limits=limits),
+                beside=partial(fresh_place, engine, postgres, cores, limits=limits, source=source),
             )
 
 

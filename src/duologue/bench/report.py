@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from duologue import __version__
+from duologue.bench.against import Comparison
 from duologue.bench.result import Machine, Result
 
 _MACHINE: Final = {
@@ -39,6 +40,7 @@ class BenchReport(msgspec.Struct, kw_only=True):
     machines: list[tuple[str, Machine]] = []
     runs: list[Result] = []
     medians: list[Result] = []
+    comparisons: list[Comparison] = []
 
 
 def new_report() -> BenchReport:
@@ -112,7 +114,8 @@ def _shares(shares: dict[str, float]) -> str:
 
 
 def _case(result: Result) -> str:
-    return f"{result.scenario}, {result.case}" if result.case else result.scenario
+    named = f"{result.scenario}, {result.case}" if result.case else result.scenario
+    return f"{named} ({result.build})" if result.build else named
 
 
 def _latency_table(engine: str, results: Sequence[Result]) -> Table:

@@ -35,12 +35,13 @@ class Result(msgspec.Struct, kw_only=True):
 
     `figures` are named with their unit; `best` holds what the machine does at best in some of these units, and
     `ratios` the quotients: of a rate, how much of the best was reached; of a time or size, how many times the
-    best it is.
+    best it is. `build` tells two builds apart that are measured in turns.
     """
 
     scenario: str
     case: str
     engine: str = ""
+    build: str = ""
     figures: dict[str, float] = {}
     shares: dict[str, float] = {}
     """Of one core, in percent."""
@@ -63,9 +64,9 @@ def costs(spent: Spent, count: float, unit: str) -> dict[str, float]:
 
 def medians(runs: Sequence[Result]) -> list[Result]:
     """The median of every figure over the runs of the same case, in the order of their first run."""
-    groups: dict[tuple[str, str, str], list[Result]] = {}
+    groups: dict[tuple[str, str, str, str], list[Result]] = {}
     for run in runs:
-        groups.setdefault((run.engine, run.scenario, run.case), []).append(run)
+        groups.setdefault((run.engine, run.scenario, run.case, run.build), []).append(run)
     return [_median(group) for group in groups.values()]
 
 
@@ -75,6 +76,7 @@ def _median(runs: Sequence[Result]) -> Result:
         scenario=first.scenario,
         case=first.case,
         engine=first.engine,
+        build=first.build,
         figures=_middle([run.figures for run in runs]),
         shares=_middle([run.shares for run in runs]),
         latencies={
