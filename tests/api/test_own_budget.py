@@ -361,4 +361,4 @@ async def test_a_stream_does_not_read_a_page_for_each_event(
             await socket.send(str(number), chat_id=chat_id)
     counted = await following
     assert seqs == list(range(start.seq + 1, start.seq + 101))
-    assert counted <= 3 + (monotonic() - started) / events._GATHER
+    assert counted <= 3 + (monotonic() - started) / events.GATHER

@@ -21,12 +21,12 @@ HEARTBEAT, SILENCE = 0.2, 1.0
 
 @pytest.fixture
 async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    assert (connection_registry.HEARTBEAT, connection_registry._SILENCE) == (25, 35.0), (
+    assert (connection_registry.HEARTBEAT, connection_registry.SILENCE) == (25, 35.0), (
         "what the contract says"
     )
     monkeypatch.setattr(socket, "HEARTBEAT", HEARTBEAT)
-    monkeypatch.setattr(connection_registry, "_SILENCE", SILENCE)
-    monkeypatch.setattr(connection_registry, "_CHECK_EVERY", 0.02)
+    monkeypatch.setattr(connection_registry, "SILENCE", SILENCE)
+    monkeypatch.setattr(connection_registry, "CHECK_EVERY", 0.02)
     async with node_running(tmp_path) as running:
         yield running
 

@@ -111,8 +111,8 @@ async def test_a_slow_reader_of_live_events_is_closed_before_too_much_waits(
 async def test_a_slow_reader_of_a_long_log_is_given_half_a_minute_and_then_closed(
     running: Running, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert socket_module._DRAIN_WITHIN == 30
-    monkeypatch.setattr(socket_module, "_DRAIN_WITHIN", 0.5)
+    assert socket_module.DRAIN_WITHIN == 30
+    monkeypatch.setattr(socket_module, "DRAIN_WITHIN", 0.5)
     ana, ben, chat_id = await api.friends()
     await fill(ben, chat_id, 300)
     async with narrow(ana) as slow:

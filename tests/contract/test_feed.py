@@ -62,7 +62,7 @@ async def test_readers_get_each_event_once_in_order_while_many_write(
 
 async def test_a_log_of_several_pages_is_replayed_whole(line: Line) -> None:
     pair = await line.store.pair()
-    await line.talk(pair, 1, "text", 5 * feed_module._PAGE // 2)
+    await line.talk(pair, 1, "text", 5 * feed_module.PAGE // 2)
     newest = await line.newest(pair.low)
     diary = await line.diary(pair.low).follow(0)
     await diary.has(newest)
@@ -89,7 +89,7 @@ async def test_a_swapped_pair_is_put_right_without_a_read(line: Line) -> None:
     for seq in (first + 2, first + 1, first, first + 1):
         line.hub.deliver([notice(pair.low, seq)])
     assert diary.seqs == [first, first + 1, first + 2]
-    await asyncio.sleep(feed_module._GAP_PATIENCE * 3)
+    await asyncio.sleep(feed_module.GAP_PATIENCE * 3)
     assert line.db.reads == before
     diary.feed.close()
 
@@ -244,7 +244,7 @@ async def test_a_deleted_account_ends_the_feed(line: Line) -> None:
 
 
 async def test_a_store_that_is_overloaded_is_asked_again(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "_RETRY", 0.01)
+    monkeypatch.setattr(feed_module, "RETRY", 0.01)
     pair = await line.store.pair()
     diary = await line.diary(pair.low).follow(0)
     await diary.until(lambda: diary.caught_up_at)

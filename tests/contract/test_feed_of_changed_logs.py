@@ -70,18 +70,18 @@ async def test_a_seq_that_is_given_out_anew_is_noticed_by_the_event_itself(line:
 
 async def test_a_log_that_goes_back_while_a_slow_reader_replays_is_noticed(line: Line) -> None:
     pair = await line.store.pair()
-    await line.talk(pair, 1, "kept", feed_module._PAGE + 50)
+    await line.talk(pair, 1, "kept", feed_module.PAGE + 50)
     diary = line.diary(pair.low)
     diary.gate.clear()
     await diary.follow(0)
     await diary.until(lambda: line.db.reads == 1)
     await later(line, pair.low)
     await rewind(line, pair.low, 10)
-    await line.talk(pair, 1, "new", feed_module._PAGE + 100)
+    await line.talk(pair, 1, "new", feed_module.PAGE + 100)
     diary.gate.set()
     await diary.until(lambda: diary.errors)
     assert diary.errors[0].code == "log_changed"
-    assert diary.seqs == list(range(1, feed_module._PAGE + 1))
+    assert diary.seqs == list(range(1, feed_module.PAGE + 1))
     diary.feed.close()
 
 

@@ -22,7 +22,7 @@ MODULES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT 
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
-PRIVATE = re.compile(r"_[a-z]\w*")
+PRIVATE = re.compile(r"_[A-Za-z]\w*")
 NOT_PRIVATE = {"_asdict", "_fields", "_make", "_replace", "_exit", "_value_"}
 """Public names of the standard library that begin with an underscore all the same."""
 BEHIND_THE_DOOR = {
@@ -216,8 +216,17 @@ def test_tests_keep_to_public_members() -> None:
 
 def test_a_look_at_a_private_member_is_found(tmp_path: Path) -> None:
     path = tmp_path / "test_door.py"
-    path.write_text("hub._followers\nself._own\nrow._asdict()\nacks.idle\nhub.feed._early.clear()\n")
-    assert list(private_members(path)) == ["hub._followers", "hub.feed._early"]
+    path.write_text("""
+hub._followers
+feed._PAGE
+self._own
+row._asdict()
+acks.idle
+hub.feed._early.clear()
+from duologue.core.feed import _read, Feed
+""")
+    found = {"hub._followers", "feed._PAGE", "hub.feed._early", "duologue.core.feed._read"}
+    assert set(private_members(path)) == found
 
 
 def private_members(path: Path) -> Iterator[str]:
@@ -226,6 +235,8 @@ def private_members(path: Path) -> Iterator[str]:
             is_own = isinstance(node.value, ast.Name) and node.value.id in {"self", "cls"}
             if not is_own:
                 yield ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("duologue"):
+            yield from (f"{node.module}.{each.name}" for each in node.names if PRIVATE.fullmatch(each.name))
 
 
 def test_nothing_is_left_to_do_later() -> None:

@@ -35,4 +35,4 @@ def test_pages_together_hold_every_item_once_and_each_is_within_its_bounds(
         assert page or ended, "an empty page says that there is nothing more"
         walked += page
     assert walked == items
-    assert most <= pages._STEP
+    assert most <= pages.STEP

@@ -8,7 +8,7 @@ from typing import Any
 import phonenumbers
 import pytest
 
-from duologue.sms.apprise import AppriseService, _service
+from duologue.sms.apprise import AppriseService, service_for
 from duologue.sms.provider import BadProviderUrl, OutgoingSms, Rejected
 from duologue.sms.registry import open_provider
 from tests.support.sms_http import Answer, HttpProvider
@@ -54,7 +54,7 @@ def recipients(service: Any) -> str:
 
 @pytest.mark.parametrize("kind", sorted(SERVICES))
 def test_a_usual_number_is_the_only_recipient(kind: str) -> None:
-    service = _service(SERVICES[kind], FRENCH)
+    service = service_for(SERVICES[kind], FRENCH)
     assert service is not None
     assert kind == "json" or recipients(service).count("33612345678") == 1
 
@@ -74,7 +74,7 @@ async def test_a_number_that_the_plugin_drops_is_rejected_rather_than_sent_to_th
 @pytest.mark.parametrize("kind", sorted(SERVICES))
 def test_each_service_takes_a_short_number_as_it_is_or_not_at_all(kind: str) -> None:
     for number in shorter_mobiles():
-        service = _service(SERVICES[kind], number)
+        service = service_for(SERVICES[kind], number)
         assert service is None or kind == "json" or recipients(service).count(number[1:]) == 1
 
 
@@ -94,8 +94,8 @@ def test_a_url_that_sends_to_anybody_else_is_refused_at_the_start(url: str) -> N
 
 def test_north_american_services_may_leave_the_country_code_out() -> None:
     template = "voipms://password:user@example.com/15005550006/{to}"
-    assert _service(template, "+12025550123") is not None
-    assert _service(template, FRENCH) is None
+    assert service_for(template, "+12025550123") is not None
+    assert service_for(template, FRENCH) is None
 
 
 @pytest.fixture

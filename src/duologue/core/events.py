@@ -26,7 +26,7 @@ from duologue.storage.database import Database, Tx
 from duologue.storage.replay import event_page
 
 _CREATED: Final = Kind.MESSAGE_CREATED
-_GATHER: Final = 0.05
+GATHER: Final = 0.05
 """Seconds in which events gather after a stream was given the newest one."""
 _DOUBTED_FOR: Final = 15.0
 """Seconds after a doubt is over for which the store may still commit what it had been asked for before."""
@@ -139,7 +139,7 @@ class Events:
                     await self._rates.pace(REPLAYED, caller.user_id, len(page.items))
                 else:
                     # What comes soon after is told together: a page for each event would cost more than all do.
-                    await asyncio.sleep(_GATHER)
+                    await asyncio.sleep(GATHER)
         finally:
             self._waiters.discard(waiter)
             self._hub.detach(caller.user_id, waiter)

@@ -29,13 +29,13 @@ T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_PAGE: Final = 100
+PAGE: Final = 100
 """Events that are read at once, unless they are long."""
-_GAP_PATIENCE: Final = 0.02
+GAP_PATIENCE: Final = 0.02
 """Seconds for which missing events are waited for before the log is read."""
 MOST_EARLY: Final = 256
 """Events that are kept because those before them are missing."""
-_RETRY: Final = 1.0
+RETRY: Final = 1.0
 """Seconds after which an overloaded store is asked again."""
 
 
@@ -91,7 +91,7 @@ class Feed:
         self._reader = reader
         self.next = 0
         self.at = 0
-        self._limit = _PAGE
+        self._limit = PAGE
         self._live = False
         self._behind = False
         self.early: dict[int, Notice] = {}
@@ -175,7 +175,7 @@ class Feed:
             self._behind = True
         if self._live and self._gap_timer is None:
             loop = asyncio.get_running_loop()
-            self._gap_timer = loop.call_later(_GAP_PATIENCE, self.recheck)
+            self._gap_timer = loop.call_later(GAP_PATIENCE, self.recheck)
 
     def _pass_on_early(self) -> None:
         while (notice := self.early.pop(self.next, None)) is not None:
@@ -209,7 +209,7 @@ class Feed:
         except ApiError as fault:
             if fault.code != "overloaded":
                 raise
-            await asyncio.sleep(_RETRY)
+            await asyncio.sleep(RETRY)
             return False
         for notice in notices:
             await self._reader.drained()
@@ -217,7 +217,7 @@ class Feed:
         # Long events are not read together with many that wouldn't fit.
         await self._rates.pace(REPLAYED, self._user_id, len(notices))
         cut = not ended and len(notices) < self._limit
-        self._limit = len(notices) if cut else min(_PAGE, 2 * self._limit)
+        self._limit = len(notices) if cut else min(PAGE, 2 * self._limit)
         return ended and await self._joins_live()
 
     async def _next_page(self) -> tuple[list[Notice], bool]:

@@ -12,7 +12,7 @@ from duologue.model import Chat, Message
 
 T = TypeVar("T")
 
-_STEP: Final = 100
+STEP: Final = 100
 """Rows that one statement reads. With the longest texts that is 1.6 MiB, which memory holds besides the page."""
 _MESSAGE: Final = 640
 """Bytes of a message's JSON without its text, at most."""
@@ -36,7 +36,7 @@ def fill(
     """
     items: list[T] = []
     while len(items) < limit:
-        wanted = min(limit - len(items), _STEP)
+        wanted = min(limit - len(items), STEP)
         found = read(start, wanted)
         for item in found:
             budget -= weigh(item)

@@ -59,7 +59,7 @@ class AppriseService(WithoutCallbacks):
 
     async def send(self, sms: OutgoingSms) -> Accepted:
         require_e164(sms.to)
-        service = _service(self._template, sms.to)
+        service = service_for(self._template, sms.to)
         if service is None:
             raise Rejected(f"{self.name}: Apprise's plugin does not take this number", cause="number")
         if not await self._notify(service, sms.text):
@@ -84,7 +84,7 @@ class AppriseService(WithoutCallbacks):
             raise Unavailable(f"{self.name} did not answer", outcome_unknown=True) from None
 
 
-def _service(template: str, to: str) -> Apprise | None:
+def service_for(template: str, to: str) -> Apprise | None:
     """Return the service that sends to exactly `to`; None if the plugin would send to another number, or to none.
 
     Plugins drop what they don't take for a number (10 to 14 digits), and some send to their own number then.
@@ -120,7 +120,7 @@ def from_url(url: ProviderUrl, name: str) -> AppriseService:
     template = url.raw.removeprefix("apprise+")
     if "{to}" not in template:
         raise url.refuse("needs {to} where the recipient's number goes, as in apprise+d7sms://token@{to}.")
-    if _service(template, _SAMPLE) is None:
+    if service_for(template, _SAMPLE) is None:
         raise url.refuse(
             "is not a URL that Apprise can use to send to {to} alone: see its page of the service for the right form."
         )

@@ -9,7 +9,7 @@ from duologue.sms.templates import language_of
 ServiceText = Literal["hint", "stopped", "started", "help", "unknown", "code"]
 
 # Only letters of the GSM alphabet where the language allows it: see `templates`.
-_TEXTS: Final[dict[str, dict[ServiceText, str]]] = {
+TEXTS: Final[dict[str, dict[ServiceText, str]]] = {
     "ar": {
         "hint": "للإيقاف أرسل STOP",
         "stopped": "{app}: لن تصلك رسائل أخرى. للعودة أرسل START.",
@@ -95,4 +95,4 @@ _TEXTS: Final[dict[str, dict[ServiceText, str]]] = {
 
 def service_text(kind: ServiceText, to: str, app: str, language: str | None = None) -> str:
     """Return the text for the phone `to` (E.164), in `language` or in that of its country."""
-    return _TEXTS[language_of(to, language)][kind].format(app=app)
+    return TEXTS[language_of(to, language)][kind].format(app=app)

@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 
 HEARTBEAT: Final = 25
 """Seconds between pings."""
-_SILENCE: Final = 35.0  # seconds
-_CHECK_EVERY: Final = 2.5  # seconds
+SILENCE: Final = 35.0  # seconds
+CHECK_EVERY: Final = 2.5  # seconds
 
 
 class PingableConnection(Protocol):
@@ -92,7 +92,7 @@ class ConnectionRegistry:
         """The background loop: a client is pinged every 25 seconds, and given up after 35 of silence."""
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_CHECK_EVERY)
+            await asyncio.sleep(CHECK_EVERY)
             now = loop.time()
             for connection in tuple(self.connections):
                 _beat(connection, now)
@@ -101,6 +101,6 @@ class ConnectionRegistry:
 def _beat(connection: PingableConnection, now: float) -> None:
     """One connection's failure must not stop the heart for all the others."""
     try:
-        connection.beat(now, _SILENCE)
+        connection.beat(now, SILENCE)
     except Exception:  # noqa: BLE001 - whatever it is
         _log.exception("a connection could not be pinged")

@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 _HELLO_WITHIN: Final = 10.0  # seconds
-_DRAIN_WITHIN: Final = 30.0  # seconds
+DRAIN_WITHIN: Final = 30.0  # seconds
 _LEAVE_WITHIN: Final = 5.0  # seconds
 _BACKPRESSURE_AT: Final = MAX_OUTBOUND // 4
 _MINE: Final = Kind.RECEIPT_MINE
@@ -202,7 +202,7 @@ class Connection:
         if self.resumed is None:
             return
         try:
-            async with asyncio.timeout(_DRAIN_WITHIN):
+            async with asyncio.timeout(DRAIN_WITHIN):
                 await self.resumed.wait()
         except TimeoutError:
             self._end(4008, "too slow")

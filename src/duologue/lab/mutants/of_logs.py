@@ -74,7 +74,7 @@ LOG: Final = (
         "one event is skipped in a page of 100",
         "core/feed.py",
         "        for notice in notices:\n            await self._reader.drained()",
-        "        for notice in notices[len(notices) // _PAGE :]:\n            await self._reader.drained()",
+        "        for notice in notices[len(notices) // PAGE :]:\n            await self._reader.drained()",
         sqlite("feed", "a_log_of_several_pages_is_replayed_whole"),
     ),
     Mutant(
@@ -87,8 +87,8 @@ LOG: Final = (
     Mutant(
         "a gap is not read from the log",
         "core/feed.py",
-        "loop.call_later(_GAP_PATIENCE, self.recheck)",
-        "loop.call_later(_GAP_PATIENCE, self._stop_timer)",
+        "loop.call_later(GAP_PATIENCE, self.recheck)",
+        "loop.call_later(GAP_PATIENCE, self._stop_timer)",
         sqlite("feed", "a_gap_is_read_from_the_log_after_a_moment"),
     ),
     Mutant(
