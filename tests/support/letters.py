@@ -61,9 +61,12 @@ class Letters:
             await self.db.write(jobs.enqueue, LETTERS, now, now + valid_for, int(name[1:]), target=name[0])
 
     async def lease(self, limit: int = 10, *, spare_expired: bool = False) -> list[Letter]:
-        """The jobs that a node takes now."""
+        """The jobs that a node takes now, by their names."""
         now = self.clock()
-        return await self.db.write(jobs.lease, LETTERS, now, now + LEASE, limit, spare_expired=spare_expired)
+        leased = await self.db.write(
+            jobs.lease, LETTERS, now, now + LEASE, limit, spare_expired=spare_expired
+        )
+        return sorted(leased, key=lambda letter: (letter.target, letter.seq))
 
     async def end(self, letter: Letter, state: int = DONE, reason: str = "") -> bool:
         """Settle a job; whether the lease was still ours."""

@@ -146,7 +146,8 @@ class SmsRelay:
     def _take(self, tx: Tx, now: int, limit: int) -> Taken[Text]:
         leased = jobs.lease(tx, outbox.QUEUE, now, now + LEASE, limit, spare_expired=self._doubtful())
         texts = []
-        for row in leased:
+        # What the two sides of a chat have written goes out in the order of the conversation.
+        for row in sorted(leased, key=lambda row: (row.chat_id, row.seq)):
             pair = pair_of(tx, row.user_id, row.chat_id)
             if pair and (text := self._decide(tx, row, pair, now)):
                 texts.append(text)
