@@ -63,7 +63,11 @@ def test_no_lock_of_a_migration_outlives_its_transactions(postgres: Postgres, po
     with kept_backends(postgres) as folder:
         pooled = postgres_url.replace(str(postgres.folder), str(folder))
         assert migrate(pooled) == migrations("postgres")
-        (held,) = rows(postgres_url, "SELECT pid FROM pg_locks WHERE locktype = 'advisory'")
+        (held,) = rows(
+            postgres_url,
+            "SELECT pid FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND datname = current_database()",
+        )
         (kept,) = rows(
             postgres_url,
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
