@@ -49,6 +49,8 @@ async def _run(phone: str, url: str) -> None:
         reading = (lines, handset, asyncio.get_running_loop(), stop)
         threading.Thread(target=_read, args=reading, daemon=True).start()
         await stop.wait()
+        if terminal:
+            terminal.end_typing()
         if receiving.done():
             receiving.result()
 
@@ -65,18 +67,14 @@ def _read(
 
 def _edited(terminal: Terminal) -> Iterator[str]:
     """The lines typed on a terminal. Ctrl-D means `/quit`."""
-
-    def prompted() -> None:
-        terminal.typing = True
-
     commands = [f"{usage.split()[0]} " for usage in HELP if usage.startswith("/")]
-    readline.set_pre_input_hook(prompted)
+    readline.set_pre_input_hook(terminal.typing_begins)
     readline.set_completer_delims(" ")
     readline.set_completer(
         lambda start, number: [*(c for c in commands if c.startswith(start)), None][number]
     )
     readline.parse_and_bind("tab: complete")
-    while True:
+    while terminal.may_type():
         try:
             line = input(PROMPT)
         except EOFError:

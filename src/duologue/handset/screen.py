@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import readline
 import sys
+import threading
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -17,6 +18,7 @@ from duologue.protocol.simulator import ReceivedSms
 
 PROMPT: Final = "> "
 _WIDTH: Final = 64  # columns
+_PREPARED_WITHIN: Final = 1.0  # seconds
 _CODE: Final = re.compile(r"(?<![\d+])\d{6}(?!\d)", re.ASCII)
 # A text may hold anything, and a terminal obeys control characters; some others turn the line around.
 _VISIBLE: Final = {
@@ -61,6 +63,27 @@ class Terminal:
         self._console = Console(highlight=False)
         self.typing = False
         """Whether there is such a line."""
+        self._preparing = threading.Lock()
+        self._ended = False
+
+    def may_type(self) -> bool:
+        """Return whether readline may take the terminal for another line; until `typing_begins` it is doing so."""
+        self._preparing.acquire()
+        if self._ended:
+            self._preparing.release()
+        return not self._ended
+
+    def typing_begins(self) -> None:
+        """The terminal is readline's, and a line can be typed."""
+        self.typing = True
+        if self._preparing.locked():
+            self._preparing.release()
+
+    def end_typing(self) -> None:
+        """No line is begun any more: who puts the terminal back does so after readline has changed it, not before."""
+        if self._preparing.acquire(timeout=_PREPARED_WITHIN):
+            self._ended = True
+            self._preparing.release()
 
     def sms(self, sms: ReceivedSms) -> None:
         code = code_in(sms.text)
