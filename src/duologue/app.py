@@ -291,6 +291,7 @@ class Node:
             for loop in loops:
                 loop.cancel()
             await asyncio.gather(*loops, return_exceptions=True)
+            await self.registry.ended()
             if self.sms:
                 await self.sms.close()
             if self.provider:

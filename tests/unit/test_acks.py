@@ -11,6 +11,7 @@ import pytest
 from duologue.core.acks import Acks, AckTimer
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Caller
+from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 
 pytestmark = pytest.mark.anyio
@@ -79,3 +80,22 @@ def test_after_a_pause_acks_wait_for_others_again() -> None:
     for number in range(600):
         timers.holds(100.0 + number / 3_000)
     assert timers.holds(101.0)
+
+
+async def test_what_an_ended_connection_has_acked_is_still_looked_up() -> None:
+    log, outliving = Log(), Tasks()
+
+    def ended(_: Coroutine[Any, Any, None]) -> None:
+        raise AssertionError("the connection has ended")
+
+    def failed(error: ApiError) -> None:
+        raise error
+
+    timer = AckTimer(lambda: True, held=3600)
+    acks = Acks(cast("Receipts", log), timer, Caller(1, 1), ended, unknown=10, outlive=outliving.start)
+    acks.ack(3, failed)
+    acks.flush()
+    log.go.set()
+    await outliving.ended()
+    assert log.asked == [3]
+    assert acks.idle

@@ -98,7 +98,8 @@ class Acks:
     The marks of a device that acks one message after the other are raised as often as the timer says, with an ack
     that comes then, or when the first that waits has done so as long; the first after a pause isn't kept waiting,
     except while many chats are written to: then all that are acked within a moment are raised together, whoever's
-    they are. `spawn` runs what has to look into the log. At most `most_known` events are remembered.
+    they are. `spawn` runs checks of positions, `outlive` what raises marks after a look into the log:
+    it goes on when the connection ends. At most `most_known` events are remembered.
     """
 
     __slots__ = (
@@ -110,6 +111,7 @@ class Acks:
         "_given",
         "_heard",
         "_most_known",
+        "_outlive",
         "_pending",
         "_raised_at",
         "_receipts",
@@ -128,11 +130,13 @@ class Acks:
         *,
         unknown: int,
         most_known: int = _GIVEN,
+        outlive: Spawn | None = None,
     ) -> None:
         self._receipts = receipts
         self._timer = timer
         self._caller = caller
         self._spawn = spawn
+        self._outlive = outlive or spawn
         self._unknown = unknown
         self._most_known = most_known
         self._given: deque[tuple[int, int, int]] | None = None
@@ -291,7 +295,7 @@ class Acks:
         """One look at a time; it goes on as far as was acked meanwhile."""
         if not self._scanning:
             self._scanning = True
-            self._spawn(self._scan())
+            self._outlive(self._scan())
 
     async def _scan(self) -> None:
         """Have the log tell what memory doesn't know; what was given since then is in memory."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
-from typing import Final, Protocol
+from collections.abc import Collection, Coroutine
+from contextlib import suppress
+from typing import Any, Final, Protocol
 
 from prometheus_client import Gauge
 
@@ -19,6 +20,7 @@ from duologue.core.presence import PresenceTracker
 from duologue.core.rates import Rates
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
+from duologue.core.tasks import Tasks
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
 
@@ -30,6 +32,7 @@ HEARTBEAT: Final = 25
 """Seconds between pings."""
 SILENCE: Final = 35.0  # seconds
 CHECK_EVERY: Final = 2.5  # seconds
+_ENDED_WITHIN: Final = 5.0  # seconds
 
 
 class PingableConnection(Protocol):
@@ -79,7 +82,18 @@ class ConnectionRegistry:
         self.origins = origins
         self.limited = limited
         self.connections: set[PingableConnection] = set()
+        self._outliving = Tasks()
         _SOCKETS.set_function(self.connections.__len__)
+
+    def outlive(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a connection's work that has to be done although the connection ends."""
+        self._outliving.start(_logged(work))
+
+    async def ended(self) -> None:
+        """Wait until that is done, but not for long; then it is cancelled."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ENDED_WITHIN):
+                await self._outliving.ended()
 
     def drain(self, seconds: float) -> None:
         """Send all clients elsewhere, one after the other over so many seconds: they mustn't come in one wave."""
@@ -96,6 +110,13 @@ class ConnectionRegistry:
             now = loop.time()
             for connection in tuple(self.connections):
                 _beat(connection, now)
+
+
+async def _logged(work: Coroutine[Any, Any, None]) -> None:
+    try:
+        await work
+    except Exception:  # noqa: BLE001 - whatever it is
+        _log.exception("what a connection had left to do could not be done")
 
 
 def _beat(connection: PingableConnection, now: float) -> None:

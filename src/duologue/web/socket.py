@@ -358,7 +358,8 @@ class Connection:
             return
         position = feed.next - 1
         unknown = position if head.acked < position else 0
-        self.acks = Acks(registry.receipts, registry.ack_timer, caller, self.spawn, unknown=unknown)
+        timer, outlive = registry.ack_timer, registry.outlive
+        self.acks = Acks(registry.receipts, timer, caller, self.spawn, unknown=unknown, outlive=outlive)
         self.caller = caller
         self._budget.signed_in(caller.user_id)
         self._token = None
