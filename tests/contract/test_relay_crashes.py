@@ -12,6 +12,7 @@ import pytest
 
 from duologue.clock import HOUR, SECOND
 from duologue.core import rounds
+from duologue.errors import ApiError
 from duologue.model import encode_id
 from duologue.sms.provider import DeliveryReport
 from duologue.storage import jobs, outbox
@@ -138,6 +139,27 @@ async def test_what_has_arrived_is_not_put_off_by_a_failure_that_is_told_later(s
         await people.later(HOUR)
         assert await people.fate(message.seq) == ("delivered", "")
         assert len(people.carrier.asked) == 1
+
+
+async def test_an_arrival_that_cannot_be_told_holds_back_no_other_text(store_url: str) -> None:
+    async with world(store_url, carrier=Carrier(by_reference=True)) as people:
+        first, go = await people.is_sending()
+        row = await people.row(first.seq)
+        assert row
+        go.set()
+        await people.sent()
+        await people.callbacks.receipts("carrier", [DeliveryReport(encode_id("rly", row.id), "delivered")])
+        await people.store.db.write(
+            lambda tx: tx.run("UPDATE logs SET last_seq = 2147483647 WHERE user_id = :id", id=people.ana.id)
+        )
+        friend, pair = await people.friend_of(await people.store.user())
+        message = await people.writes(pair=pair, by=friend)
+        people.clock.pass_by(DELAY)
+        await people.alarms.round()
+        with pytest.raises(ApiError):
+            await people.loop.round()
+        await people.sent()
+        assert (await people.fate(message.seq, pair))[0] == "sent"
 
 
 async def test_of_two_copies_one_delivery_is_enough(people: World) -> None:

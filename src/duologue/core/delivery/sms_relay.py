@@ -116,10 +116,11 @@ class SmsRelay:
         """Do all there is to do now. Raises `ApiError` `overloaded`."""
         self._rounds.begin()
         is_due, has_arrived = await self._db.read(outbox.anything_due, self._clock())
-        if has_arrived:
-            await self._tell_arrivals()
+        # First what is to go: it mustn't wait for what has arrived, nor for one whose log can't be written.
         if is_due:
             await self._worker.begin(self._rounds)
+        if has_arrived:
+            await self._tell_arrivals()
 
     # When an alarm is due: queue what is to go.
 
