@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from duologue.clock import SECOND
 from duologue.core.delivery.offline import answer_alarms
 from duologue.core.delivery.sms_relay import SmsRelay, alarm_rule
 from duologue.lab.postgres import Postgres
@@ -120,6 +121,21 @@ async def test_an_alarm_stays_until_every_channel_has_seen_to_its_messages(store
         assert await people.store.db.read(lambda tx: tx.all("SELECT 1 FROM alarms")) == []
         await people.work()
         assert len(people.carrier.phones) == 1, "queued once, however often it is asked about"
+
+
+async def test_a_message_that_another_clock_has_dated_ahead_is_looked_at_again_at_its_time(
+    store_url: str,
+) -> None:
+    """Not at once, and again and again until then."""
+    async with world(store_url, rule=RelayRule(Relay.ALWAYS, Relay.OFF, DELAY)) as people:
+        now = people.clock()
+        await people.writes()
+        people.clock.pass_by(5 * SECOND)
+        await people.writes()
+        channels, rule = [people.loop], alarm_rule(people.rule)
+        rounds = [await people.store.db.write(answer_alarms, rule, channels, now + SECOND) for _ in range(2)]
+        assert rounds == [1, 0]
+        assert await people.store.db.write(answer_alarms, rule, channels, now + 5 * SECOND) == 1
 
 
 async def ring(people: World, channels: list[SmsRelay]) -> int:

@@ -99,7 +99,7 @@ def messages_due(
     due = list(takewhile(lambda each: each.sent_at + delay <= now or each.sent_at > now + SLACK, waiting))
     if len(due) < len(waiting):
         first = waiting[len(due)]
-        return due, Later(first.seq, min(first.sent_at, now) + delay)
+        return due, Later(first.seq, first.sent_at + delay)
     if len(waiting) == MESSAGES_AT_ONCE:
         return due, Later(waiting[-1].seq + 1, now)
     return due, None
