@@ -174,6 +174,7 @@ class Disk:
             return
         with psycopg.connect(self.url) as connection:
             row = connection.execute("SELECT pg_relation_filepath('messages')").fetchone()
+            connection.execute("ANALYZE")
         assert row
         self.postgres.stop()
         damage(self.postgres.folder / "data" / row[0], texts[0], size=8192)

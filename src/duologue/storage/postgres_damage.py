@@ -17,7 +17,10 @@ from duologue.storage.postgres_session import connect
 from duologue.storage.salvage import Salvaged
 from duologue.storage.snapshot import CannotRead
 
-DAMAGE = (pg.DataCorrupted, pg.IndexCorrupted)
+_UNREADABLE = (pg.DataCorrupted, pg.IndexCorrupted, pg.InternalError_)
+"""The last: what a row says of itself may be rubbish on a page whose head is sound."""
+_BY_KEY = "SET enable_seqscan = off; SET max_parallel_workers_per_gather = 0"
+"""A chat's messages are found by their key: reading the whole table would come upon the damage each time."""
 _TABLES = (
     "SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace"
     " ORDER BY c.relname"
@@ -34,6 +37,7 @@ def examine(url: str) -> Salvaged:
             connection.autocommit = True
             for (table,) in connection.execute(_TABLES).fetchall():
                 _read_table(connection, table, found)
+            connection.execute(_BY_KEY)
             for chat_id, last_seq in _chats(connection):
                 found.losses += [
                     f"chat {chat_id}: messages {first} to {last} can't be read"
@@ -50,7 +54,7 @@ def _read_table(connection: psycopg.Connection[Any], table: str, found: Salvaged
         row = connection.execute(f"SELECT count(*), max(length(t::text)) FROM {table} t".encode()).fetchone()
         assert row
         found.counts[table] = row[0]
-    except DAMAGE as fault:
+    except _UNREADABLE as fault:
         found.losses.append(f"table {table}: {str(fault).strip()}")
 
 
@@ -67,7 +71,7 @@ def _lost(connection: psycopg.Connection[Any], chat_id: int, first: int, last: i
         return
     try:
         connection.execute(_RANGE, [chat_id, first, last])
-    except DAMAGE:
+    except _UNREADABLE:
         if first == last:
             yield first
             return

@@ -55,6 +55,7 @@ def _of_file(path: Path) -> Iterator[Tx]:
 def _of_server(url: str) -> Iterator[Tx]:
     # Loaded when they are asked for, as in `engines`.
     psycopg = importlib.import_module("psycopg")
+    errors = psycopg.errors
     connect = importlib.import_module("duologue.storage.postgres_session").connect
     transaction = importlib.import_module("duologue.storage.postgres_tx")
     try:
@@ -66,7 +67,7 @@ def _of_server(url: str) -> Iterator[Tx]:
             for way in _WALKS:
                 connection.execute(f"SET LOCAL {way} = off")
             yield transaction.PostgresTx(transaction.StatementRunner(connection))
-    except (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted) as fault:
+    except (errors.DataCorrupted, errors.IndexCorrupted, errors.InternalError_) as fault:
         raise Damaged(str(fault).strip()) from fault
     except psycopg.Error as fault:
         raise CannotRead(str(fault).strip()) from fault
