@@ -93,11 +93,13 @@ def bench(run: Run) -> BenchReport:
         raise BenchFailed(str(fault) or type(fault).__name__) from fault
     report.medians = medians(report.runs)
     show(report, Console())
+    if run.json:
+        save(report, run.json)
     if run.against:
         report.comparisons = compare(report.runs)
         show_comparisons(report.comparisons, Console())
-    if run.json:
-        save(report, run.json)
+        if run.json:
+            save(report, run.json)
     if run.plot:
         importlib.import_module("duologue.bench.plot").draw(report.medians, run.plot)
     return report
