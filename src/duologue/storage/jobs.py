@@ -17,6 +17,7 @@ import msgspec
 
 from duologue.model import new_id
 from duologue.storage.database import Row, Tx
+from duologue.storage.lists import id_list
 
 QUEUED: Final = 0  # a state, as stored
 LEASED: Final = 1  # a state, as stored
@@ -248,6 +249,6 @@ def purge(tx: Tx, queue: Queue[J], before: int, above: int) -> list[int]:
         step=_STEP,
     )
     if rows:
-        listed = ", ".join(str(row[0]) for row in rows)
-        tx.run(f"DELETE FROM {queue.table} WHERE id IN ({listed})")
+        listed, values = id_list([row[0] for row in rows])
+        tx.run(f"DELETE FROM {queue.table} WHERE id IN {listed}", **values)
     return [row[0] for row in rows]

@@ -29,12 +29,12 @@ _LOOKED_BACK: Final = 64
 
 
 class State(IntEnum):
-    """State of a relayed message, as stored. Append only; the first three are open."""
+    """State of a relayed message, as stored. Append only; the first two are those of a job."""
 
     QUEUED = jobs.QUEUED
     LEASED = jobs.LEASED
     ARRIVED = 2
-    """On the phone; its sender's mark is still to be moved."""
+    """On the phone, so it is no job any more; its sender's mark is still to be moved."""
     SENT = 3
     DELIVERED = 4
     FAILED = 5
@@ -191,7 +191,7 @@ def record_receipt(
 
 
 def fold(tx: Tx, outbox_id: int, now: int) -> None:
-    """Return the state told by all receipts of an SMS: delivered if every part is, failed if any is and no copy came.
+    """Set the state told by all receipts of an SMS: delivered if every part is, failed if any is and no copy came.
 
     Delivered stands against a failure that comes later, and a delivery against an earlier failure.
     """

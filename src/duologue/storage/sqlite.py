@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -106,7 +107,7 @@ def _positional(sql: str) -> tuple[str, list[str]]:
     names: list[str] = []
 
     def place(found: re.Match[str]) -> str:
-        names.append(found[1])
+        names.append(sys.intern(found[1]))
         return "?"
 
     return _PARAMETER.sub(place, sql), names
