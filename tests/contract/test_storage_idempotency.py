@@ -7,6 +7,11 @@ import itertools
 
 import pytest
 
+from duologue.clock import now_ms
+from duologue.core.chats import Chats
+from duologue.core.messages import Messages
+from duologue.core.strangers import Strangers
+from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.storage.accounts import delete_user
@@ -46,6 +51,23 @@ async def test_repeat_is_known_after_reopening(store_url: str) -> None:
     async with opened(store_url) as store:
         assert stored(await store.apply(post(pair, 0, UUID))) == Posted(first, replayed=True)
         assert store.heard.events == []
+
+
+async def test_a_repeat_is_not_confirmed_if_the_store_has_lost_its_message_meanwhile(store: Store) -> None:
+    """It was found before the store went back to an older state; now it would be an answer about nothing."""
+    pair = await store.pair()
+    posted = await store.apply(post(pair, 0, "a", "hello"))
+    again = stored(await store.apply(post(pair, 0, "a", "hello")))
+    chats, traces = Chats(store.db, now_ms, limited=False), Traces(store.db, now_ms, kept=True)
+    strangers = Strangers(store.db, now_ms, limited=True, alarms=None)
+    messages = Messages(store.db, now_ms, chats, traces, strangers)
+    assert await messages.marks(pair, again.message) == (0, 0)
+    await store.db.write(
+        lambda tx: tx.run("UPDATE messages SET sent_at = sent_at + 1 WHERE chat_id = :id", id=pair.chat_id)
+    )
+    with pytest.raises(ApiError) as refused:
+        await messages.marks(pair, stored(posted).message)
+    assert refused.value.code == "overloaded"
 
 
 @pytest.mark.parametrize("other", [("other text", 0), ("hello", 1)], ids=["text", "reply_to"])

@@ -17,7 +17,7 @@ from duologue.core.pages import fill, message_bytes
 from duologue.core.sessions import Caller
 from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
-from duologue.errors import ApiError
+from duologue.errors import ApiError, overloaded
 from duologue.model import Message, Pair
 from duologue.storage import chats as chat_store
 from duologue.storage import messages as store
@@ -130,8 +130,14 @@ class Messages:
         done(outcome)
 
     async def marks(self, pair: Pair, message: Message) -> tuple[int, int]:
-        """Return the recipient's delivered and read marks, as far as the sender may see them with this message."""
-        return await self._db.read(receipt_store.marks_of_message, pair, message)
+        """Return the recipient's delivered and read marks, as far as the sender may see them with this message.
+
+        Raises `ApiError` `overloaded` if the message, found before, is gone: the store went back to an older state.
+        """
+        marks = await self._db.read(receipt_store.marks_of_message, pair, message)
+        if marks is None:
+            raise overloaded("The store went back to an older state: send the message again")
+        return marks
 
     async def check_reply(self, caller: Caller, pair: Pair, reply_to: int) -> None:
         """Raises `ApiError` `seq_out_of_range` when there is no such message to answer."""

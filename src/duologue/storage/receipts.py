@@ -167,8 +167,19 @@ def shown_marks(tx: Tx, pair: Pair) -> ShownMarks:
     return ShownMarks({pair.low: (0, 0), pair.high: (0, 0)} | shown, any(row[3] for row in rows))
 
 
-def marks_of_message(tx: Tx, pair: Pair, message: Message) -> tuple[int, int]:
-    """Return the recipient's delivered and read marks, as far as the sender may see them with this message."""
+def marks_of_message(tx: Tx, pair: Pair, message: Message) -> tuple[int, int] | None:
+    """Return the recipient's delivered and read marks, as far as the sender may see them with this message.
+
+    None if it isn't stored: since it was found, the store has gone back to an older state.
+    """
+    stored = tx.one(
+        "SELECT 1 FROM messages WHERE chat_id = :chat_id AND seq = :seq AND sent_at = :sent_at",
+        chat_id=message.chat_id,
+        seq=message.seq,
+        sent_at=message.sent_at,
+    )
+    if stored is None:
+        return None
     shown = shown_marks(tx, pair)
     if shown.withholds and withheld_among(tx, pair.chat_id, message.seq, message.seq):
         return 0, 0
