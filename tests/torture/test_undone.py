@@ -85,6 +85,35 @@ def test_what_a_poller_hears_of_a_second_restore_undoes_nothing_of_the_first() -
     assert kept == [1, 2]
 
 
+def test_what_was_on_its_way_to_a_connection_that_outlives_a_restore_is_undone_with_it() -> None:
+    """It is of the log that was; until it is told of the new one, the device knows no better."""
+    outlived: list[AnyEntry] = [
+        EventEntry(0, 1, "chat.updated", "12:00", "chat"),
+        HarmEntry("copy", "store"),
+        EventEntry(0, 2, "chat.updated", "12:01", "chat"),
+        HarmEntry("restore", "store"),
+        EventEntry(0, 3, "chat.updated", "12:02", "chat"),
+        SkippedEntry(0, "log_changed", 3, 1),
+        EventEntry(0, 2, "chat.updated", "12:03", "chat"),
+    ]
+    kept = [(entry.seq, entry.at) for entry in without_undone(outlived) if isinstance(entry, EventEntry)]
+    assert kept == [(1, "12:00"), (2, "12:03")]
+
+
+def test_what_comes_after_the_next_restore_is_not_undone_with_this_one() -> None:
+    told_late: list[AnyEntry] = [
+        HarmEntry("copy", "store"),
+        HarmEntry("restore", "store"),
+        EventEntry(0, 1, "chat.updated", "12:00", "chat"),
+        HarmEntry("copy", "store"),
+        HarmEntry("restore", "store"),
+        EventEntry(1, 1, "chat.updated", "12:01", "chat"),
+        SkippedEntry(0, "log_changed", 1, 0),
+    ]
+    kept = [entry.device for entry in without_undone(told_late) if isinstance(entry, EventEntry)]
+    assert kept == [1]
+
+
 def test_a_device_that_is_not_told_of_a_restore_has_another_log_than_the_others() -> None:
     entries = restored(told=False)
     assert any(isinstance(entry, EventEntry) and entry.client_id == "lost" for entry in entries)

@@ -40,27 +40,31 @@ def windows(entries: Sequence[AnyEntry]) -> list[Window]:
 def without_undone(entries: Sequence[AnyEntry]) -> Sequence[AnyEntry]:
     """The same entries at the same places; in place of those that a restore has undone stands `UndoneEntry`.
 
-    Answers and views are undone. Events are undone for the devices that were told so: any other device goes on from
-    where it was, so what it was given must be in the log for good.
+    Answers and views are undone. Events are undone for the devices that were told so, up to the moment at which they
+    were: any other device goes on from where it was, so what it was given must be in the log for good.
     """
     undone = windows(entries)
     if not undone:
         return entries
     kept = list(entries)
-    for first, last in undone:
+    ends = [last for _, last in undone[1:]] + [len(entries)]
+    for (first, last), end in zip(undone, ends, strict=True):
         told = _told(entries, last)
-        for place in range(first, last):
+        for place in range(first, min(end, max(told.values(), default=last))):
             entry = entries[place]
-            if isinstance(entry, SentEntry | MarkedEntry | ViewEntry) or (
-                isinstance(entry, EventEntry) and entry.device in told
+            if (isinstance(entry, SentEntry | MarkedEntry | ViewEntry) and place < last) or (
+                isinstance(entry, EventEntry) and place < told.get(entry.device, 0)
             ):
                 kept[place] = UndoneEntry()
     return kept
 
 
-def _told(entries: Sequence[AnyEntry], restored: int) -> set[int]:
-    """The devices whose first news after a restore was that they can't go on from where they were."""
-    told: set[int] = set()
+def _told(entries: Sequence[AnyEntry], restored: int) -> dict[int, int]:
+    """The devices that were told after a restore that they can't go on from where they were, and the places of that.
+
+    Until then a connection that has outlived the restore may still give what had been on its way to it.
+    """
+    told: dict[int, int] = {}
     others: set[int] = set()
     polling: set[int] = set()
     for place in range(restored, len(entries)):
@@ -71,5 +75,5 @@ def _told(entries: Sequence[AnyEntry], restored: int) -> set[int]:
             # It goes on from where it was, and what it hears later is about a later restore.
             others.add(entry.device)
         elif isinstance(entry, SkippedEntry) and entry.device not in others:
-            told.add(entry.device)
+            told.setdefault(entry.device, place)
     return told
