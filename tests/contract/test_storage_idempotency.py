@@ -16,6 +16,7 @@ from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.storage.accounts import delete_user
 from duologue.storage.database import Outcome, Posted
+from duologue.storage.strangers import check_path
 from tests.contract.store import Store, opened, post
 from tests.contract.truth import assert_sound
 
@@ -67,6 +68,17 @@ async def test_a_repeat_is_not_confirmed_if_the_store_has_lost_its_message_meanw
     )
     with pytest.raises(ApiError) as refused:
         await messages.marks(pair, stored(posted).message)
+    assert refused.value.code == "overloaded"
+
+
+async def test_an_answer_to_what_the_store_has_lost_is_not_stored(store: Store) -> None:
+    """Its target was looked up before the store went back; for a while after that it is looked up again."""
+    pair = await store.pair()
+    await store.send(pair, 0, "a")
+    await store.send(pair, 1, "b")
+    await store.db.read(check_path, [post(pair, 1, "c", reply_to=2)])
+    with pytest.raises(ApiError) as refused:
+        await store.db.read(check_path, [post(pair, 1, "c", reply_to=2), post(pair, 1, "d", reply_to=3)])
     assert refused.value.code == "overloaded"
 
 

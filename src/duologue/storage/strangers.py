@@ -6,7 +6,7 @@ both are known, messages take the message path (`append`), and nothing of this i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 
@@ -94,8 +94,8 @@ def sender_standing(tx: Tx, pair: Pair, sender_id: int) -> SenderStanding:
     return SenderStanding(Known(mine), Known(theirs), rule, waiting, activity > 0, deleted_at is not None)
 
 
-def check_path(tx: Tx, posts: Iterable[Post]) -> None:
-    """Check that messages may take the message path by what the store says now.
+def check_path(tx: Tx, posts: Sequence[Post]) -> None:
+    """Check that messages may take the message path by what the store says now, and that what they answer is there.
 
     A node that remembers more than that remembers a state which the store has lost. Raises `ApiError` `overloaded`:
     the node has forgotten it when the sender tries again.
@@ -107,6 +107,14 @@ def check_path(tx: Tx, posts: Iterable[Post]) -> None:
             found = None
         if found is None or not (found.mutual or found.is_open):
             raise overloaded("The store went back to an older state")
+    for post in posts:
+        if post.reply_to and not _has(tx, post.chat_id, post.reply_to):
+            raise overloaded("The store went back to an older state")
+
+
+def _has(tx: Tx, chat_id: int, seq: int) -> bool:
+    row = tx.one("SELECT last_seq FROM chats WHERE id = :chat_id", chat_id=chat_id)
+    return row is not None and seq <= row[0]
 
 
 def send(tx: Tx, post: Post, alarms: AlarmRule | None, most: int | None, now: int) -> tuple[Outcome, bool]:
