@@ -54,6 +54,21 @@ async def test_a_live_reader_of_a_log_that_went_back_is_told(line: Line, new: in
     diary.feed.close()
 
 
+async def test_a_log_that_ends_before_what_was_given_is_another_one(line: Line) -> None:
+    """The store is asked how far the log goes, and nothing else has told that it went back."""
+    pair = await line.store.pair()
+    diary = await line.diary(pair.low).follow(None)
+    kept = await line.newest(pair.low)
+    await line.talk(pair, 1, "lost", 3)
+    await diary.has(kept + 3)
+    line.bus.mute = True
+    await rewind(line, pair.low, kept)
+    line.hub.reached(pair.low, kept)
+    await diary.until(lambda: diary.errors)
+    assert (diary.errors[0].code, diary.errors[0].extra["latest"]) == ("log_changed", kept)
+    diary.feed.close()
+
+
 async def test_a_seq_that_is_given_out_anew_is_noticed_by_the_event_itself(line: Line) -> None:
     pair = await line.store.pair()
     diary = await line.diary(pair.low).follow(None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from duologue.errors import ApiError
-from duologue.lab.postgres import PostgresServer
+from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.model import Pair
 from duologue.storage.accounts import sessions_by_token, user_by_id
 from duologue.storage.chats import open_chat
@@ -123,11 +123,26 @@ async def test_an_answer_lost_after_the_commit_is_found_again(postgres_url: str)
         )
         assert wire.cuts == 1
         assert [outcome.message.seq for outcome in outcomes[:2]] == [1, 2]  # type: ignore[union-attr]
-        assert store.heard.doubts == 1
+        assert store.heard.doubts == 2, "at the loss, and when the store has answered again"
         assert (await store.send(pair, 1, "c")).seq == 3
-        assert store.heard.doubts == 1
+        assert store.heard.doubts == 2, "at the loss, and when the store has answered again"
         assert len(await store.all_messages(pair)) == 3
     assert_sound(postgres_url)
+
+
+async def test_a_lost_connection_is_doubted_before_the_store_is_back() -> None:
+    """Until then other nodes may be sooner, and tell of a store that has gone back to an older state."""
+    with postgres_server() as server:
+        migrate(server.url())
+        async with opened(server.url()) as store:
+            pair = await store.pair()
+            await store.send(pair, 0, "a")
+            assert store.heard.doubts == 0
+            server.stop()
+            with pytest.raises(ApiError):
+                await store.send(pair, 0, "b")
+            await asyncio.sleep(0)
+            assert store.heard.doubts
 
 
 async def test_an_answer_lost_after_a_storage_functions_commit_is_doubted(postgres_url: str) -> None:
@@ -141,7 +156,7 @@ async def test_an_answer_lost_after_a_storage_functions_commit_is_doubted(postgr
         assert wire.cuts == 1
         assert pair
         assert (await store.view(user.id, pair)).peer.phone == phone
-        assert store.heard.doubts == 1
+        assert store.heard.doubts == 2, "at the loss, and when the store has answered again"
     assert_sound(postgres_url)
 
 

@@ -158,7 +158,7 @@ class Feed:
             self._task = asyncio.create_task(self._catch_up(None))
 
     def reached(self, seq: int) -> None:
-        if seq >= self.next:
+        if seq != self.next - 1:  # more has happened, or the log has gone back
             self.recheck()
 
     def _pass_on(self, notice: Notice) -> None:

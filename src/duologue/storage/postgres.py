@@ -252,6 +252,9 @@ class PostgresDatabase:
 
     def _doubt(self) -> None:
         self._in_doubt = True
+        # Told at once, and again when the store has answered. It may come back older, and what other nodes tell of it
+        # before this one has asked must not pass for what comes next.
+        self._loop.call_soon_threadsafe(self._listener.in_doubt)
 
     def _commit(self, units: Sequence[Unit]) -> Sequence[Event]:
         group = Group(self._store, self._find, self._last_seqs, self._clock)

@@ -101,9 +101,23 @@ LOG: Final = (
     Mutant(
         "the newest event is not looked for",
         "core/feed.py",
-        "        if seq >= self.next:",
+        "        if seq != self.next - 1:",
         "        if seq > self.next:",
         sqlite("feed", "a_reader_is_told_how_far_the_log_goes_and_reads_what_it_lacks"),
+    ),
+    Mutant(
+        "a log that ends before what was given is looked past",
+        "core/feed.py",
+        "        if seq != self.next - 1:",
+        "        if seq >= self.next:",
+        sqlite("feed_of_changed_logs", "a_log_that_ends_before_what_was_given_is_another_one"),
+    ),
+    Mutant(
+        "a lost connection is doubted only when the store is back",
+        "storage/postgres.py",
+        "pass for what comes next.\n        self._loop.call_soon_threadsafe(self._listener.in_doubt)",
+        "pass for what comes next.",
+        contract("storage_outage", "a_lost_connection_is_doubted_before_the_store_is_back"),
     ),
     Mutant(
         "a sleeping poll is not told of the newest event",
