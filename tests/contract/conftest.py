@@ -10,6 +10,8 @@ from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.storage.engines import migrate
 from tests.contract.line import Line, laid
 from tests.contract.store import Store, opened
+from tests.support.letters import Letters, letters_of
+from tests.support.sign_in import NOON, Clock
 
 pytest.register_assert_rewrite("tests.contract.truth")
 
@@ -48,3 +50,17 @@ def url(server: PostgresServer) -> Iterator[str]:
     with server.database() as url:
         migrate(url)
         yield url
+
+
+@pytest.fixture
+async def letters(store_url: str) -> AsyncIterator[Letters]:
+    """A durable queue of the tests' own."""
+    async with letters_of(store_url, Clock(NOON), first=True) as letters:
+        yield letters
+
+
+@pytest.fixture
+async def elsewhere(letters: Letters, store_url: str) -> AsyncIterator[Letters]:
+    """The same queue on another node."""
+    async with letters_of(store_url, letters.clock, first=False) as other:
+        yield other

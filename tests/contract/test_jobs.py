@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import msgspec
 import pytest
 
 from duologue.clock import DAY, MINUTE, SECOND, SLACK
 from duologue.core.jobs import LEASE, retry_at
 from duologue.storage import jobs
-from tests.support.letters import DONE, LETTERS, Letters, letters_of, names
-from tests.support.sign_in import NOON, Clock
+from tests.support.letters import DONE, LETTERS, Letters, names
+from tests.support.sign_in import NOON
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def letters(store_url: str) -> AsyncIterator[Letters]:
-    async with letters_of(store_url, Clock(NOON), first=True) as letters:
-        yield letters
-
-
-@pytest.fixture
-async def elsewhere(letters: Letters, store_url: str) -> AsyncIterator[Letters]:
-    """The same queue on another node."""
-    async with letters_of(store_url, letters.clock, first=False) as other:
-        yield other
 
 
 async def test_a_job_is_queued_once(letters: Letters) -> None:

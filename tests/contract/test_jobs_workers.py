@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,25 +16,11 @@ from duologue.core.rounds import Rounds
 from duologue.errors import ApiError
 from duologue.storage import jobs
 from duologue.storage.database import Tx
-from tests.support.letters import DONE, LETTERS, Letter, Letters, letters_of, names
-from tests.support.sign_in import NOON, Clock
+from tests.support.letters import DONE, LETTERS, Letter, Letters, names
 
 pytestmark = pytest.mark.anyio
 
 PATIENCE = 10.0  # seconds
-
-
-@pytest.fixture
-async def letters(store_url: str) -> AsyncIterator[Letters]:
-    async with letters_of(store_url, Clock(NOON), first=True) as letters:
-        yield letters
-
-
-@pytest.fixture
-async def elsewhere(letters: Letters, store_url: str) -> AsyncIterator[Letters]:
-    """The same queue on another node."""
-    async with letters_of(store_url, letters.clock, first=False) as other:
-        yield other
 
 
 class Desk:
