@@ -12,7 +12,14 @@ import pytest
 from duologue.torture import checker, rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
 from duologue.torture.book import Book
 from duologue.torture.checker import check
-from duologue.torture.history import EventEntry, History, LoggedEntry, OddEntry, OverEntry, ViewEntry
+from duologue.torture.history import (
+    EventEntry,
+    History,
+    LoggedEntry,
+    OddEntry,
+    OverEntry,
+    ViewEntry,
+)
 from duologue.torture.selftest import FAULTS, PlantedFault
 from tests.torture.ideal import Ideal, good_history
 
@@ -145,3 +152,20 @@ def test_a_view_is_spoilt_where_a_whole_log_tells_of_it(good: History) -> None:
     elsewhere = fault.plant(Book(torn))
     assert elsewhere
     assert "marks differ" in {violation.rule for violation in check(elsewhere)}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+@pytest.mark.parametrize("trimmed", [1, 3, 8])
+def test_a_fault_is_planted_where_the_log_at_the_end_can_show_it(
+    good: History, fault: PlantedFault, trimmed: int
+) -> None:
+    """One device of each user is given events, so that nobody else knows those that were trimmed."""
+    first = {devices[0] for devices in Book(good.entries).devices_of.values()}
+    entries = [
+        entry
+        for entry in good.entries
+        if not (isinstance(entry, EventEntry) and entry.device not in first)
+        and not (isinstance(entry, LoggedEntry) and entry.seq <= trimmed)
+    ]
+    bad = fault.plant(Book(entries))
+    assert bad is None or fault.rule in {violation.rule for violation in check(bad)}

@@ -196,18 +196,29 @@ def answered_again(change: Callable[[SentEntry], SentEntry]) -> Callable[[Book],
 def given(
     change: Change, wanted: Callable[[EventEntry], bool] = lambda event: event.seq > 1
 ) -> Callable[[Book], Entries | None]:
-    """Something befalls an event on its way to one device, which isn't the last."""
+    """Something befalls an event on its way to one device, which isn't the last and which the log still holds.
+
+    An event that was trimmed since, and that no other device was given, can't be compared with anything.
+    """
 
     def plant(book: Book) -> Entries | None:
         places = (
             place
-            for events in book.events.values()
+            for device, events in book.events.items()
             for place in events[:-1]
-            if isinstance(event := book.entries[place], EventEntry) and wanted(event)
+            if isinstance(event := book.entries[place], EventEntry)
+            and wanted(event)
+            and event.seq >= _first_kept(book, device)
         )
         return _at(book, _first(places), change)
 
     return plant
+
+
+def _first_kept(book: Book, device: int) -> int:
+    """Return the seq from which on the log of a device's user could be read back."""
+    kept = book.logged[book.user(device)]
+    return book.event(kept[0]).seq if kept else 0
 
 
 def shorten(book: Book) -> Entries | None:

@@ -18,7 +18,7 @@ from duologue.torture.history import (
     TickEntry,
     ViewEntry,
 )
-from duologue.torture.rules_marks import final_views
+from duologue.torture.rules_marks import Witness, final_views
 from duologue.torture.rules_time import CountedTime
 
 _DELAY = 40
@@ -99,6 +99,16 @@ def forget_peer(book: Book) -> Entries | None:
         if isinstance(view, ViewEntry) and view.peer_delivered:
             return _changed(book, place, replace(view, peer_delivered=0, peer_read=0))
     return None
+
+
+def forget_mark(book: Book) -> Entries | None:
+    """The last view that must show a mark shows none; the log, to its end, holds the event that was acknowledged."""
+    witness, found = Witness(book), None
+    for place, entry in enumerate(book.entries):
+        witness.on_entry(place, entry)
+        if isinstance(entry, ViewEntry) and witness.held_then(entry, (entry.chat, entry.user)).delivered:
+            found = place, entry
+    return None if found is None else _changed(book, found[0], replace(found[1], delivered=0, read=0))
 
 
 def _closed(book: Book) -> Iterator[tuple[ChatEntry, int, StoredEntry]]:

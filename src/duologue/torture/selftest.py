@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -44,6 +44,7 @@ from duologue.torture.faults import (
 from duologue.torture.faults_later import (
     change_for_nothing,
     delay,
+    forget_mark,
     forget_peer,
     show_withheld,
     trim_too_much,
@@ -60,10 +61,12 @@ class PlantedFault(NamedTuple):
     plant: Callable[[Book], Entries | None]
 
 
-def plant_each(entries: Sequence[AnyEntry]) -> Iterator[tuple[PlantedFault, bool | None]]:
+def plant_each(
+    entries: Sequence[AnyEntry], faults: Iterable[PlantedFault]
+) -> Iterator[tuple[PlantedFault, bool | None]]:
     """Each fault, and whether the checker finds it in an otherwise good history; None if it has no place there."""
     book = Book(entries)
-    for fault in FAULTS:
+    for fault in faults:
         bad = fault.plant(book)
         yield fault, None if bad is None else any(found.rule == fault.rule for found in check(bad))
 
@@ -125,11 +128,7 @@ FAULTS: Final = (
             lambda event: event.type == RECEIPT,
         ),
     ),
-    PlantedFault(
-        "an acknowledged mark is forgotten",
-        "mark forgotten",
-        seen(lambda view: replace(view, delivered=0, read=0), lambda view: view.delivered > 0),
-    ),
+    PlantedFault("an acknowledged mark is forgotten", "mark forgotten", forget_mark),
     PlantedFault(
         "unread is one too many",
         "unread wrong",
