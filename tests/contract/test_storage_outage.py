@@ -112,6 +112,22 @@ async def test_an_outage_is_overloaded_and_then_over(server: PostgresServer, url
     assert_sound(url)
 
 
+async def test_a_node_may_start_while_its_database_is_away(server: PostgresServer, url: str) -> None:
+    """The schema was looked at a moment before; a worker that replaces another doesn't look at it at all."""
+    async with opened(url) as store:
+        pair = await store.pair()
+    server.stop()
+    async with opened(url) as store:
+        try:
+            with pytest.raises(ApiError) as refused:
+                await store.send(pair, 0, "a")
+        finally:
+            server.start()
+        assert refused.value.code == "overloaded"
+        assert (await store.send(pair, 0, "a")).seq == 1
+    assert_sound(url)
+
+
 async def test_an_answer_lost_after_the_commit_is_found_again(postgres_url: str) -> None:
     migrate(postgres_url)
     async with opened(postgres_url) as store:

@@ -153,7 +153,11 @@ class PostgresDatabase:
     async def open(self, listener: CommitListener) -> None:
         self._loop = asyncio.get_running_loop()
         self._listener = listener
-        await asyncio.to_thread(self._link.line)
+        try:
+            await asyncio.to_thread(self._link.line)
+        except psycopg.OperationalError as fault:
+            # It answered a moment ago, when the schema was looked at. It will be connected to when it is back.
+            _log.warning("the database can't be reached: %s", str(fault).strip())
         self._watchdog.start()
         self._readers.start()
         self._finder.start()
