@@ -7,6 +7,7 @@ BIN := .venv/bin
 NODE_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin
 UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
 PYTEST := $(BIN)/pytest --quiet --numprocesses logical --dist worksteal
+FAILED := .pytest_cache/v/cache/lastfailed
 
 # The interpreter is .venv's own, whatever else the caller has active.
 export UV_PROJECT_ENVIRONMENT := .venv
@@ -59,8 +60,11 @@ docs: .venv/.dev ## Write the generated documents anew
 docs-check: .venv/.dev ## Check that the generated documents are what the code says
 	@$(BIN)/duologue docs --check
 
-test-all: .venv/.dev ## Run all tests
-	@$(PYTEST) $(ARGS)
+test-all: .venv/.dev ## Run all tests; at most three that failed beside the others once more, alone (see decision 0036)
+	@rm -f $(FAILED); $(PYTEST) $(ARGS) || { \
+		[ $$? -eq 1 ] && [ "$$(grep -c ': true' $(FAILED))" -le 3 ] || exit 1; \
+		echo 'UNSTABLE unless it fails again: what failed is run once more, alone.'; \
+		$(BIN)/pytest --quiet --last-failed --last-failed-no-failures=none -rA; }
 
 bench: .venv/.dev ## Measure what the server does on this machine
 	@exec $(BIN)/duologue bench $(ARGS)
