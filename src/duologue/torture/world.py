@@ -110,11 +110,15 @@ class Device:
 
 
 class Attempt(msgspec.Struct, gc=False):
-    """Something said that may be answered; `expected`: the only error that is right, if one must come."""
+    """Something said that may be answered; `expected`: the only error that is right, if one must come.
+
+    `said_at` is in seconds of the monotonic clock.
+    """
 
     draft: Draft | None = None
     person: Person | None = None
     expected: str = ""
+    said_at: float = msgspec.field(default_factory=time.monotonic)
 
 
 class Counts(msgspec.Struct):
@@ -224,9 +228,12 @@ class World:
             if draft.chat == chat:
                 del peer.drafts[draft.client_id]
 
-    def is_strict(self) -> bool:
-        """Return whether all devices must know the store's content: no restore was just now."""
-        return time.monotonic() > self._lenient_until
+    def is_strict(self, attempt: Attempt | None = None) -> bool:
+        """Return whether all devices knew the store's content when they made an attempt: no restore was just before.
+
+        Without an attempt: whether they know it now.
+        """
+        return (attempt.said_at if attempt else time.monotonic()) > self._lenient_until
 
     @property
     def is_busy(self) -> bool:
@@ -264,7 +271,7 @@ class World:
         """Attempt `n` was acknowledged."""
         attempt = self._attempts.pop(n, None) or Attempt()
         self.history.add(SentEntry(n, seq, self.texts.setdefault(text, text), fresh))
-        if attempt.expected and self.is_strict():
+        if attempt.expected and self.is_strict(attempt):
             self.odd("a send", f"attempt {n} should have been refused with {attempt.expected}")
         if attempt.person and attempt.draft:
             person, draft = attempt.person, attempt.draft
@@ -285,7 +292,7 @@ class World:
         attempt = self._attempts.pop(n, None) or Attempt()
         self.history.add(RefusedEntry(n, code))
         self.counts.refused += 1
-        after_restore = not self.is_strict() and code in _AFTER_RESTORE
+        after_restore = not self.is_strict(attempt) and code in _AFTER_RESTORE
         if code not in TRANSIENT and code != attempt.expected and not after_restore:
             self.odd("an answer", f"attempt {n} was refused with {code or 'no code'}")
         if attempt.draft:
