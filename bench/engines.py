@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from duologue.lab.postgres import postgres_server
-from duologue.storage.engines import migrate
+from duologue.storage.engine.engines import migrate
 
 ENGINES = ("sqlite", "postgresql")
 

@@ -61,14 +61,14 @@ RULES: Final = (
     Rule("web/socket.py", "emit on_upcoming signal", "fan-out"),
     Rule("web/socket.py", "say say_json fail", "encode"),
     Rule("core/traces.py", "*", "traces"),
-    Rule("storage/traces.py", "*", "traces"),
+    Rule("storage/tables/traces.py", "*", "traces"),
     Rule("core/delivery/", "*", "relay"),
     Rule("core/jobs.py", "*", "relay"),
     Rule("core/rounds.py", "*", "relay"),
-    Rule("storage/alarms.py", "*", "relay"),
-    Rule("storage/jobs.py", "*", "relay"),
-    Rule("storage/outbox.py", "*", "relay"),
-    Rule("storage/sms_relay.py", "*", "relay"),
+    Rule("storage/tables/alarms.py", "*", "relay"),
+    Rule("storage/tables/jobs.py", "*", "relay"),
+    Rule("storage/tables/outbox.py", "*", "relay"),
+    Rule("storage/tables/sms_relay.py", "*", "relay"),
     Rule("web/frames.py", "*", "rules"),
     Rule("web/socket.py", "*", "rules"),
     Rule("core/messages.py", "*", "rules"),
@@ -76,17 +76,21 @@ RULES: Final = (
     Rule("core/strangers.py", "*", "rules"),
     Rule("core/sessions.py", "*", "rules"),
     Rule("core/presence.py", "*", "rules"),
-    Rule("storage/postgres_append.py", "_parameters _array _places _columns _texts _ints _numbers", "batch"),
-    Rule("storage/messages.py", "pack_client_id", "batch"),
-    Rule("storage/batch.py", "*", "batch"),
-    Rule("storage/group.py", "*", "batch"),
-    Rule("storage/waiting.py", "*", "answer"),
-    Rule("storage/writer.py", "_settle", "answer"),
-    Rule("storage/writer.py", "*", "queue"),
-    Rule("storage/sqlite.py", "_commit", "commit"),
-    Rule("storage/postgres_append.py", "*", "commit"),
-    Rule("storage/postgres.py", "*", "commit"),
-    Rule("storage/postgres_tx.py", "*", "commit"),
+    Rule(
+        "storage/append/postgres_append.py",
+        "_parameters _array _places _columns _texts _ints _numbers",
+        "batch",
+    ),
+    Rule("storage/tables/messages.py", "pack_client_id", "batch"),
+    Rule("storage/append/batch.py", "*", "batch"),
+    Rule("storage/append/group.py", "*", "batch"),
+    Rule("storage/engine/waiting.py", "*", "answer"),
+    Rule("storage/engine/writer.py", "_settle", "answer"),
+    Rule("storage/engine/writer.py", "*", "queue"),
+    Rule("storage/engine/sqlite.py", "_commit", "commit"),
+    Rule("storage/append/postgres_append.py", "*", "commit"),
+    Rule("storage/engine/postgres.py", "*", "commit"),
+    Rule("storage/engine/postgres_tx.py", "*", "commit"),
     Rule("storage/", "*", "store"),
     Rule("web/", "*", "HTTP"),
     Rule("serve.py", "*", LOOP),
@@ -124,7 +128,7 @@ def stage_of(stack: Sequence[Frame]) -> str:
         return stack[0].function
     stage = next((stage for frame in stack if (stage := _stage_at(frame))), OTHER)
     # The writer's thread alone commits messages; what waits in the pool reads, or writes something else.
-    if stage == "commit" and any(frame.file.endswith("storage/pool.py") for frame in stack):
+    if stage == "commit" and any(frame.file.endswith("storage/engine/pool.py") for frame in stack):
         return "store"
     return stage
 

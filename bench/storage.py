@@ -28,9 +28,9 @@ import uvloop
 from bench.engines import ENGINES, fresh_store
 from duologue.clock import now_ms
 from duologue.model import Event, Pair
-from duologue.storage import accounts, chats, messages, replay
 from duologue.storage.database import Database, Mark, Operation, Post, settle
-from duologue.storage.engines import make_database, sqlite_path
+from duologue.storage.engine.engines import make_database, sqlite_path
+from duologue.storage.tables import accounts, chats, messages, replay
 
 _IN_FLIGHT = 2_000
 _ROUNDS = 300

@@ -51,8 +51,8 @@ from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.sms_wiring import SmsServices, relay_rule, spending
-from duologue.storage.engines import make_database, prepare, sqlite_path
-from duologue.storage.sms_relay import RelayRule
+from duologue.storage.engine.engines import make_database, prepare, sqlite_path
+from duologue.storage.tables.sms_relay import RelayRule
 from duologue.web.app import Services, make_app
 from duologue.web.connection_registry import ConnectionRegistry
 from duologue.web.endpoint import SocketEndpoint

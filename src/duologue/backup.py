@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from duologue.storage import backup as store
-from duologue.storage.engines import sqlite_path
+from duologue.storage.audit import backup as store
+from duologue.storage.engine.engines import sqlite_path
 from duologue.verify import VerifyError, verify
 
 STDOUT: Final = "-"

@@ -98,7 +98,7 @@ def serve(settings: Settings) -> None:
 @_with_settings
 def migrate(settings: Settings) -> None:
     """Bring the database's schema up to date."""
-    from duologue.storage.engines import migrate as run
+    from duologue.storage.engine.engines import migrate as run
 
     for step in run(settings.store_url):
         typer.echo(f"{step.number:04d} {step.name}")

@@ -13,13 +13,13 @@ from rich.text import Text
 from duologue.clock import SECOND, now_ms
 from duologue.core.phone_numbers import masked
 from duologue.model import encode_id
-from duologue.storage import jobs
-from duologue.storage.accounts import user_by_id
+from duologue.storage.audit.snapshot import CannotRead, snapshot
 from duologue.storage.database import Tx
-from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.outbox import QUEUE, Outgoing, State, counts, oldest_due
-from duologue.storage.snapshot import CannotRead, snapshot
-from duologue.storage.unplaced import Unplaced, newest
+from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
+from duologue.storage.tables import jobs
+from duologue.storage.tables.accounts import user_by_id
+from duologue.storage.tables.outbox import QUEUE, Outgoing, State, counts, oldest_due
+from duologue.storage.tables.unplaced import Unplaced, newest
 
 _SHOWN: Final = 20
 """Lines of each list."""

@@ -19,9 +19,9 @@ from duologue import __version__
 from duologue.app import Node, sibling_bus
 from duologue.config import ConfigError, Settings, warnings
 from duologue.logs import configure_logging
-from duologue.storage.engines import hold
-from duologue.storage.lock import StoreInUse
-from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
+from duologue.storage.engine.engines import hold
+from duologue.storage.engine.lock import StoreInUse
+from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
 from duologue.supervisor import Supervisor
 
 Ready = Callable[[socket.socket], None]

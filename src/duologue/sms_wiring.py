@@ -22,7 +22,7 @@ from duologue.sms.address import parse, split_urls
 from duologue.sms.provider import Provider
 from duologue.sms.simulator import Simulator
 from duologue.storage.database import Database
-from duologue.storage.sms_relay import RelayRule
+from duologue.storage.tables.sms_relay import RelayRule
 
 _GRACE: Final = 5.0
 """Seconds that an SMS under way gets when the node stops."""

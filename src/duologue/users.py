@@ -9,10 +9,10 @@ from duologue.clock import now_ms
 from duologue.core import suspensions
 from duologue.errors import ApiError
 from duologue.model import Event, User, encode_id
+from duologue.storage.audit.snapshot import CannotRead, snapshot
 from duologue.storage.database import Database
-from duologue.storage.engines import make_database
-from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.snapshot import CannotRead, snapshot
+from duologue.storage.engine.engines import make_database
+from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
 
 Change = Callable[[Database], Awaitable[tuple[User, bool]]]
 

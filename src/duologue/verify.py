@@ -17,12 +17,12 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from duologue.storage import salvage as store
-from duologue.storage.audit import AuditReport, Finding, Progress, audit
-from duologue.storage.engines import sqlite_path
-from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.salvage import CannotSalvage, Salvaged, examine, has_damaged_pages
-from duologue.storage.snapshot import CannotRead, Damaged, snapshot
+from duologue.storage.audit import salvage as store
+from duologue.storage.audit.audit import AuditReport, Finding, Progress, audit
+from duologue.storage.audit.salvage import CannotSalvage, Salvaged, examine, has_damaged_pages
+from duologue.storage.audit.snapshot import CannotRead, Damaged, snapshot
+from duologue.storage.engine.engines import sqlite_path
+from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
 
 
 class VerifyError(Exception):
@@ -49,7 +49,7 @@ def _audit(console: Console, url: str) -> AuditReport:
         with snapshot(url) as tx, _progress(console) as show:
             return audit(tx, show)
     except Damaged as fault:
-        found: Salvaged = importlib.import_module("duologue.storage.postgres_damage").examine(url)
+        found: Salvaged = importlib.import_module("duologue.storage.audit.postgres_damage").examine(url)
         # What can't be read through an index alone is lost in no table.
         found.losses = found.losses or [str(fault)]
         return _examine(found)

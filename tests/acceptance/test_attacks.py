@@ -24,8 +24,8 @@ from duologue.core.sms_policy import ASKER_PER_NUMBER, CODES_SHARE, STRANGERS_PE
 from duologue.errors import ApiError
 from duologue.lab.process import environment
 from duologue.lab.server import DuologueServer
-from duologue.storage.engines import migrate, sqlite_path
-from duologue.storage.verifications import MAX_ATTEMPTS, Verification
+from duologue.storage.engine.engines import migrate, sqlite_path
+from duologue.storage.tables.verifications import MAX_ATTEMPTS, Verification
 from tests.contract.store import opened
 from tests.support.client import api_of, new_phone
 from tests.support.sign_in import (

@@ -16,7 +16,7 @@ import pytest
 
 from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.lab.server import DuologueServer
-from duologue.storage.engines import migrate
+from duologue.storage.engine.engines import migrate
 from tests.support.client import Device, Frame, Socket, api_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

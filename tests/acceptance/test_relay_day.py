@@ -15,9 +15,9 @@ from duologue.core.quiet_hours import QuietHours, zones_of
 from duologue.model import Message, Pair, User
 from duologue.sms.provider import Accepted, OutgoingSms
 from duologue.sms.segments import price
-from duologue.storage import outbox
-from duologue.storage.engines import migrate
-from duologue.storage.outbox import State
+from duologue.storage.engine.engines import migrate
+from duologue.storage.tables import outbox
+from duologue.storage.tables.outbox import State
 from tests.support.carrier import Carrier, accepts
 from tests.support.relays import DELAY, World, world
 from tests.support.sign_in import NOON, Desk, Phones

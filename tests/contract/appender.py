@@ -19,12 +19,12 @@ import msgspec
 
 from duologue.clock import now_ms
 from duologue.model import Event
-from duologue.storage.accounts import sign_in, update_user
-from duologue.storage.chats import open_chat
 from duologue.storage.database import Database, Mark, Marked, Outcome, Post, Posted, Unit
-from duologue.storage.engines import make_database
-from duologue.storage.postgres import PostgresDatabase
-from duologue.storage.sqlite import SqliteDatabase
+from duologue.storage.engine.engines import make_database
+from duologue.storage.engine.postgres import PostgresDatabase
+from duologue.storage.engine.sqlite import SqliteDatabase
+from duologue.storage.tables.accounts import sign_in, update_user
+from duologue.storage.tables.chats import open_chat
 
 
 class Plan(msgspec.Struct):

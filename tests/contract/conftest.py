@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from duologue.lab.postgres import PostgresServer, postgres_server
-from duologue.storage.engines import migrate
+from duologue.storage.engine.engines import migrate
 from tests.contract.line import Line, laid
 from tests.contract.store import Store, opened
 from tests.support.letters import Letters, letters_of

@@ -18,7 +18,7 @@ from duologue.model import Pair
 from duologue.realtime.bus import Bus, BusHandler, LocalBus, Notice, Signal
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
-from duologue.storage.events import NOWHERE, LogHead, log_head, trim_logs
+from duologue.storage.tables.events import NOWHERE, LogHead, log_head, trim_logs
 from tests.contract.store import PATIENCE, Store
 
 FOR_EVER = 1 << 60

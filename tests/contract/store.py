@@ -16,14 +16,14 @@ import psycopg
 from duologue.clock import Clock, now_ms
 from duologue.core.chores import Chores
 from duologue.model import Chat, Event, Message, Pair, User
-from duologue.storage import accounts, chats, events, messages
-from duologue.storage.accounts import NEWS_REST
 from duologue.storage.database import Mark, Marked, Operation, Outcome, Post, Posted, Row, Tx, settle
-from duologue.storage.engines import make_database, sqlite_path
-from duologue.storage.erasure import next_erasure
-from duologue.storage.postgres import PostgresDatabase
-from duologue.storage.profile_news import next_news
-from duologue.storage.sqlite import SqliteDatabase
+from duologue.storage.engine.engines import make_database, sqlite_path
+from duologue.storage.engine.postgres import PostgresDatabase
+from duologue.storage.engine.sqlite import SqliteDatabase
+from duologue.storage.tables import accounts, chats, events, messages
+from duologue.storage.tables.accounts import NEWS_REST
+from duologue.storage.tables.erasure import next_erasure
+from duologue.storage.tables.profile_news import next_news
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 """Seconds after which something that should happen is taken not to happen."""

@@ -22,8 +22,8 @@ from duologue.model import Pair, User
 from duologue.realtime.bus import LocalBus
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database, Operation, Tx
-from duologue.storage.events import log_head
-from duologue.storage.replay import event_page
+from duologue.storage.tables.events import log_head
+from duologue.storage.tables.replay import event_page
 from tests.contract.store import PATIENCE, Store
 
 pytestmark = pytest.mark.anyio

@@ -15,13 +15,14 @@ from duologue.core.delivery.offline import answer_alarms
 from duologue.core.delivery.sms_relay import SmsRelay, alarm_rule
 from duologue.lab.postgres import Postgres
 from duologue.model import NEVER, Relay, User, alarm_after
-from duologue.storage import accounts, alarms, strangers
-from duologue.storage import migrate as steps
-from duologue.storage.accounts import delete_user, update_user
+from duologue.storage.append import strangers
 from duologue.storage.database import Row
-from duologue.storage.engines import migrate, sqlite_path
-from duologue.storage.migrate import migrations
-from duologue.storage.sms_relay import RelayRule
+from duologue.storage.engine import migrate as steps
+from duologue.storage.engine.engines import migrate, sqlite_path
+from duologue.storage.engine.migrate import migrations
+from duologue.storage.tables import accounts, alarms
+from duologue.storage.tables.accounts import delete_user, update_user
+from duologue.storage.tables.sms_relay import RelayRule
 from tests.contract.store import new_phone, post, rows
 from tests.support.relays import DELAY, RULE, RelayStore, World, world
 from tests.support.sign_in import NOON, Clock

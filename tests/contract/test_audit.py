@@ -15,19 +15,19 @@ from typer.testing import CliRunner
 
 from duologue.cli import app
 from duologue.model import Pair
-from duologue.storage import audit as audit_module
-from duologue.storage import audit_logs, pages
-from duologue.storage.accounts import delete_user, end_sessions, live_sessions, update_user
-from duologue.storage.audit import AuditReport, audit
-from duologue.storage.chats import update_chat
+from duologue.storage.audit import audit as audit_module
+from duologue.storage.audit import audit_logs, pages
+from duologue.storage.audit.audit import AuditReport, audit
+from duologue.storage.audit.snapshot import CannotRead, snapshot
 from duologue.storage.database import Tx
-from duologue.storage.engines import migrate, sqlite_path
-from duologue.storage.events import trim_logs
-from duologue.storage.migrate import SchemaTooNew, SchemaTooOld
-from duologue.storage.postgres_tx import PostgresTx, StatementRunner
-from duologue.storage.receipts import store_acks
-from duologue.storage.snapshot import CannotRead, snapshot
-from duologue.storage.sqlite import SqliteTx
+from duologue.storage.engine.engines import migrate, sqlite_path
+from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
+from duologue.storage.engine.postgres_tx import PostgresTx, StatementRunner
+from duologue.storage.engine.sqlite import SqliteTx
+from duologue.storage.tables.accounts import delete_user, end_sessions, live_sessions, update_user
+from duologue.storage.tables.chats import update_chat
+from duologue.storage.tables.events import trim_logs
+from duologue.storage.tables.receipts import store_acks
 from tests.contract.store import mark, opened
 from tests.contract.truth import assert_sound
 

@@ -20,8 +20,8 @@ import pytest
 from duologue.backup import BackupError, backup
 from duologue.lab.postgres import Postgres, programs
 from duologue.lab.server import DuologueServer
-from duologue.storage.engines import migrate
-from duologue.storage.sqlite import connect
+from duologue.storage.engine.engines import migrate
+from duologue.storage.engine.sqlite import connect
 from tests.contract.store import contents, opened
 from tests.support.client import api_of
 

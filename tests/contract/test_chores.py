@@ -9,7 +9,9 @@ import pytest
 
 from duologue.core.chores import Chores
 from duologue.model import Kind, User
-from duologue.storage.accounts import (
+from duologue.storage.audit.audit import audit
+from duologue.storage.database import Tx
+from duologue.storage.tables.accounts import (
     NEWS_REST,
     end_sessions,
     live_sessions,
@@ -18,11 +20,9 @@ from duologue.storage.accounts import (
     update_user,
     user_by_id,
 )
-from duologue.storage.audit import audit
-from duologue.storage.chats import peers_last_seen
-from duologue.storage.database import Tx
-from duologue.storage.events import trim_logs
-from duologue.storage.profile_news import (
+from duologue.storage.tables.chats import peers_last_seen
+from duologue.storage.tables.events import trim_logs
+from duologue.storage.tables.profile_news import (
     PEERS_TOLD,
     TOLD_AT_ONCE,
     begin_news,
@@ -31,7 +31,7 @@ from duologue.storage.profile_news import (
     peers_to_tell,
     tell_news,
 )
-from duologue.storage.quotas import Quota, QuotaExceeded
+from duologue.storage.tables.quotas import Quota, QuotaExceeded
 from tests.contract.costs import NOW, counted, give_peers, long_ago
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from duologue.model import Kind
-from duologue.storage.accounts import (
+from duologue.storage.audit.audit import audit
+from duologue.storage.tables.accounts import (
     arrivals,
     delete_user,
     is_session_lost,
@@ -17,11 +18,10 @@ from duologue.storage.accounts import (
     sign_in,
     standings,
 )
-from duologue.storage.audit import audit
-from duologue.storage.chats import open_chat
-from duologue.storage.erasure import ERASED_AT_ONCE, erase_some, next_erasure
-from duologue.storage.events import NOWHERE, log_head
-from duologue.storage.replay import event_page
+from duologue.storage.tables.chats import open_chat
+from duologue.storage.tables.erasure import ERASED_AT_ONCE, erase_some, next_erasure
+from duologue.storage.tables.events import NOWHERE, log_head
+from duologue.storage.tables.replay import event_page
 from tests.contract.costs import NOW, counted, give_peers, long_ago
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound

@@ -12,8 +12,8 @@ from duologue.core.positions import Position
 from duologue.errors import ApiError, overloaded
 from duologue.model import Kind, Pair
 from duologue.realtime.bus import Notice
-from duologue.storage.accounts import delete_user
 from duologue.storage.database import Tx
+from duologue.storage.tables.accounts import delete_user
 from tests.contract.line import Diary, Line
 
 pytestmark = pytest.mark.anyio

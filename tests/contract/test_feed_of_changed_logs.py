@@ -10,7 +10,7 @@ from duologue.core import feed as feed_module
 from duologue.core.positions import present
 from duologue.errors import ApiError
 from duologue.storage.database import Tx
-from duologue.storage.events import log_head
+from duologue.storage.tables.events import log_head
 from tests.contract.line import Line
 
 pytestmark = pytest.mark.anyio

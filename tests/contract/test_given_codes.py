@@ -12,7 +12,7 @@ from duologue.clock import MINUTE
 from duologue.core.given_codes import digits_of
 from duologue.errors import ApiError
 from duologue.sms.provider import SegmentHeader
-from duologue.storage.verifications import Verification
+from duologue.storage.tables.verifications import Verification
 from tests.contract.store import new_phone
 from tests.support.relays import SERVICES, World, answers_to, world
 from tests.support.sign_in import OWNER, STRANGER, Desk, Phones, elsewhere

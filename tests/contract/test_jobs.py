@@ -7,7 +7,7 @@ import pytest
 
 from duologue.clock import DAY, MINUTE, SECOND, SLACK
 from duologue.core.jobs import LEASE, retry_at
-from duologue.storage import jobs
+from duologue.storage.tables import jobs
 from tests.support.letters import DONE, LETTERS, Letters, names
 from tests.support.sign_in import NOON
 

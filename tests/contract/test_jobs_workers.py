@@ -14,8 +14,8 @@ from duologue.core import jobs as workers
 from duologue.core.jobs import LEASE, Taken, Worker
 from duologue.core.rounds import Rounds
 from duologue.errors import ApiError
-from duologue.storage import jobs
 from duologue.storage.database import Tx
+from duologue.storage.tables import jobs
 from tests.support.letters import DONE, LETTERS, Letter, Letters, names
 
 pytestmark = pytest.mark.anyio

@@ -8,8 +8,8 @@ import pytest
 
 from duologue.clock import DAY, HOUR
 from duologue.core.sms_policy import BUDGET
-from duologue.storage import accounts
-from duologue.storage.quotas import add
+from duologue.storage.tables import accounts
+from duologue.storage.tables.quotas import add
 from tests.contract.store import new_phone
 from tests.support.carrier import is_busy
 from tests.support.relays import SERVICES, World, answers_to, relayed, world

@@ -10,9 +10,9 @@ import pytest
 from duologue.errors import ApiError
 from duologue.lab.server import DuologueServer
 from duologue.model import MAX_SEQ, Pair
-from duologue.storage.accounts import end_sessions, live_sessions
 from duologue.storage.database import Posted
-from duologue.storage.replay import event_page
+from duologue.storage.tables.accounts import end_sessions, live_sessions
+from duologue.storage.tables.replay import event_page
 from tests.contract.store import Store, mark, post
 from tests.contract.test_audit import execute
 from tests.support.client import api_of

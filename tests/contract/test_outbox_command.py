@@ -15,7 +15,7 @@ from duologue.core.phone_numbers import masked
 from duologue.core.retention import sweep_round
 from duologue.lab.process import environment
 from duologue.storage.database import Tx
-from duologue.storage.unplaced import KEPT, newest, note
+from duologue.storage.tables.unplaced import KEPT, newest, note
 from tests.contract.store import new_phone
 from tests.support.carrier import is_busy, rejects
 from tests.support.relays import SERVICES, World, world

@@ -9,8 +9,8 @@ import pytest
 
 from duologue.clock import HOUR, MINUTE, SECOND
 from duologue.model import Relay
-from duologue.storage import accounts
-from duologue.storage.sms_relay import RelayRule
+from duologue.storage.tables import accounts
+from duologue.storage.tables.sms_relay import RelayRule
 from tests.support.carrier import is_busy, rejects
 from tests.support.relays import DELAY, RULE, SERVICES, World, world
 

@@ -11,9 +11,9 @@ from duologue.clock import DAY, HOUR, MINUTE, SECOND
 from duologue.config import Settings
 from duologue.core.loop_guard import BOUNDS
 from duologue.model import Message, Pair, Relay, User
-from duologue.storage import quotas
-from duologue.storage.quotas import Pace
-from duologue.storage.receipts import store_acks
+from duologue.storage.tables import quotas
+from duologue.storage.tables.quotas import Pace
+from duologue.storage.tables.receipts import store_acks
 from tests.contract.store import Store, mark
 from tests.support.carrier import Carrier, is_busy
 from tests.support.relays import World, another, answers_to, world

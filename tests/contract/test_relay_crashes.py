@@ -15,8 +15,8 @@ from duologue.core import rounds
 from duologue.errors import ApiError
 from duologue.model import encode_id
 from duologue.sms.provider import DeliveryReport
-from duologue.storage import jobs, outbox
-from duologue.storage.outbox import State
+from duologue.storage.tables import jobs, outbox
+from duologue.storage.tables.outbox import State
 from tests.support.carrier import Carrier, accepts_and_hangs, is_broken, receipts, waits_for
 from tests.support.relays import DELAY, LEASE, Node, World, another, world
 

@@ -11,9 +11,9 @@ from duologue.clock import MINUTE, SECOND
 from duologue.core import jobs
 from duologue.model import Relay, encode_id
 from duologue.sms.provider import DeliveryReport
-from duologue.storage import outbox
-from duologue.storage.outbox import State
-from duologue.storage.sms_relay import RelayRule
+from duologue.storage.tables import outbox
+from duologue.storage.tables.outbox import State
+from duologue.storage.tables.sms_relay import RelayRule
 from tests.support.carrier import (
     Carrier,
     crashes,

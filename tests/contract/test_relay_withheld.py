@@ -8,7 +8,8 @@ import pytest
 
 from duologue.core.delivery.sms_relay import alarm_rule
 from duologue.model import Pair, Privacy, User, WhoCanWrite
-from duologue.storage import accounts, strangers
+from duologue.storage.append import strangers
+from duologue.storage.tables import accounts
 from tests.contract.store import post
 from tests.support.relays import World, world
 

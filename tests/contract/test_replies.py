@@ -12,7 +12,7 @@ from duologue.clock import MINUTE
 from duologue.core.delivery.relay_policy import RelayPolicy
 from duologue.errors import ApiError
 from duologue.sms.provider import InboundSms
-from duologue.storage import accounts
+from duologue.storage.tables import accounts
 from tests.support.carrier import is_busy
 from tests.support.relays import SERVICES, World, another, answers_to, relayed, world
 

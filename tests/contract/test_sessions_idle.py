@@ -11,10 +11,16 @@ from duologue.core.retention import expire_round, sweep_round
 from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
 from duologue.model import Kind, Session
-from duologue.storage.accounts import end_sessions, idle_sessions, live_sessions, session_by_token, sign_in
 from duologue.storage.database import Tx
-from duologue.storage.quotas import add
-from duologue.storage.verifications import begin
+from duologue.storage.tables.accounts import (
+    end_sessions,
+    idle_sessions,
+    live_sessions,
+    session_by_token,
+    sign_in,
+)
+from duologue.storage.tables.quotas import add
+from duologue.storage.tables.verifications import begin
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound
 from tests.support.sign_in import Clock

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from duologue.storage import opt_outs
+from duologue.storage.tables import opt_outs
 from tests.support.relays import World, answers_to, world
 from tests.support.smpp_people import OWN, has_been_written_to, number_of, smsc
 

@@ -19,8 +19,8 @@ from duologue.core.sms_policy import (
 from duologue.core.verifications import ACQUAINTED_FOR, LONGEST_PAUSE, Verifications, Wording
 from duologue.errors import ApiError
 from duologue.sms.provider import Rejected, SmsError, Unavailable
-from duologue.storage.accounts import user_by_phone
-from duologue.storage.quotas import used
+from duologue.storage.tables.accounts import user_by_phone
+from duologue.storage.tables.quotas import used
 from tests.contract.store import Store, new_phone, opened
 from tests.support.sign_in import OWNER, SECRET, STRANGER, Clock, Desk, Phones, apart, elsewhere, wrong
 

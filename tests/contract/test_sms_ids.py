@@ -11,9 +11,9 @@ import pytest
 
 from duologue.clock import DAY
 from duologue.sms.provider import Accepted, DeliveryReport, GivenId
-from duologue.storage import sms_ids
-from duologue.storage.engines import migrate
-from duologue.storage.migrate import migrations
+from duologue.storage.engine.engines import migrate
+from duologue.storage.engine.migrate import migrations
+from duologue.storage.tables import sms_ids
 from tests.contract.store import rows
 from tests.support.carrier import Carrier
 from tests.support.relays import World, another, world
@@ -84,7 +84,8 @@ def test_pieces_and_ids_outlive_the_migration(database_url: str, monkeypatch: py
     known = migrations(engine)
     with monkeypatch.context() as patch:
         patch.setattr(
-            "duologue.storage.migrate.migrations", lambda _: [step for step in known if step.number < 8]
+            "duologue.storage.engine.migrate.migrations",
+            lambda _: [step for step in known if step.number < 8],
         )
         migrate(database_url)
     run(

@@ -14,8 +14,8 @@ from duologue.clock import DAY, HOUR, MINUTE, SECOND
 from duologue.core.sms_policy import ASKER_PER_NUMBER, SLOW, SLOW_PACE, STOP, STRANGERS_PER_NUMBER
 from duologue.core.verifications import Wording
 from duologue.errors import ApiError
-from duologue.storage.quotas import add
-from duologue.storage.verifications import MAX_ATTEMPTS, Verification
+from duologue.storage.tables.quotas import add
+from duologue.storage.tables.verifications import MAX_ATTEMPTS, Verification
 from tests.contract.store import Store, new_phone, opened
 from tests.support.sign_in import OWNER, STRANGER, Clock, Desk, Phones, apart, elsewhere
 

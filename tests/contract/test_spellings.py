@@ -12,9 +12,9 @@ import pytest
 
 from duologue.core.phone_numbers import parse_phone
 from duologue.model import Kind, Pair, User
-from duologue.storage import accounts, chats, opt_outs, replay
-from duologue.storage.engines import sqlite_path
-from duologue.storage.migrate import migrations
+from duologue.storage.engine.engines import sqlite_path
+from duologue.storage.engine.migrate import migrations
+from duologue.storage.tables import accounts, chats, opt_outs, replay
 from tests.contract.store import Store, opened, rows
 from tests.contract.truth import assert_sound
 

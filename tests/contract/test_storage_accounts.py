@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from duologue.model import Kind, User
-from duologue.storage.accounts import (
+from duologue.storage.append.batch import NoSuchChat
+from duologue.storage.database import Posted
+from duologue.storage.tables.accounts import (
     SESSIONS_PER_USER,
     delete_user,
     end_sessions,
@@ -19,11 +21,9 @@ from duologue.storage.accounts import (
     user_by_id,
     user_by_phone,
 )
-from duologue.storage.batch import NoSuchChat
-from duologue.storage.chats import open_chat
-from duologue.storage.database import Posted
-from duologue.storage.receipts import shown_marks
-from duologue.storage.replay import event_page
+from duologue.storage.tables.chats import open_chat
+from duologue.storage.tables.receipts import shown_marks
+from duologue.storage.tables.replay import event_page
 from tests.contract.store import Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 

@@ -11,8 +11,8 @@ from queue import Queue
 
 import pytest
 
-from duologue.storage.checkpoint import EVERY, Checkpointer
-from duologue.storage.sqlite import connect, migrate
+from duologue.storage.engine.checkpoint import EVERY, Checkpointer
+from duologue.storage.engine.sqlite import connect, migrate
 from tests.contract.store import Store, opened
 from tests.support.client import PATIENCE
 

@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from duologue.lab.postgres import Postgres, postgres_server
-from duologue.storage.durability import NotDurable, check_sqlite
-from duologue.storage.engines import prepare
-from duologue.storage.postgres import PostgresDatabase
+from duologue.storage.engine.durability import NotDurable, check_sqlite
+from duologue.storage.engine.engines import prepare
+from duologue.storage.engine.postgres import PostgresDatabase
 from tests.contract.store import Store
 
 pytestmark = pytest.mark.anyio

@@ -10,10 +10,10 @@ import pytest
 
 from duologue.model import Event, Kind
 from duologue.protocol import render
-from duologue.storage.accounts import delete_user, ensure_user, update_user
-from duologue.storage.chats import open_chat, update_chat
 from duologue.storage.database import Tx
-from duologue.storage.replay import event_page
+from duologue.storage.tables.accounts import delete_user, ensure_user, update_user
+from duologue.storage.tables.chats import open_chat, update_chat
+from duologue.storage.tables.replay import event_page
 from tests.contract.store import Heard, Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 

@@ -15,13 +15,13 @@ import pytest
 
 from duologue.errors import ApiError
 from duologue.lab.postgres import PostgresServer
-from duologue.storage.accounts import user_by_id
-from duologue.storage.chats import open_chat
 from duologue.storage.database import Operation, Posted
-from duologue.storage.engines import migrate
-from duologue.storage.postgres_session import connect
-from duologue.storage.postgres_tx import LOG_LOCK
-from duologue.storage.quotas import Quota, take
+from duologue.storage.engine.engines import migrate
+from duologue.storage.engine.postgres_session import connect
+from duologue.storage.engine.postgres_tx import LOG_LOCK
+from duologue.storage.tables.accounts import user_by_id
+from duologue.storage.tables.chats import open_chat
+from duologue.storage.tables.quotas import Quota, take
 from tests.contract.store import PATIENCE, Store, new_phone, opened, post
 from tests.contract.truth import assert_sound
 from tests.contract.wire import wire_to

@@ -14,9 +14,9 @@ from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Kind
-from duologue.storage.accounts import delete_user
+from duologue.storage.append.strangers import check_path
 from duologue.storage.database import Outcome, Posted
-from duologue.storage.strangers import check_path
+from duologue.storage.tables.accounts import delete_user
 from tests.contract.store import Store, opened, post
 from tests.contract.truth import assert_sound
 

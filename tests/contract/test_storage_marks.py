@@ -8,11 +8,11 @@ import pytest
 
 from duologue.errors import ApiError
 from duologue.model import Kind, Pair
-from duologue.storage import group
-from duologue.storage.accounts import delete_user, update_user
-from duologue.storage.batch import Batch, OutOfRange
+from duologue.storage.append import group
+from duologue.storage.append.batch import Batch, OutOfRange
 from duologue.storage.database import Mark, Marked, Post, Posted
-from duologue.storage.receipts import LogStep, received, shown_marks, store_acks
+from duologue.storage.tables.accounts import delete_user, update_user
+from duologue.storage.tables.receipts import LogStep, received, shown_marks, store_acks
 from tests.contract.store import Store, mark, post
 from tests.contract.truth import assert_sound
 

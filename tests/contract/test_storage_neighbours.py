@@ -14,10 +14,10 @@ import pytest
 
 from duologue.errors import ApiError
 from duologue.model import User
-from duologue.storage.accounts import delete_user, ensure_user, update_user, user_by_id, user_by_phone
-from duologue.storage.batch import NoSuchChat
+from duologue.storage.append.batch import NoSuchChat
 from duologue.storage.database import Marked, Outcome, Posted, Tx, UniqueViolation, settle
-from duologue.storage.engines import sqlite_path
+from duologue.storage.engine.engines import sqlite_path
+from duologue.storage.tables.accounts import delete_user, ensure_user, update_user, user_by_id, user_by_phone
 from tests.contract.store import PATIENCE, Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 

@@ -10,10 +10,10 @@ import pytest
 from duologue.errors import ApiError
 from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.model import Pair
-from duologue.storage.accounts import sessions_by_token, user_by_id
-from duologue.storage.chats import open_chat
 from duologue.storage.database import Posted
-from duologue.storage.engines import migrate
+from duologue.storage.engine.engines import migrate
+from duologue.storage.tables.accounts import sessions_by_token, user_by_id
+from duologue.storage.tables.chats import open_chat
 from tests.contract.store import PATIENCE, Store, contents, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 from tests.contract.wire import wire_to

@@ -9,8 +9,8 @@ import pytest
 
 from duologue.core.chats import MAX_ACTIVITY
 from duologue.model import Chat, Pair, pair_id
-from duologue.storage.chats import chat_page, find_pair, open_chat, pair_by_phone, pair_of, update_chat
-from duologue.storage.messages import page_after, page_before
+from duologue.storage.tables.chats import chat_page, find_pair, open_chat, pair_by_phone, pair_of, update_chat
+from duologue.storage.tables.messages import page_after, page_before
 from tests.contract.store import Store, new_phone, opened, post
 from tests.contract.truth import assert_sound
 

@@ -18,7 +18,16 @@ import pytest
 
 from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair, Presets
-from duologue.storage import (
+from duologue.storage.append import strangers
+from duologue.storage.append.append import append
+from duologue.storage.append.batch import Batch
+from duologue.storage.database import Row, Tx, Unit
+from duologue.storage.engine.engines import migrate
+from duologue.storage.engine.postgres import _look
+from duologue.storage.engine.postgres_session import connect
+from duologue.storage.engine.postgres_tx import PostgresTx, StatementRunner
+from duologue.storage.engine.sqlite import SqliteTx
+from duologue.storage.tables import (
     accounts,
     chats,
     erasure,
@@ -27,18 +36,9 @@ from duologue.storage import (
     profile_news,
     receipts,
     replay,
-    strangers,
     suspensions,
     text_segments,
 )
-from duologue.storage.append import append
-from duologue.storage.batch import Batch
-from duologue.storage.database import Row, Tx, Unit
-from duologue.storage.engines import migrate
-from duologue.storage.postgres import _look
-from duologue.storage.postgres_session import connect
-from duologue.storage.postgres_tx import PostgresTx, StatementRunner
-from duologue.storage.sqlite import SqliteTx
 from tests.contract.store import mark, opened, post
 
 P = ParamSpec("P")

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from duologue.storage.messages import unpack_client_id
+from duologue.storage.tables.messages import unpack_client_id
 from tests.contract.appender import Ack, Plan
 from tests.contract.store import PATIENCE, Store, contents, opened
 from tests.contract.truth import assert_sound

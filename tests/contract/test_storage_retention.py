@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from duologue.model import Event, Kind, Session
-from duologue.storage.accounts import end_sessions, live_sessions, session_by_id, sign_in
 from duologue.storage.database import Tx
-from duologue.storage.events import LogHead, log_head, trim_logs
-from duologue.storage.replay import event_page
+from duologue.storage.tables.accounts import end_sessions, live_sessions, session_by_id, sign_in
+from duologue.storage.tables.events import LogHead, log_head, trim_logs
+from duologue.storage.tables.replay import event_page
 from tests.contract.store import Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 

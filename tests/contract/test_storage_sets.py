@@ -19,17 +19,17 @@ from hypothesis import strategies as st
 from duologue.errors import ApiError
 from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair, Privacy, WhoCanWrite, pair_id
-from duologue.storage import postgres_append, strangers
-from duologue.storage.accounts import delete_user, update_user, user_by_id
-from duologue.storage.append import append
-from duologue.storage.batch import Batch, NoSuchChat, Stored, as_stored
-from duologue.storage.chats import open_chat, update_chat
+from duologue.storage.append import postgres_append, strangers
+from duologue.storage.append.append import append
+from duologue.storage.append.batch import Batch, NoSuchChat, Stored, as_stored
+from duologue.storage.append.group import Group, Store
 from duologue.storage.database import Operation, Outcome, Row, Tx
-from duologue.storage.engines import migrate
-from duologue.storage.group import Group, Store
-from duologue.storage.messages import find_post, last_seqs
-from duologue.storage.postgres_tx import PostgresTx, StatementRunner
-from duologue.storage.sqlite import SqliteTx, connect
+from duologue.storage.engine.engines import migrate
+from duologue.storage.engine.postgres_tx import PostgresTx, StatementRunner
+from duologue.storage.engine.sqlite import SqliteTx, connect
+from duologue.storage.tables.accounts import delete_user, update_user, user_by_id
+from duologue.storage.tables.chats import open_chat, update_chat
+from duologue.storage.tables.messages import find_post, last_seqs
 from tests.contract.store import TABLES, contents, mark, post
 from tests.contract.truth import assert_sound
 

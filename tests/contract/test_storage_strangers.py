@@ -19,11 +19,12 @@ from duologue.model import (
     User,
     WhoCanWrite,
 )
-from duologue.storage import accounts, chats, receipts, strangers
-from duologue.storage.audit import audit
+from duologue.storage.append import strangers
+from duologue.storage.append.strangers import SenderStanding, TooManyWaiting
+from duologue.storage.audit.audit import audit
+from duologue.storage.audit.snapshot import snapshot
 from duologue.storage.database import AlarmRule, Posted
-from duologue.storage.snapshot import snapshot
-from duologue.storage.strangers import SenderStanding, TooManyWaiting
+from duologue.storage.tables import accounts, chats, receipts
 from tests.contract.store import Store, mark, post
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ from duologue.core.suspensions import SuspensionWatch
 from duologue.errors import ApiError
 from duologue.model import Kind, encode_id
 from duologue.realtime.hub import Hub, Waiter
-from duologue.storage.accounts import live_sessions, user_by_phone
-from duologue.storage.replay import event_page
+from duologue.storage.tables.accounts import live_sessions, user_by_phone
+from duologue.storage.tables.replay import event_page
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound
 from tests.support.relays import World, answers_to, world

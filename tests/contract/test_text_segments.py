@@ -9,8 +9,8 @@ import pytest
 
 from duologue.clock import DAY, MINUTE
 from duologue.sms.provider import InboundSms, SegmentHeader
-from duologue.storage import text_segments
-from duologue.storage.text_segments import OPEN_PER_SENDER
+from duologue.storage.tables import text_segments
+from duologue.storage.tables.text_segments import OPEN_PER_SENDER
 from tests.contract.store import new_phone, rows
 from tests.support.relays import SERVICES, World, another, answers_to, world
 

@@ -14,7 +14,7 @@ from duologue.core.traces import Traces
 from duologue.errors import ApiError
 from duologue.model import Kind
 from duologue.realtime.bus import Notice
-from duologue.storage.traces import Hop
+from duologue.storage.tables.traces import Hop
 from tests.contract.store import rows
 from tests.support.carrier import is_broken, receipts
 from tests.support.relays import DELAY, World, world

@@ -7,11 +7,11 @@ import asyncio
 import pytest
 
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
-from duologue.storage import quotas
-from duologue.storage.accounts import session_by_token
 from duologue.storage.database import Tx
-from duologue.storage.quotas import Quota, QuotaExceeded, add, give_back, purge_quotas, remember, used
-from duologue.storage.verifications import (
+from duologue.storage.tables import quotas
+from duologue.storage.tables.accounts import session_by_token
+from duologue.storage.tables.quotas import Quota, QuotaExceeded, add, give_back, purge_quotas, remember, used
+from duologue.storage.tables.verifications import (
     LIFETIME,
     MAX_ATTEMPTS,
     SHORTEST,

@@ -15,12 +15,12 @@ from duologue.core.jobs import LEASE
 from duologue.core.retention import expire_round, sweep_round, trim_round
 from duologue.core.sessions import Sessions, new_token
 from duologue.sms.provider import SegmentHeader
-from duologue.storage import quotas
-from duologue.storage.accounts import delete_user, live_sessions, sign_in, touch_sessions
-from duologue.storage.chats import open_chat
-from duologue.storage.clock import mend_future, newest_use, note_settled, settled_time
 from duologue.storage.database import Tx
-from duologue.storage.quotas import Allowance, Pace, Quota
+from duologue.storage.tables import quotas
+from duologue.storage.tables.accounts import delete_user, live_sessions, sign_in, touch_sessions
+from duologue.storage.tables.chats import open_chat
+from duologue.storage.tables.clock import mend_future, newest_use, note_settled, settled_time
+from duologue.storage.tables.quotas import Allowance, Pace, Quota
 from tests.contract.store import Store, new_phone, opened, rows
 from tests.support.carrier import is_busy, waits_for
 from tests.support.relays import DELAY, World, answers_to, world

@@ -74,7 +74,7 @@ def test_no_public_class_name_stands_for_two_things() -> None:
         ("core/feed.py", "class Hub:\n    pass", "Hub"),
         ("protocol/bodies.py", "class Hub(Body):\n    pass", "Hub"),
         ("core/feed.py", "class Message(msgspec.Struct):\n    pass", "Message"),
-        ("storage/chats.py", "class Reaction:\n    pass", "Reaction"),
+        ("storage/tables/chats.py", "class Reaction:\n    pass", "Reaction"),
         ("torture/wire.py", "class Reaction(msgspec.Struct):\n    pass", "Reaction"),
     ],
     ids=[

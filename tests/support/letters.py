@@ -10,8 +10,8 @@ import msgspec
 
 from duologue.clock import DAY
 from duologue.core.jobs import LEASE
-from duologue.storage import jobs
 from duologue.storage.database import Tx
+from duologue.storage.tables import jobs
 from tests.contract.store import Store, opened
 from tests.support.sign_in import Clock
 

@@ -20,13 +20,13 @@ from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.model import Message, Pair, Relay, Step, User
 from duologue.sms.provider import Accepted, DeliveryReport, DeliveryState, InboundSms, Provider, SegmentHeader
-from duologue.storage import accounts, outbox
-from duologue.storage.chats import open_chat
-from duologue.storage.engines import make_database
-from duologue.storage.outbox import Outgoing
-from duologue.storage.postgres import PostgresDatabase
-from duologue.storage.sms_relay import RelayRule
-from duologue.storage.sqlite import SqliteDatabase
+from duologue.storage.engine.engines import make_database
+from duologue.storage.engine.postgres import PostgresDatabase
+from duologue.storage.engine.sqlite import SqliteDatabase
+from duologue.storage.tables import accounts, outbox
+from duologue.storage.tables.chats import open_chat
+from duologue.storage.tables.outbox import Outgoing
+from duologue.storage.tables.sms_relay import RelayRule
 from tests.contract.store import Store, mark, new_phone
 from tests.support.carrier import Carrier, accepts, receipts, waits_for
 from tests.support.carrier import Step as CarrierStep

@@ -19,7 +19,7 @@ from duologue.core.verifications import Verifications, Wording
 from duologue.errors import ApiError
 from duologue.sms.provider import Accepted, Capabilities, OutgoingSms, Sink, SmsError, WithoutCallbacks
 from duologue.storage.database import Database
-from duologue.storage.verifications import Verification
+from duologue.storage.tables.verifications import Verification
 from tests.support.spending import split_spending
 
 SECRET = b"s" * 32

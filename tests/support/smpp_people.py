@@ -11,8 +11,8 @@ from typing import Any
 from duologue.clock import SECOND
 from duologue.model import User
 from duologue.sms.smpp import Smpp, SmppAccount
-from duologue.storage import outbox
-from duologue.storage.outbox import State
+from duologue.storage.tables import outbox
+from duologue.storage.tables.outbox import State
 from tests.support.relays import Node, World
 from tests.support.sms_wire import DELIVER, DELIVER_RESP, SUBMIT, SUBMIT_RESP, RawCarrier, deliver_body, pdu
 

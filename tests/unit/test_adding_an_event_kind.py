@@ -38,7 +38,7 @@ STEPS = (
     ),
     Step(
         "LOADERS",
-        "src/duologue/storage/replay.py",
+        "src/duologue/storage/tables/replay.py",
         "    Kind.SESSION_ENDED: lambda tx, entry: session_by_id(tx, entry.ref),\n",
         "    Kind.CHAT_TOYED_WITH: lambda tx, entry: chat_view(tx, entry.user_id, entry.ref),\n",
     ),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duologue.model import Event, Kind, Receipt
-from duologue.storage.batch import (
+from duologue.storage.append.batch import (
     AppendResult,
     Batch,
     MovedMark,

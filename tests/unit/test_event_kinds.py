@@ -6,7 +6,7 @@ import pytest
 
 from duologue.model import SUBJECTS, Kind, Subject, kinds_about
 from duologue.protocol.render import EVENT_TYPES
-from duologue.storage.replay import LOADERS
+from duologue.storage.tables.replay import LOADERS
 
 
 @pytest.mark.parametrize("table", [SUBJECTS, LOADERS, EVENT_TYPES], ids=["subjects", "loaders", "types"])

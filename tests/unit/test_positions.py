@@ -6,7 +6,7 @@ import pytest
 
 from duologue.core.positions import Position, check_position
 from duologue.errors import ApiError
-from duologue.storage.events import LogHead
+from duologue.storage.tables.events import LogHead
 
 FLOOR, LAST = 5, 9
 

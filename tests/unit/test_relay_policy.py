@@ -17,8 +17,8 @@ from duologue.core.delivery.relay_policy import (
 from duologue.core.sms_policy import BUDGET
 from duologue.model import User
 from duologue.sms.segments import measure
-from duologue.storage.quotas import Pace, Quota
-from duologue.storage.service_numbers import ServiceNumber
+from duologue.storage.tables.quotas import Pace, Quota
+from duologue.storage.tables.service_numbers import ServiceNumber
 from tests.support.spending import split_spending
 
 FRENCH, NEW_YORKER = "+33612345678", "+12125550123"

@@ -23,7 +23,7 @@ from duologue.core.sms_policy import (
     parse_prices,
 )
 from duologue.errors import ApiError
-from duologue.storage.quotas import Quota
+from duologue.storage.tables.quotas import Quota
 from tests.support.spending import split_spending
 
 FRENCH, AMERICAN, JAMAICAN, RUSSIAN = "+33612345678", "+12025550100", "+18765551234", "+79161234567"

@@ -9,9 +9,9 @@ from typing import Any, cast
 import pytest
 
 from duologue.errors import ApiError
-from duologue.storage import waiting
 from duologue.storage.database import Unit
-from duologue.storage.waiting import PATIENCE, Waiting
+from duologue.storage.engine import waiting
+from duologue.storage.engine.waiting import PATIENCE, Waiting
 
 EVERY = 0.25
 """Seconds between sweeps."""

@@ -11,9 +11,9 @@ from functools import partial
 import pytest
 
 from duologue.model import Event
-from duologue.storage.crowd import MANY, WITHIN, Crowd
 from duologue.storage.database import Mark, Marked, Unit, settle
-from duologue.storage.writer import FULL, WINDOW, Writer
+from duologue.storage.engine.crowd import MANY, WITHIN, Crowd
+from duologue.storage.engine.writer import FULL, WINDOW, Writer
 
 pytestmark = pytest.mark.anyio
 

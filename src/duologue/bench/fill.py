@@ -15,9 +15,9 @@ from duologue.bench.progress import Advance
 from duologue.clock import now_ms
 from duologue.model import decode_id
 from duologue.storage.database import Tx
-from duologue.storage.engines import sqlite_path
-from duologue.storage.postgres_tx import PostgresTx, StatementRunner
-from duologue.storage.sqlite import SqliteTx, connect
+from duologue.storage.engine.engines import sqlite_path
+from duologue.storage.engine.postgres_tx import PostgresTx, StatementRunner
+from duologue.storage.engine.sqlite import SqliteTx, connect
 
 _LOT: Final = 50_000  # messages
 _TEXT: Final = "x" * 100

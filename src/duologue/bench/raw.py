@@ -19,8 +19,8 @@ import uvloop
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 from duologue.bench.meter import quantiles
-from duologue.storage.engines import sqlite_path
-from duologue.storage.sqlite import connect
+from duologue.storage.engine.engines import sqlite_path
+from duologue.storage.engine.sqlite import connect
 
 ROWS: Final = 200  # rows in a commit
 _TEXT: Final = "x" * 200

@@ -13,10 +13,10 @@ from duologue.core.rates import PROFILE_CHANGES
 from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
 from duologue.model import Presets, Privacy, Relay, Session, ShowPresence, User
-from duologue.storage import accounts as store
 from duologue.storage.database import Database
-from duologue.storage.events import LogHead
-from duologue.storage.quotas import Quota, QuotaExceeded
+from duologue.storage.tables import accounts as store
+from duologue.storage.tables.events import LogHead
+from duologue.storage.tables.quotas import Quota, QuotaExceeded
 
 
 class SignedIn(msgspec.Struct, frozen=True, gc=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from duologue.clock import SECOND
 from duologue.errors import ApiError, RatePolicy
-from duologue.storage.quotas import QuotaExceeded
+from duologue.storage.tables.quotas import QuotaExceeded
 
 
 def used_up(fault: QuotaExceeded, policy: RatePolicy, detail: str, now: int) -> ApiError:

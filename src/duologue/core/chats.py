@@ -14,10 +14,10 @@ from duologue.core.rates import NEW_CHATS
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Chat, Known, Pair
-from duologue.storage import chats as store
-from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Database, Tx
-from duologue.storage.quotas import Quota, QuotaExceeded, take
+from duologue.storage.tables import chats as store
+from duologue.storage.tables.accounts import user_by_id
+from duologue.storage.tables.quotas import Quota, QuotaExceeded, take
 
 MAX_ACTIVITY: Final = 2**31 - 1  # the last position in a log
 _REMEMBERED: Final = 200_000  # chats

@@ -9,8 +9,8 @@ from typing import Final
 
 from duologue.clock import SECOND, Clock
 from duologue.errors import ApiError
-from duologue.storage import erasure, profile_news
 from duologue.storage.database import Database, Tx
+from duologue.storage.tables import erasure, profile_news
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import Final
 from duologue.clock import SteadyClock
 from duologue.core.jobs import LEASE
 from duologue.errors import ApiError
-from duologue.storage import clock as store
 from duologue.storage.database import Database
+from duologue.storage.tables import clock as store
 
 _log = logging.getLogger(__name__)
 

@@ -21,9 +21,9 @@ from duologue.model import Event, Kind
 from duologue.protocol import render
 from duologue.realtime.bus import Bus, Notice
 from duologue.realtime.hub import Hub, Waiter
-from duologue.storage import events as store
 from duologue.storage.database import Database, Tx
-from duologue.storage.replay import event_page
+from duologue.storage.tables import events as store
+from duologue.storage.tables.replay import event_page
 
 _CREATED: Final = Kind.MESSAGE_CREATED
 GATHER: Final = 0.05

@@ -10,9 +10,9 @@ from duologue.core.chats import MAX_ACTIVITY, Chats
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Chat, Message
-from duologue.storage import chats as chat_store
+from duologue.storage.append.strangers import page_seen_after
 from duologue.storage.database import Database
-from duologue.storage.strangers import page_seen_after
+from duologue.storage.tables import chats as chat_store
 
 _PAGE: Final = 50
 """Chats or messages of one look into the store. No transaction is open between two looks."""

@@ -23,7 +23,7 @@ from duologue.errors import ApiError
 from duologue.realtime.bus import Notice
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database, Tx
-from duologue.storage.events import LogHead, log_head
+from duologue.storage.tables.events import LogHead, log_head
 
 T = TypeVar("T")
 

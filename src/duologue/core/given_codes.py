@@ -9,8 +9,8 @@ from typing import Final
 import msgspec
 
 from duologue.core.secret import code_for
-from duologue.storage import verifications
 from duologue.storage.database import Tx
+from duologue.storage.tables import verifications
 
 _NO_DIGIT: Final = -1.0  # the value of a character that is no digit
 _BASE: Final = 10  # digits are below it

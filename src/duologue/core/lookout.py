@@ -20,8 +20,8 @@ from prometheus_client import Gauge
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.realtime.hub import Hub
-from duologue.storage import lookout as store
 from duologue.storage.database import Database
+from duologue.storage.tables import lookout as store
 
 _log = logging.getLogger(__name__)
 

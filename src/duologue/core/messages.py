@@ -19,11 +19,11 @@ from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.errors import ApiError, overloaded
 from duologue.model import Message, Pair
-from duologue.storage import chats as chat_store
-from duologue.storage import messages as store
-from duologue.storage import receipts as receipt_store
-from duologue.storage.batch import NoSuchChat, OutOfRange
+from duologue.storage.append.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Post, Posted, Tx, settle
+from duologue.storage.tables import chats as chat_store
+from duologue.storage.tables import messages as store
+from duologue.storage.tables import receipts as receipt_store
 
 _log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Final
 
 from duologue.clock import Clock
 from duologue.errors import ApiError
-from duologue.storage import nodes as store
 from duologue.storage.database import Database
+from duologue.storage.tables import nodes as store
 
 _log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import msgspec
 
 from duologue.clock import from_rfc3339, rfc3339
 from duologue.errors import ApiError
-from duologue.storage.events import LogHead
+from duologue.storage.tables.events import LogHead
 
 UNKNOWN: Final = 0
 """In place of an event's time: there is no such event, or its time is not known."""

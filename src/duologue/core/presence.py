@@ -15,8 +15,8 @@ from duologue.model import Pair, new_id
 from duologue.protocol import frames, render
 from duologue.realtime.bus import Bus, Hidden, Roll, TransientFrame, Whereabouts
 from duologue.realtime.hub import Hub, SignalListener
-from duologue.storage import chats as chat_store
 from duologue.storage.database import Database
+from duologue.storage.tables import chats as chat_store
 
 _encode = msgspec.json.Encoder().encode
 

@@ -1,7 +1,7 @@
 """Rates: how often a user or an address may do something, counted in the memory of one node.
 
 Every route and every frame has one of the policies below. `GET /v1/server` publishes them, and `web/rates.py` says
-which route has which. What must hold across nodes and restarts is counted in the store (`storage/quotas.py`).
+which route has which. What must hold across nodes and restarts is counted in the store (`storage/tables/quotas.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from duologue.errors import ApiError, RatePolicy
-from duologue.storage.verifications import WAITS
+from duologue.storage.tables.verifications import WAITS
 
 MAX_KEYS: Final = 50_000
 """Users or addresses with a bucket of their own in one policy. Any others share `_CROWD` buckets."""

@@ -11,9 +11,9 @@ from typing import Final
 from duologue.clock import SteadyClock
 from duologue.errors import ApiError, overloaded
 from duologue.realtime.bus import Bus
-from duologue.storage import nodes as store
-from duologue.storage.accounts import user_by_id
 from duologue.storage.database import Database
+from duologue.storage.tables import nodes as store
+from duologue.storage.tables.accounts import user_by_id
 
 _WITHIN: Final = 3.0
 """Seconds that the store has to answer a probe."""

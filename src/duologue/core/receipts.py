@@ -15,10 +15,10 @@ from duologue.errors import ApiError
 from duologue.model import Pair
 from duologue.realtime.bus import Notice
 from duologue.realtime.user_locks import UserLocks
-from duologue.storage import receipts as store
-from duologue.storage.batch import NoSuchChat, OutOfRange
+from duologue.storage.append.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import Database, Done, Mark, Marked, settle
-from duologue.storage.events import log_head
+from duologue.storage.tables import receipts as store
+from duologue.storage.tables.events import log_head
 
 _ACK_STEP: Final = 1000
 """Events of one look into the log."""

@@ -24,7 +24,9 @@ from duologue.sms.alphabets import decode
 from duologue.sms.keywords import Keyword, keyword_of
 from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
 from duologue.sms.service_texts import ServiceText, service_text
-from duologue.storage import (
+from duologue.storage.append.batch import NoSuchChat
+from duologue.storage.database import Database, Post, Tx
+from duologue.storage.tables import (
     inbound,
     opt_outs,
     outbox,
@@ -34,12 +36,10 @@ from duologue.storage import (
     unanswered,
     unplaced,
 )
-from duologue.storage.accounts import user_by_phone
-from duologue.storage.batch import NoSuchChat
-from duologue.storage.chats import pair_of
-from duologue.storage.database import Database, Post, Tx
-from duologue.storage.quotas import Quota
-from duologue.storage.text_segments import Added, AssembledText, Stretch, TextSegment
+from duologue.storage.tables.accounts import user_by_phone
+from duologue.storage.tables.chats import pair_of
+from duologue.storage.tables.quotas import Quota
+from duologue.storage.tables.text_segments import Added, AssembledText, Stretch, TextSegment
 
 _log = logging.getLogger(__name__)
 

@@ -11,16 +11,16 @@ from typing import Final
 
 from duologue.clock import DAY, Clock
 from duologue.errors import ApiError
-from duologue.storage.accounts import end_sessions, idle_sessions, touch_sessions
 from duologue.storage.database import Database
-from duologue.storage.events import trim_logs
-from duologue.storage.nodes import purge_nodes
-from duologue.storage.outbox import purge as purge_outbox
-from duologue.storage.quotas import purge_quotas
-from duologue.storage.sms_ids import purge_ids
-from duologue.storage.traces import purge_traces
-from duologue.storage.unplaced import purge_unplaced
-from duologue.storage.verifications import purge_verifications
+from duologue.storage.tables.accounts import end_sessions, idle_sessions, touch_sessions
+from duologue.storage.tables.events import trim_logs
+from duologue.storage.tables.nodes import purge_nodes
+from duologue.storage.tables.outbox import purge as purge_outbox
+from duologue.storage.tables.quotas import purge_quotas
+from duologue.storage.tables.sms_ids import purge_ids
+from duologue.storage.tables.traces import purge_traces
+from duologue.storage.tables.unplaced import purge_unplaced
+from duologue.storage.tables.verifications import purge_verifications
 
 _log = logging.getLogger(__name__)
 

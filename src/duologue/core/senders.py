@@ -24,9 +24,9 @@ from duologue.errors import ApiError
 from duologue.sms.keywords import keyword_of
 from duologue.sms.provider import InboundSms
 from duologue.sms.rate_limited_logger import RateLimitedLogger
-from duologue.storage import service_numbers, unplaced
-from duologue.storage.accounts import user_by_phone
 from duologue.storage.database import Database, Tx
+from duologue.storage.tables import service_numbers, unplaced
+from duologue.storage.tables.accounts import user_by_phone
 
 _log = logging.getLogger(__name__)
 

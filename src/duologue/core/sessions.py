@@ -14,9 +14,9 @@ from duologue.clock import DAY, MINUTE, SECOND, Clock
 from duologue.core.flush import in_steps
 from duologue.errors import ApiError
 from duologue.model import Session, User
-from duologue.storage import accounts as store
 from duologue.storage.database import Database
-from duologue.storage.events import NOWHERE, LogHead
+from duologue.storage.tables import accounts as store
+from duologue.storage.tables.events import NOWHERE, LogHead
 
 _PREFIX: Final = "dlg_"
 _TOKEN_BYTES: Final = 32  # bytes

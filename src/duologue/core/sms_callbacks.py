@@ -24,8 +24,8 @@ from duologue.sms.provider import (
     InboundSms,
     Provider,
 )
-from duologue.storage import outbox, sms_ids
 from duologue.storage.database import Database, Tx
+from duologue.storage.tables import outbox, sms_ids
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from duologue.core.addresses import address_block, asker, is_local
 from duologue.errors import ApiError
 from duologue.sms.segments import price, region_of
 from duologue.storage.database import Tx
-from duologue.storage.quotas import Quota, QuotaExceeded, add, used
+from duologue.storage.tables.quotas import Quota, QuotaExceeded, add, used
 
 MILLION: Final = 1_000_000  # millionths in one
 STRANGERS_PER_NUMBER: Final = 12

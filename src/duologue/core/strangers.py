@@ -12,7 +12,7 @@ from duologue.clock import HOUR, SECOND, Clock
 from duologue.core.limits import UNANSWERED_MESSAGES
 from duologue.errors import ApiError, RatePolicy
 from duologue.model import Known, Pair
-from duologue.storage import strangers as store
+from duologue.storage.append import strangers as store
 from duologue.storage.database import AlarmRule, Database, Mark, Marked, Post, Posted, settle
 
 _REMEMBERED: Final = 200_000  # chats

@@ -11,9 +11,9 @@ from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
 from duologue.model import User, decode_id
 from duologue.realtime.hub import Hub
-from duologue.storage import suspensions as store
-from duologue.storage.accounts import user_by_id, user_by_phone
 from duologue.storage.database import Database
+from duologue.storage.tables import suspensions as store
+from duologue.storage.tables.accounts import user_by_id, user_by_phone
 
 _log = logging.getLogger(__name__)
 

@@ -16,12 +16,13 @@ from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import HopName, Kind, Message, Pair, Step
 from duologue.realtime.bus import Notice
-from duologue.storage import outbox, strangers, traces
+from duologue.storage.append import strangers
 from duologue.storage.database import Database, Tx
-from duologue.storage.messages import page_after
-from duologue.storage.outbox import Outgoing, State
-from duologue.storage.sms_relay import RelayRule, is_needless
-from duologue.storage.traces import Hop
+from duologue.storage.tables import outbox, traces
+from duologue.storage.tables.messages import page_after
+from duologue.storage.tables.outbox import Outgoing, State
+from duologue.storage.tables.sms_relay import RelayRule, is_needless
+from duologue.storage.tables.traces import Hop
 
 # In Python 3.11 looking up a member of an enum takes longer than noting it.
 _CREATED: Final = Kind.MESSAGE_CREATED

@@ -31,12 +31,12 @@ from duologue.errors import ApiError
 from duologue.model import encode_id
 from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Unavailable
 from duologue.sms.templates import code_text
-from duologue.storage import quotas as quota_store
-from duologue.storage import verifications as store
-from duologue.storage.accounts import Suspended, user_by_phone
 from duologue.storage.database import Database, Tx
-from duologue.storage.quotas import Quota, QuotaExceeded
-from duologue.storage.verifications import Redeemed, TooSoon, Verification
+from duologue.storage.tables import quotas as quota_store
+from duologue.storage.tables import verifications as store
+from duologue.storage.tables.accounts import Suspended, user_by_phone
+from duologue.storage.tables.quotas import Quota, QuotaExceeded
+from duologue.storage.tables.verifications import Redeemed, TooSoon, Verification
 
 _log = logging.getLogger(__name__)
 

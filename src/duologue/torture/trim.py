@@ -13,8 +13,8 @@ from typing import Final
 
 from duologue.clock import SECOND, now_ms, rfc3339
 from duologue.model import Event
-from duologue.storage.engines import make_database
-from duologue.storage.events import trim_logs
+from duologue.storage.engine.engines import make_database
+from duologue.storage.tables.events import trim_logs
 from duologue.torture.history import TrimmedEntry
 from duologue.torture.world import World
 

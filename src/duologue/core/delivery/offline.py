@@ -15,9 +15,9 @@ import msgspec
 
 from duologue.clock import SLACK, Clock
 from duologue.core.rounds import Rounds
-from duologue.storage import alarms
-from duologue.storage.alarms import MESSAGES_AT_ONCE, Alarm, WaitingMessage
 from duologue.storage.database import AlarmRule, Database, Tx
+from duologue.storage.tables import alarms
+from duologue.storage.tables.alarms import MESSAGES_AT_ONCE, Alarm, WaitingMessage
 
 
 class Later(msgspec.Struct, frozen=True, gc=False):

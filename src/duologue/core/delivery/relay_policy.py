@@ -18,8 +18,8 @@ from duologue.errors import ApiError
 from duologue.model import User
 from duologue.sms.segments import measure
 from duologue.sms.service_texts import ServiceText, service_text
-from duologue.storage.quotas import Allowance, Pace, Quota
-from duologue.storage.service_numbers import ServiceNumber
+from duologue.storage.tables.quotas import Allowance, Pace, Quota
+from duologue.storage.tables.service_numbers import ServiceNumber
 
 MAX_PARTS: Final = 10
 """A longer text is cut: the rest is in the app. Carriers and providers take no more."""

@@ -25,18 +25,18 @@ from duologue.core.receipts import mark_of
 from duologue.core.rounds import Rounds
 from duologue.model import Known, Message, Pair, Relay, User, WhoCanWrite, alarm_after, encode_id
 from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
-from duologue.storage import jobs, opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
-from duologue.storage.accounts import user_by_id
-from duologue.storage.alarms import Alarm
-from duologue.storage.batch import NoSuchChat, OutOfRange
-from duologue.storage.chats import pair_of, write_rule
+from duologue.storage.append.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import AlarmRule, Database, Marked, Tx, settle
-from duologue.storage.messages import page_after
-from duologue.storage.outbox import Outgoing, State
-from duologue.storage.quotas import Allowance
-from duologue.storage.service_numbers import ServiceNumber
-from duologue.storage.sms_relay import RelayRule
-from duologue.storage.unanswered import UNANSWERED
+from duologue.storage.tables import jobs, opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
+from duologue.storage.tables.accounts import user_by_id
+from duologue.storage.tables.alarms import Alarm
+from duologue.storage.tables.chats import pair_of, write_rule
+from duologue.storage.tables.messages import page_after
+from duologue.storage.tables.outbox import Outgoing, State
+from duologue.storage.tables.quotas import Allowance
+from duologue.storage.tables.service_numbers import ServiceNumber
+from duologue.storage.tables.sms_relay import RelayRule
+from duologue.storage.tables.unanswered import UNANSWERED
 
 _log = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ LOG: Final = (
     ),
     Mutant(
         "a doubtful commit is forgotten",
-        "storage/postgres.py",
+        "storage/engine/postgres.py",
         "    def _doubt(self) -> None:\n        self._in_doubt = True",
         "    def _doubt(self) -> None:\n        self._in_doubt = False",
         contract("storage_outage", "an_answer_lost_after_a_storage_functions_commit_is_doubted"),
@@ -114,7 +114,7 @@ LOG: Final = (
     ),
     Mutant(
         "a lost connection is doubted only when the store is back",
-        "storage/postgres.py",
+        "storage/engine/postgres.py",
         "pass for what comes next.\n        self._loop.call_soon_threadsafe(self._listener.in_doubt)",
         "pass for what comes next.",
         contract("storage_outage", "a_lost_connection_is_doubted_before_the_store_is_back"),
@@ -135,7 +135,7 @@ LOG: Final = (
     ),
     Mutant(
         "an event too many is trimmed",
-        "storage/events.py",
+        "storage/tables/events.py",
         "    newest, *_, newest_at = old[-1]",
         "    newest, *_, newest_at = old[-1]\n    newest += 1",
         sqlite("storage_retention", "old_events_go_and_the_floor_says_so"),
@@ -149,7 +149,7 @@ LOG: Final = (
     ),
     Mutant(
         "a page of the log begins with what was read before",
-        "storage/replay.py",
+        "storage/tables/replay.py",
         "AND e.seq > :after",
         "AND e.seq >= :after",
         sqlite("storage_events", "any_page_of_a_log_is_that_part_of_it"),

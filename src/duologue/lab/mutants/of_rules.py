@@ -9,21 +9,21 @@ from duologue.lab.mutants.mutant import Mutant, contract, sqlite
 RELAY: Final = (
     Mutant(
         "a lease that has run out still settles",
-        "storage/jobs.py",
+        "storage/tables/jobs.py",
         " WHERE id = :id AND attempts = :attempts AND state <= 1",
         " WHERE id = :id AND attempts >= :attempts AND state <= 1",
         sqlite("relay_crashes", "a_lease_that_has_run_out_settles_nothing_while_another_holds_it"),
     ),
     Mutant(
         "two nodes lease one message",
-        "storage/jobs.py",
+        "storage/tables/jobs.py",
         '" attempts = attempts + 1 WHERE state <= 1 AND next_at <= :now AND id IN ("',
         '" attempts = attempts + 1 WHERE id IN ("',
         contract("relay_crashes", "several_nodes_send_each_message_once_and_in_order", engine="postgresql"),
     ),
     Mutant(
         "a job goes before the one in front of it has ended",
-        "storage/jobs.py",
+        "storage/tables/jobs.py",
         '" AND e.state <= 1) ORDER BY',
         '" AND e.state <= 0) ORDER BY',
         sqlite("jobs", "jobs_of_a_key_go_one_after_the_other_and_keys_beside_each_other"),
@@ -37,14 +37,14 @@ RELAY: Final = (
     ),
     Mutant(
         "a message that failed does not hold the mark back",
-        "storage/outbox.py",
+        "storage/tables/outbox.py",
         "        if state not in (State.ARRIVED, State.DELIVERED):\n            break",
         "        if state not in (State.ARRIVED, State.DELIVERED):\n            continue",
         contract("relay_receipts", "a_message_that_failed_holds_the_mark_back", engine="id per SMS-sqlite"),
     ),
     Mutant(
         "a text is delivered with its first part",
-        "storage/outbox.py",
+        "storage/tables/outbox.py",
         "    if missing and all(count <= 0 for count in missing.values()):",
         "    if missing and any(count <= 0 for count in missing.values()):",
         contract(
@@ -55,14 +55,14 @@ RELAY: Final = (
     ),
     Mutant(
         "what a device has goes by SMS all the same",
-        "storage/sms_relay.py",
+        "storage/tables/sms_relay.py",
         "    return row[0] >= outgoing.seq and",
         "    return row[0] > outgoing.seq and",
         sqlite("relay", "an_ack_between_due_and_sent_cancels_and_the_trace_says_so"),
     ),
     Mutant(
         "a withheld message goes by SMS",
-        "storage/alarms.py",
+        "storage/tables/alarms.py",
         '        " AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.chat_id = x.chat_id AND w.seq = x.seq)"\n'
         '        " ORDER BY seq LIMIT :most",',
         '        " ORDER BY seq LIMIT :most",',
@@ -73,28 +73,28 @@ RELAY: Final = (
 STRANGERS: Final = (
     Mutant(
         "a withheld text is shown",
-        "storage/receipts.py",
+        "storage/tables/receipts.py",
         'withheld=True, client_id="", text="", reply_to=0',
         'withheld=True, client_id="", reply_to=0',
         ("tests/api/test_strangers.py::test_nobody_sees_anything_of_a_withheld_message",),
     ),
     Mutant(
         "nothing is withheld",
-        "storage/strangers.py",
+        "storage/append/strangers.py",
         "    if before.withheld:\n",
         "    if before.withheld and before.mutual:\n",
         sqlite("storage_strangers", "a_withheld_message_leaves_no_trace_with_its_recipient"),
     ),
     Mutant(
         "one message too many may wait for an answer",
-        "storage/strangers.py",
+        "storage/append/strangers.py",
         "not answered and before.waiting >= most:",
         "not answered and before.waiting > most:",
         sqlite("storage_strangers", "so_many_messages_may_wait_and_reading_them_makes_room"),
     ),
     Mutant(
         "one side's answer counts for both",
-        "storage/strangers.py",
+        "storage/append/strangers.py",
         "        return self.sender_known == self.recipient_known == Known.ANSWERED",
         "        return Known.ANSWERED in (self.sender_known, self.recipient_known)",
         ("tests/api/test_strangers.py::test_so_many_messages_may_wait_for_an_answer",),
@@ -115,21 +115,21 @@ STRANGERS: Final = (
     ),
     Mutant(
         "an allowance can be overdrawn by one",
-        "storage/quotas.py",
+        "storage/tables/quotas.py",
         "        if used > quota.limit:",
         "        if used > quota.limit + 1:",
         sqlite("verifications", "a_quota_is_used_up_and_then_begins_anew"),
     ),
     Mutant(
         "a code can be tried once more",
-        "storage/verifications.py",
+        "storage/tables/verifications.py",
         "AND attempts < :most AND",
         "AND attempts <= :most AND",
         sqlite("verifications", "tries_are_counted_down_and_the_last_one_still_counts"),
     ),
     Mutant(
         "a code is good for two sessions",
-        "storage/verifications.py",
+        "storage/tables/verifications.py",
         " AND consumed_at IS NULL AND voided_at IS NULL AND expires_at > :now",
         " AND voided_at IS NULL AND expires_at > :now",
         sqlite("verifications", "a_code_is_good_for_one_session"),

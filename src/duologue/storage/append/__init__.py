@@ -1,0 +1,1 @@
+"""Message path: batches of messages and marks, stored as one transaction."""

@@ -1,0 +1,1 @@
+"""Engines: SQLite and PostgreSQL behind one `Database`."""

@@ -1,0 +1,1 @@
+"""Storage functions, a file a noun."""
