@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from duologue.core import limits
 from duologue.web import connection_registry, socket
 from duologue.web.socket import Connection
 from tests.support.client import PATIENCE, api_of
@@ -21,9 +22,7 @@ HEARTBEAT, SILENCE = 0.2, 1.0
 
 @pytest.fixture
 async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
-    assert (connection_registry.HEARTBEAT, connection_registry.SILENCE) == (25, 35.0), (
-        "what the contract says"
-    )
+    assert (limits.HEARTBEAT, connection_registry.SILENCE) == (25, 35.0), "what the contract says"
     monkeypatch.setattr(socket, "HEARTBEAT", HEARTBEAT)
     monkeypatch.setattr(connection_registry, "SILENCE", SILENCE)
     monkeypatch.setattr(connection_registry, "CHECK_EVERY", 0.02)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from duologue.web.kernel import KERNEL_BUFFER
+from duologue.web.kernel import HIGH_WATER, KERNEL_BUFFER
 from duologue.web.transport import LARGE_BUFFER
-from duologue.web.wire import HIGH_WATER, Wire
+from duologue.web.wire import Wire
 from tests.support.websocket import (
     BINARY,
     CLOSE,

@@ -45,6 +45,8 @@ MAX_PAGE_BYTES: Final = 1024 * 1024
 MAX_REPLAY_BYTES: Final = 256 * 1024
 """What a socket or an event stream reads of the log at once."""
 MAX_WAIT: Final = 60  # seconds
+HEARTBEAT: Final = 25
+"""Seconds from one sign of life to the next: a ping on a socket, a comment in an event stream."""
 MAX_FRAME: Final = 64 * 1024  # bytes
 FRAMES_PER_SECOND: Final = 200  # frames a second
 FRAME_BURST: Final = 1_000  # frames

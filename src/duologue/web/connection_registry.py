@@ -28,8 +28,6 @@ _SOCKETS: Final = Gauge("duologue_sockets", "Open sockets.")
 
 _log = logging.getLogger(__name__)
 
-HEARTBEAT: Final = 25
-"""Seconds between pings."""
 SILENCE: Final = 35.0  # seconds
 CHECK_EVERY: Final = 2.5  # seconds
 _ENDED_WITHIN: Final = 5.0  # seconds

@@ -15,7 +15,7 @@ from msgspec import UnsetType
 
 from duologue.clock import rfc3339
 from duologue.core.events import EventPage as Page
-from duologue.core.limits import MAX_EVENTS_PAGE, MAX_REPLAY_BYTES, MAX_WAIT
+from duologue.core.limits import HEARTBEAT, MAX_EVENTS_PAGE, MAX_REPLAY_BYTES, MAX_WAIT
 from duologue.core.positions import Position, parse_position, parse_start
 from duologue.errors import ApiError
 from duologue.model import MAX_SEQ, Kind
@@ -23,7 +23,6 @@ from duologue.protocol import bodies, render
 from duologue.protocol.events import EventPage
 from duologue.protocol.positions import MAX_AT
 from duologue.realtime.bus import Notice
-from duologue.web.connection_registry import HEARTBEAT
 from duologue.web.docs import EVENT_STREAM, errors
 from duologue.web.problems import problem
 from duologue.web.rates import FOLLOW, WRITE

@@ -1,4 +1,4 @@
-"""Size of the kernel's buffers for one connection."""
+"""Bytes of one connection that wait: in the kernel, and for the kernel."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 import socket
 from typing import Final
 
-from duologue.web.wire import HIGH_WATER, LOW_WATER
-
 KERNEL_BUFFER: Final = 64 * 1024
 """Bytes that the kernel may hold in each direction."""
+HIGH_WATER: Final = 64 * 1024
+"""Bytes that may wait for the kernel before whoever writes is told to pause."""
+LOW_WATER: Final = 16 * 1024
+"""Bytes that still wait when writing may go on."""
 
 
 def bound_buffers(transport: asyncio.Transport) -> None:

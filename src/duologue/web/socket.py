@@ -15,7 +15,7 @@ from msgspec import UNSET
 from duologue.clock import rfc3339
 from duologue.core.acks import Acks
 from duologue.core.feed import Feed
-from duologue.core.limits import MAX_OUTBOUND, MAX_SOCKETS_PER_USER
+from duologue.core.limits import HEARTBEAT, MAX_OUTBOUND, MAX_SOCKETS_PER_USER
 from duologue.core.lookout import TRUSTED_FOR
 from duologue.core.positions import parse_start
 from duologue.core.sessions import Caller
@@ -26,7 +26,7 @@ from duologue.realtime.bus import Notice
 from duologue.web.budget import FrameBudget
 from duologue.web.close_codes import EXPLAINED, WHEN_LOST, when_lost, when_refused
 from duologue.web.codec import BadFrame, Codec, NotAMap
-from duologue.web.connection_registry import HEARTBEAT, ConnectionRegistry
+from duologue.web.connection_registry import ConnectionRegistry
 from duologue.web.frames import HANDLERS
 from duologue.web.intake import Intake
 from duologue.web.wire import Wire

@@ -10,10 +10,10 @@ from typing import Any, Final, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
+from duologue.web.kernel import HIGH_WATER
 from duologue.web.write_scheduler import WriteScheduler
 
 SHUTDOWN_TIMEOUT: Final = 1.0  # seconds for the peer to answer our close frame while the server goes down
-HIGH_WATER, LOW_WATER = 64 * 1024, 16 * 1024  # bytes waiting at which on_pause and on_resume are called
 
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 _PING, _PONG, _CLOSE = WSMsgType.PING, WSMsgType.PONG, WSMsgType.CLOSE
