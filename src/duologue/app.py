@@ -51,13 +51,13 @@ from duologue.realtime.hub import Hub
 from duologue.sms.registry import open_provider
 from duologue.sms.simulator import Simulator
 from duologue.sms_wiring import SmsServices, relay_rule, spending
+from duologue.socket.connection import Connection
+from duologue.socket.connection_registry import ConnectionRegistry
+from duologue.socket.endpoint import SocketEndpoint
+from duologue.socket.transport import http_with_websocket
 from duologue.storage.engine.engines import make_database, prepare, sqlite_path
 from duologue.storage.tables.sms_relay import RelayRule
 from duologue.web.app import Services, make_app
-from duologue.web.connection_registry import ConnectionRegistry
-from duologue.web.endpoint import SocketEndpoint
-from duologue.web.socket import Connection
-from duologue.web.transport import http_with_websocket
 
 _FLUSH: Final = 20.0  # seconds
 _FLUSH_TRACES: Final = 3.0  # seconds

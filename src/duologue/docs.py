@@ -9,11 +9,11 @@ from typing import Any, Final, get_args, get_type_hints
 
 from msgspec import Meta
 
+from duologue.apidocs import asyncapi
+from duologue.apidocs.openapi import document
 from duologue.app import Node
 from duologue.config import ENV_PREFIX, Settings
 from duologue.errors import CODES
-from duologue.web import asyncapi
-from duologue.web.openapi import document
 
 _SHOWN_LINES: Final = 20  # lines
 _MADE: Final = "<!-- Made from the code by `duologue docs`. Change it there. -->"

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from duologue.config import Settings
 from duologue.core.addresses import Remotes, parse_networks
 from duologue.core.rates import Rates
-from duologue.web.connection_caps import ConnectionCaps
-from duologue.web.connection_rate import ConnectionRate
-from duologue.web.edge import Edge
-from duologue.web.hosts import Hosts
+from duologue.edge.connection_caps import ConnectionCaps
+from duologue.edge.connection_rate import ConnectionRate
+from duologue.edge.edge import Edge
+from duologue.edge.hosts import Hosts
 
 DESCRIPTORS: Final = 65_536
 """What a process asks of the system: it gets it where the system's hard limit allows."""

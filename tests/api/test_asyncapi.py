@@ -8,9 +8,9 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
+from duologue.apidocs.asyncapi import document
 from duologue.errors import CODES
 from duologue.protocol import events, frames
-from duologue.web.asyncapi import document
 
 FRAMES = (*get_args(frames.AnyClientFrame), *get_args(frames.AnyServerFrame))
 

@@ -10,9 +10,9 @@ import pytest
 from duologue.config import Settings
 from duologue.core.addresses import Remotes
 from duologue.core.rates import Rates
+from duologue.edge.hosts import Hosts
 from duologue.edge_wiring import edge_of
 from duologue.lab.server import DuologueServer
-from duologue.web.hosts import Hosts
 from tests.support.http import Answer, raw
 
 SOCKET = (

@@ -14,8 +14,8 @@ from websockets.exceptions import ConnectionClosed
 
 from duologue.app import Node
 from duologue.lab.server import DuologueServer
+from duologue.socket import connection as socket_module
 from duologue.storage.engine.sqlite import SqliteDatabase
-from duologue.web import socket as socket_module
 from tests.support.client import Api, Device, Socket, api_of
 from tests.support.node import node_running
 from tests.support.websocket import TEXT, Peer, frame, upgrade_request

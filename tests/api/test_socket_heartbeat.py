@@ -10,8 +10,8 @@ from typing import cast
 import pytest
 
 from duologue.core import limits
-from duologue.web import connection_registry, socket
-from duologue.web.socket import Connection
+from duologue.socket import connection, connection_registry
+from duologue.socket.connection import Connection
 from tests.support.client import PATIENCE, api_of
 from tests.support.node import Running, node_running
 
@@ -23,7 +23,7 @@ HEARTBEAT, SILENCE = 0.2, 1.0
 @pytest.fixture
 async def running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     assert (limits.HEARTBEAT, connection_registry.SILENCE) == (25, 35.0), "what the contract says"
-    monkeypatch.setattr(socket, "HEARTBEAT", HEARTBEAT)
+    monkeypatch.setattr(connection, "HEARTBEAT", HEARTBEAT)
     monkeypatch.setattr(connection_registry, "SILENCE", SILENCE)
     monkeypatch.setattr(connection_registry, "CHECK_EVERY", 0.02)
     async with node_running(tmp_path) as running:

@@ -12,9 +12,9 @@ from typing import Any, cast
 import pytest
 
 from duologue.core.limits import MAX_OUTBOUND
-from duologue.web import socket as socket_module
-from duologue.web.socket import Connection
-from duologue.web.wire import Wire
+from duologue.socket import connection as socket_module
+from duologue.socket.connection import Connection
+from duologue.socket.wire import Wire
 from tests.support.client import JSON, PATIENCE, Api, Device, Socket, api_of, opened_over
 from tests.support.node import Running, node_running
 

@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from duologue.core.positions import Position
+from duologue.http import events as web_events
 from duologue.lab.server import DuologueServer
-from duologue.web import events as web_events
 from tests.support.client import PATIENCE, Api, Device, Frame, api_of
 from tests.support.node import node_running
 

@@ -112,7 +112,7 @@ def test_every_error_that_is_raised_is_on_the_list() -> None:
 
 def test_every_error_on_the_list_is_raised_somewhere() -> None:
     raised = set[str]().union(*(texts(call.args[0]) for call in calls("ApiError")))
-    by_status = ast.parse((SOURCE / "web" / "problems.py").read_text(encoding="utf-8"))
+    by_status = ast.parse((SOURCE / "edge" / "problems.py").read_text(encoding="utf-8"))
     assert set(CODES) - raised - texts(by_status) == set()
 
 

@@ -17,10 +17,10 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
-from duologue.web.edge import Edge
-from duologue.web.handshake import Handshake, Refusal, origin_allowed, plain_refusal
-from duologue.web.transport import Accept, http_with_websocket
-from duologue.web.wire import FrameHandler, Wire
+from duologue.edge.edge import Edge
+from duologue.edge.handshake import Handshake, Refusal, origin_allowed, plain_refusal
+from duologue.socket.transport import Accept, http_with_websocket
+from duologue.socket.wire import FrameHandler, Wire
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 MAX_MESSAGE = 70_000

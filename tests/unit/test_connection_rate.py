@@ -10,10 +10,10 @@ import pytest
 
 from duologue.core.addresses import Remotes, parse_networks
 from duologue.core.rates import CONNECTIONS, Rates
+from duologue.edge import connection_rate
+from duologue.edge.connection_rate import HELD, ConnectionRate
+from duologue.edge.edge import Edge
 from duologue.errors import RatePolicy
-from duologue.web import connection_rate
-from duologue.web.connection_rate import HELD, ConnectionRate
-from duologue.web.edge import Edge
 from tests.support.http import Raw, raw
 from tests.support.websocket import serving
 

@@ -110,11 +110,14 @@ def test_every_npm_package_is_pinned_with_its_hash_and_names_no_registry() -> No
 def test_the_websocket_parser_is_one_exact_version_used_in_two_files_of_the_server() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert [name for name in project["dependencies"] if name.startswith("picows==")]
-    web = ROOT / "src" / "duologue" / "web"
-    users = [
-        path.name for path in web.rglob("*.py") if re.search(r"^from picows", path.read_text(), re.MULTILINE)
-    ]
-    assert sorted(users) == ["transport.py", "wire.py"]
+    source = ROOT / "src" / "duologue"
+    users = {
+        path.relative_to(source).as_posix()
+        for room in ("edge", "http", "socket")
+        for path in (source / room).rglob("*.py")
+        if re.search(r"^from picows", path.read_text(), re.MULTILINE)
+    }
+    assert users == {"socket/transport.py", "socket/wire.py"}
 
 
 def test_every_file_is_short_enough_to_read() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duologue.web.html import inline, markdown
+from duologue.apidocs.html import inline, markdown
 
 
 def test_html_in_a_text_is_shown_and_not_obeyed() -> None:

@@ -12,10 +12,10 @@ from time import monotonic, sleep
 import pytest
 
 from duologue.core.limits import MAX_BODY, MAX_HEAD, MAX_HEADER_LINES, MAX_PIPELINED, MAX_TARGET
-from duologue.web.connection_caps import GUESTS, ConnectionCaps
-from duologue.web.edge import Edge
-from duologue.web.http_protocol import BoundedHttpProtocol
-from duologue.web.http_watch import ConnectionWatch, Patience
+from duologue.edge.connection_caps import GUESTS, ConnectionCaps
+from duologue.edge.edge import Edge
+from duologue.edge.http_protocol import BoundedHttpProtocol
+from duologue.edge.http_watch import ConnectionWatch, Patience
 from tests.support.http import Raw, raw
 from tests.support.websocket import TEXT, Frame, Running, frame, serving, upgrade_request
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from duologue.edge.http_watch import MAX_UNREAD, MAX_UNREAD_OF_ADDRESS, ConnectionWatch, Patience
 from duologue.edge_wiring import RESERVE, room_for_connections
-from duologue.web.http_watch import MAX_UNREAD, MAX_UNREAD_OF_ADDRESS, ConnectionWatch, Patience
 
 pytestmark = pytest.mark.anyio
 

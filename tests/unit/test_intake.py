@@ -9,8 +9,8 @@ import pytest
 
 from duologue.core.limits import FRAME_BURST, FRAMES_PER_SECOND, MAX_IN_FLIGHT
 from duologue.core.rates import ADDRESS_FRAMES, FRAMES, Rates
-from duologue.web.budget import BEFORE_HELLO, FrameBudget
-from duologue.web.intake import BACKLOG, MAX_BYTES_IN_FLIGHT, REFUSALS, SLICE, Intake
+from duologue.socket.budget import BEFORE_HELLO, FrameBudget
+from duologue.socket.intake import BACKLOG, MAX_BYTES_IN_FLIGHT, REFUSALS, SLICE, Intake
 
 pytestmark = pytest.mark.anyio
 

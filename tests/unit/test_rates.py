@@ -16,7 +16,7 @@ from duologue.config import Settings
 from duologue.core import rates as module
 from duologue.core.rates import POLICIES, READ, SIGN_IN, Buckets, InFlight, Rates
 from duologue.errors import ApiError, RatePolicy
-from duologue.web.rates import PUBLIC, check_rated, policies
+from duologue.http.rates import PUBLIC, check_rated, policies
 
 KEYS = st.one_of(st.integers(0, 5), st.sampled_from(["192.0.2.0/24", "2001:db8::/48"]))
 POLICY = RatePolicy("test", 20, 10, burst=5)

@@ -15,7 +15,7 @@ from duologue.errors import ApiError
 from duologue.handset.screen import visible
 from duologue.sms.keywords import keyword_of
 from duologue.sms.segments import gsm_decode, measure, split
-from duologue.web.codec import BadFrame, codec_of
+from duologue.socket.codec import BadFrame, codec_of
 
 SHORT, FACTOR = 1_000, 16
 MOST = FACTOR * 4

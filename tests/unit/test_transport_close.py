@@ -14,7 +14,7 @@ import pytest
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
-from duologue.web.kernel import HIGH_WATER
+from duologue.edge.kernel import HIGH_WATER
 from tests.support.websocket import CLOSE, PING, TEXT, Frame, Running, frame, send, serving
 
 VALID = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999]

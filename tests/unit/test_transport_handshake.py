@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from duologue.web.edge import Edge
-from duologue.web.handshake import Handshake, origin_allowed
-from duologue.web.http_watch import ConnectionWatch, Patience
+from duologue.edge.edge import Edge
+from duologue.edge.handshake import Handshake, origin_allowed
+from duologue.edge.http_watch import ConnectionWatch, Patience
 from tests.support.websocket import BINARY, PONG, TEXT, Frame, Running, frame, serving, upgrade_request
 
 PLAIN_GET = b"GET /%s HTTP/1.1\r\nHost: example.org\r\n\r\n"

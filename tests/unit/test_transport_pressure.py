@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from duologue.web.kernel import HIGH_WATER, KERNEL_BUFFER
-from duologue.web.transport import LARGE_BUFFER
-from duologue.web.wire import Wire
+from duologue.edge.kernel import HIGH_WATER, KERNEL_BUFFER
+from duologue.socket.transport import LARGE_BUFFER
+from duologue.socket.wire import Wire
 from tests.support.websocket import (
     BINARY,
     CLOSE,

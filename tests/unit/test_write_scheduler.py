@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from duologue.web.write_scheduler import LATE, WriteScheduler
+from duologue.socket.write_scheduler import LATE, WriteScheduler
 
 pytestmark = pytest.mark.anyio
 

@@ -1,6 +1,6 @@
 """Rates: how often a user or an address may do something, counted in the memory of one node.
 
-Every route and every frame has one of the policies below. `GET /v1/server` publishes them, and `web/rates.py` says
+Every route and every frame has one of the policies below. `GET /v1/server` publishes them, and `http/rates.py` says
 which route has which. What must hold across nodes and restarts is counted in the store (`storage/tables/quotas.py`).
 """
 

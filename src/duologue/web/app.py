@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
+from duologue.apidocs import asyncapi, pages
 from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remotes
 from duologue.core.chats import Chats
@@ -28,28 +29,25 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications
-from duologue.protocol.server import ServerInfo
-from duologue.sms.simulator import Simulator
-from duologue.web import (
+from duologue.edge.problems import HEADERS, handle, with_head
+from duologue.http import (
     accounts,
-    asyncapi,
-    callbacks,
     chats,
-    client,
     events,
     messages,
-    pages,
     receipts,
     server,
     simulator,
-    simulator_page,
+    sms_callbacks,
     traces,
     upgrade,
 )
-from duologue.web.gate import Gate
-from duologue.web.problems import HEADERS, handle, with_head
-from duologue.web.rates import PUBLIC, check_rated
-from duologue.web.request import StrictRequest, provide_call
+from duologue.http.gate import Gate
+from duologue.http.rates import PUBLIC, check_rated
+from duologue.http.request import StrictRequest, provide_call
+from duologue.protocol.server import ServerInfo
+from duologue.sms.simulator import Simulator
+from duologue.web import client, simulator_page
 
 _HANDLERS: Final[list[Any]] = [
     *server.HANDLERS,
@@ -59,7 +57,7 @@ _HANDLERS: Final[list[Any]] = [
     *receipts.HANDLERS,
     *traces.HANDLERS,
     *events.HANDLERS,
-    *callbacks.HANDLERS,
+    *sms_callbacks.HANDLERS,
     *simulator.HANDLERS,
     *asyncapi.HANDLERS,
     *pages.HANDLERS,

@@ -20,7 +20,7 @@ from litestar import Request, Response, get
 from litestar.params import FromPath
 
 from duologue.errors import ApiError
-from duologue.web.rates import PUBLIC
+from duologue.http.rates import PUBLIC
 
 _STATIC: Final = Path(__file__).parent / "static"
 # Litestar adds the charset of a text itself.

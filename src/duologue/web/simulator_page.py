@@ -10,7 +10,7 @@ from litestar.datastructures import ResponseHeader, State
 from litestar.params import FromPath
 
 from duologue.errors import ApiError
-from duologue.web.rates import PUBLIC
+from duologue.http.rates import PUBLIC
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
 _FOLDER: Final = Path(__file__).parent / "static" / "phones"

@@ -1,0 +1,1 @@
+"""Documentation of the API, made from the code."""
