@@ -46,10 +46,10 @@ from duologue.edge_wiring import address_cap, edge_of
 from duologue.errors import overloaded
 from duologue.model import Presets, Relay, ShowPresence, WhoCanWrite
 from duologue.protocol.server import ServerInfo
+from duologue.providers.sms.registry import open_provider
+from duologue.providers.sms.simulator import Simulator
 from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
-from duologue.sms.registry import open_provider
-from duologue.sms.simulator import Simulator
 from duologue.sms_wiring import SmsServices, relay_rule, spending
 from duologue.socket.connection import Connection
 from duologue.socket.connection_registry import ConnectionRegistry

@@ -18,9 +18,9 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.sms_policy import MILLION, Spending, parse_countries, parse_prices
 from duologue.core.strangers import Strangers
 from duologue.model import Relay
-from duologue.sms.address import parse, split_urls
-from duologue.sms.provider import Provider
-from duologue.sms.simulator import Simulator
+from duologue.providers.sms.address import parse, split_urls
+from duologue.providers.sms.provider import Provider
+from duologue.providers.sms.simulator import Simulator
 from duologue.storage.database import Database
 from duologue.storage.tables.sms_relay import RelayRule
 

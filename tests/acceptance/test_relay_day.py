@@ -13,8 +13,8 @@ import pytest
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
 from duologue.core.quiet_hours import QuietHours, zones_of
 from duologue.model import Message, Pair, User
-from duologue.sms.provider import Accepted, OutgoingSms
-from duologue.sms.segments import price
+from duologue.providers.sms.provider import Accepted, OutgoingSms
+from duologue.providers.sms.segments import price
 from duologue.storage.engine.engines import migrate
 from duologue.storage.tables import outbox
 from duologue.storage.tables.outbox import State

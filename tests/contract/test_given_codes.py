@@ -11,7 +11,7 @@ from prometheus_client import REGISTRY
 from duologue.clock import MINUTE
 from duologue.core.given_codes import digits_of
 from duologue.errors import ApiError
-from duologue.sms.provider import SegmentHeader
+from duologue.providers.sms.provider import SegmentHeader
 from duologue.storage.tables.verifications import Verification
 from tests.contract.store import new_phone
 from tests.support.relays import SERVICES, World, answers_to, world

@@ -14,7 +14,7 @@ from duologue.clock import HOUR, SECOND
 from duologue.core import rounds
 from duologue.errors import ApiError
 from duologue.model import encode_id
-from duologue.sms.provider import DeliveryReport
+from duologue.providers.sms.provider import DeliveryReport
 from duologue.storage.tables import jobs, outbox
 from duologue.storage.tables.outbox import State
 from tests.support.carrier import Carrier, accepts_and_hangs, is_broken, receipts, waits_for

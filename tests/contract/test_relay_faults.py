@@ -10,7 +10,7 @@ import pytest
 from duologue.clock import MINUTE, SECOND
 from duologue.core import jobs
 from duologue.model import Relay, encode_id
-from duologue.sms.provider import DeliveryReport
+from duologue.providers.sms.provider import DeliveryReport
 from duologue.storage.tables import outbox
 from duologue.storage.tables.outbox import State
 from duologue.storage.tables.sms_relay import RelayRule

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from duologue.lab.server import DuologueServer
-from duologue.sms.provider import Accepted
+from duologue.providers.sms.provider import Accepted
 from tests.contract.test_relay_callbacks import PUBLIC, make
 from tests.support.client import PATIENCE, Api, Device, api_of
 from tests.support.sms_outside import SECRET

@@ -10,7 +10,7 @@ import pytest
 
 from duologue.clock import DAY, HOUR, SECOND
 from duologue.model import Kind
-from duologue.sms.provider import Accepted, DeliveryReport, OutgoingSms
+from duologue.providers.sms.provider import Accepted, DeliveryReport, OutgoingSms
 from duologue.storage.tables import accounts
 from tests.support.carrier import Carrier, is_busy, receipts, rejects
 from tests.support.relays import World, world

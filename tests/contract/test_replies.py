@@ -11,7 +11,7 @@ import pytest
 from duologue.clock import MINUTE
 from duologue.core.delivery.relay_policy import RelayPolicy
 from duologue.errors import ApiError
-from duologue.sms.provider import InboundSms
+from duologue.providers.sms.provider import InboundSms
 from duologue.storage.tables import accounts
 from tests.support.carrier import is_busy
 from tests.support.relays import SERVICES, World, another, answers_to, relayed, world

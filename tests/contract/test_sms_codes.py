@@ -18,7 +18,7 @@ from duologue.core.sms_policy import (
 )
 from duologue.core.verifications import ACQUAINTED_FOR, LONGEST_PAUSE, Verifications, Wording
 from duologue.errors import ApiError
-from duologue.sms.provider import Rejected, SmsError, Unavailable
+from duologue.providers.sms.provider import Rejected, SmsError, Unavailable
 from duologue.storage.tables.accounts import user_by_phone
 from duologue.storage.tables.quotas import used
 from tests.contract.store import Store, new_phone, opened

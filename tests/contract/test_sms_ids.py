@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from duologue.clock import DAY
-from duologue.sms.provider import Accepted, DeliveryReport, GivenId
+from duologue.providers.sms.provider import Accepted, DeliveryReport, GivenId
 from duologue.storage.engine.engines import migrate
 from duologue.storage.engine.migrate import migrations
 from duologue.storage.tables import sms_ids

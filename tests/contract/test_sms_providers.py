@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import pytest
 
-from duologue.sms.provider import (
+from duologue.providers.sms.provider import (
     BadSignature,
     Callback,
     OutgoingSms,

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from duologue.clock import DAY, MINUTE
-from duologue.sms.provider import InboundSms, SegmentHeader
+from duologue.providers.sms.provider import InboundSms, SegmentHeader
 from duologue.storage.tables import text_segments
 from duologue.storage.tables.text_segments import OPEN_PER_SENDER
 from tests.contract.store import new_phone, rows

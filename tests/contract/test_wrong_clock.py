@@ -14,7 +14,7 @@ from duologue.clock import DAY, HOUR, MINUTE, SECOND
 from duologue.core.jobs import LEASE
 from duologue.core.retention import expire_round, sweep_round, trim_round
 from duologue.core.sessions import Sessions, new_token
-from duologue.sms.provider import SegmentHeader
+from duologue.providers.sms.provider import SegmentHeader
 from duologue.storage.database import Tx
 from duologue.storage.tables import quotas
 from duologue.storage.tables.accounts import delete_user, live_sessions, sign_in, touch_sessions

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from duologue.sms.provider import (
+from duologue.providers.sms.provider import (
     Accepted,
     Capabilities,
     DeliveryReport,
@@ -19,7 +19,7 @@ from duologue.sms.provider import (
     Unavailable,
     WithoutCallbacks,
 )
-from duologue.sms.segments import split
+from duologue.providers.sms.segments import split
 
 Step = Callable[["Carrier", OutgoingSms], Awaitable[Accepted]]
 """What the carrier does with one SMS."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from duologue.sms.gateway import Gateway
-from duologue.sms.provider import OutgoingSms
-from duologue.sms.registry import open_provider
+from duologue.providers.sms.gateway import Gateway
+from duologue.providers.sms.provider import OutgoingSms
+from duologue.providers.sms.registry import open_provider
 from tests.support.sms_http import Answer, Heard, HttpProvider
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

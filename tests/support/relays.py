@@ -19,7 +19,14 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.core.strangers import Strangers
 from duologue.core.traces import Traces
 from duologue.model import Message, Pair, Relay, Step, User
-from duologue.sms.provider import Accepted, DeliveryReport, DeliveryState, InboundSms, Provider, SegmentHeader
+from duologue.providers.sms.provider import (
+    Accepted,
+    DeliveryReport,
+    DeliveryState,
+    InboundSms,
+    Provider,
+    SegmentHeader,
+)
 from duologue.storage.engine.engines import make_database
 from duologue.storage.engine.postgres import PostgresDatabase
 from duologue.storage.engine.sqlite import SqliteDatabase

@@ -17,7 +17,14 @@ from duologue.core.secret import code_for
 from duologue.core.sms_policy import SmsPolicy
 from duologue.core.verifications import Verifications, Wording
 from duologue.errors import ApiError
-from duologue.sms.provider import Accepted, Capabilities, OutgoingSms, Sink, SmsError, WithoutCallbacks
+from duologue.providers.sms.provider import (
+    Accepted,
+    Capabilities,
+    OutgoingSms,
+    Sink,
+    SmsError,
+    WithoutCallbacks,
+)
 from duologue.storage.database import Database
 from duologue.storage.tables.verifications import Verification
 from tests.support.spending import split_spending

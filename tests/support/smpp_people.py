@@ -10,7 +10,7 @@ from typing import Any
 
 from duologue.clock import SECOND
 from duologue.model import User
-from duologue.sms.smpp import Smpp, SmppAccount
+from duologue.providers.sms.smpp import Smpp, SmppAccount
 from duologue.storage.tables import outbox
 from duologue.storage.tables.outbox import State
 from tests.support.relays import Node, World

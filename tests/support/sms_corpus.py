@@ -14,10 +14,10 @@ import jwt
 import msgspec
 from twilio.request_validator import RequestValidator
 
-from duologue.sms.address import ProviderUrl, parse
-from duologue.sms.alphabets import decode
-from duologue.sms.keywords import keyword_of
-from duologue.sms.provider import (
+from duologue.providers.sms.address import ProviderUrl, parse
+from duologue.providers.sms.alphabets import decode
+from duologue.providers.sms.keywords import keyword_of
+from duologue.providers.sms.provider import (
     BadCallback,
     BadSignature,
     Callback,
@@ -29,7 +29,7 @@ from duologue.sms.provider import (
     Rejected,
     Unavailable,
 )
-from duologue.sms.registry import open_provider
+from duologue.providers.sms.registry import open_provider
 from tests.support.sms_http import Answer, HttpProvider
 from tests.support.sms_outside import PUBLIC, Collector
 from tests.support.sms_wire import DELIVER, DELIVER_RESP, RawCarrier, deliver_body, pdu

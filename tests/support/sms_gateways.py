@@ -8,8 +8,8 @@ import hmac
 import json
 from urllib.parse import urlencode
 
-from duologue.sms.provider import Accepted, Callback, CallbackKind
-from duologue.sms.segments import gsm_encode
+from duologue.providers.sms.provider import Accepted, Callback, CallbackKind
+from duologue.providers.sms.segments import gsm_encode
 from tests.support.sms_http import Answer, Heard
 from tests.support.sms_outside import (
     PUBLIC,

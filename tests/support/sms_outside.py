@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from duologue.sms.provider import (
+from duologue.providers.sms.provider import (
     Accepted,
     Callback,
     CallbackKind,
@@ -15,8 +15,8 @@ from duologue.sms.provider import (
     InboundSms,
     Provider,
 )
-from duologue.sms.registry import open_provider
-from duologue.sms.simulator import Simulator
+from duologue.providers.sms.registry import open_provider
+from duologue.providers.sms.simulator import Simulator
 from tests.support.sms_smsc import Smsc
 
 SECRET = "s3cr3t-Token-of-at-least-32-bytes"

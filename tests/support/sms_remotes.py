@@ -13,9 +13,9 @@ from urllib.parse import quote, urlencode
 import jwt
 from twilio.request_validator import RequestValidator
 
-from duologue.sms.failover import FailoverProvider
-from duologue.sms.provider import Accepted, Callback, CallbackKind
-from duologue.sms.registry import open_provider
+from duologue.providers.sms.failover import FailoverProvider
+from duologue.providers.sms.provider import Accepted, Callback, CallbackKind
+from duologue.providers.sms.registry import open_provider
 from tests.support.sms_http import Answer, Heard, HttpProvider
 from tests.support.sms_outside import (
     PATIENT,

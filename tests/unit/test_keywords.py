@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from duologue.sms.keywords import KEYWORDS, Keyword, keyword_of
+from duologue.providers.sms.keywords import KEYWORDS, Keyword, keyword_of
 
 
 @pytest.mark.parametrize(

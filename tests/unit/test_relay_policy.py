@@ -16,7 +16,7 @@ from duologue.core.delivery.relay_policy import (
 )
 from duologue.core.sms_policy import BUDGET
 from duologue.model import User
-from duologue.sms.segments import measure
+from duologue.providers.sms.segments import measure
 from duologue.storage.tables.quotas import Pace, Quota
 from duologue.storage.tables.service_numbers import ServiceNumber
 from tests.support.spending import split_spending

@@ -6,9 +6,9 @@ from typing import get_args
 
 import pytest
 
-from duologue.sms.segments import encoding_of, measure
-from duologue.sms.service_texts import TEXTS, ServiceText, service_text
-from duologue.sms.templates import language_of
+from duologue.providers.sms.segments import encoding_of, measure
+from duologue.providers.sms.service_texts import TEXTS, ServiceText, service_text
+from duologue.providers.sms.templates import language_of
 
 KINDS = get_args(ServiceText)
 GSM = sorted(set(TEXTS) - {"ar"})

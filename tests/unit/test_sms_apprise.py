@@ -8,9 +8,9 @@ from typing import Any
 import phonenumbers
 import pytest
 
-from duologue.sms.apprise import AppriseService, service_for
-from duologue.sms.provider import BadProviderUrl, OutgoingSms, Rejected
-from duologue.sms.registry import open_provider
+from duologue.providers.sms.apprise import AppriseService, service_for
+from duologue.providers.sms.provider import BadProviderUrl, OutgoingSms, Rejected
+from duologue.providers.sms.registry import open_provider
 from tests.support.sms_http import Answer, HttpProvider
 
 pytestmark = [

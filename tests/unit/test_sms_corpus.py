@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from duologue.sms.gateway_presets import PRESETS
+from duologue.providers.sms.gateway_presets import PRESETS
 from tests.support.sms_corpus import (
     ANSWERS,
     CALLBACKS,

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from duologue.sms.failover import FailoverProvider, find
-from duologue.sms.provider import (
+from duologue.providers.sms.failover import FailoverProvider, find
+from duologue.providers.sms.provider import (
     Accepted,
     Callback,
     Capabilities,
@@ -19,7 +19,7 @@ from duologue.sms.provider import (
     Unavailable,
     WithoutCallbacks,
 )
-from duologue.sms.simulator import Simulator
+from duologue.providers.sms.simulator import Simulator
 from tests.support.sms_outside import Collector
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 import jwt
 import pytest
 
-from duologue.sms.provider import (
+from duologue.providers.sms.provider import (
     BadCallback,
     BadProviderUrl,
     BadSignature,
@@ -23,7 +23,7 @@ from duologue.sms.provider import (
     Rejected,
     Unavailable,
 )
-from duologue.sms.registry import open_provider
+from duologue.providers.sms.registry import open_provider
 from tests.support.gateway_stand import BASE, SECRET, Stand, sms
 from tests.support.sms_http import Answer
 

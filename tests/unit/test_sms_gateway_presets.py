@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from duologue.sms.provider import Callback, Rejected, Unavailable
+from duologue.providers.sms.provider import Callback, Rejected, Unavailable
 from tests.support.gateway_stand import BASE, SECRET, Stand, sms
 from tests.support.sms_http import Answer
 

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from duologue.sms.http import client, network_errors
-from duologue.sms.provider import Unavailable
+from duologue.providers.sms.http import client, network_errors
+from duologue.providers.sms.provider import Unavailable
 
 pytestmark = pytest.mark.anyio
 

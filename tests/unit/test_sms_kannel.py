@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from duologue.sms.provider import Callback, OutgoingSms, Provider
-from duologue.sms.registry import open_provider
+from duologue.providers.sms.provider import Callback, OutgoingSms, Provider
+from duologue.providers.sms.registry import open_provider
 from tests.support.kannel import Kannel, documented_groups, installed
 from tests.support.sms_http import Answer, HttpProvider
 from tests.support.sms_smsc import Smsc

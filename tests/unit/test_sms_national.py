@@ -6,8 +6,8 @@ import unicodedata
 
 import pytest
 
-from duologue.sms.alphabets import decode, in_languages
-from duologue.sms.national import extension_table, is_known, main_table
+from duologue.providers.sms.alphabets import decode, in_languages
+from duologue.providers.sms.national import extension_table, is_known, main_table
 
 LANGUAGES = range(14)
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from duologue.sms.apprise import AppriseService
-from duologue.sms.failover import FailoverProvider
-from duologue.sms.gateway import Gateway
-from duologue.sms.provider import BadProviderUrl, Provider
-from duologue.sms.registry import open_provider
-from duologue.sms.simulator import Simulator
-from duologue.sms.smpp import Smpp
-from duologue.sms.twilio import Twilio
+from duologue.providers.sms.apprise import AppriseService
+from duologue.providers.sms.failover import FailoverProvider
+from duologue.providers.sms.gateway import Gateway
+from duologue.providers.sms.provider import BadProviderUrl, Provider
+from duologue.providers.sms.registry import open_provider
+from duologue.providers.sms.simulator import Simulator
+from duologue.providers.sms.smpp import Smpp
+from duologue.providers.sms.twilio import Twilio
 
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
@@ -118,7 +118,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(
         f"        if name.split('.')[0] == {missing!r}:\n"
         "            raise ModuleNotFoundError(name=name)\n"
         "sys.meta_path.insert(0, Absent())\n"
-        "from duologue.sms.registry import open_provider\n"
+        "from duologue.providers.sms.registry import open_provider\n"
         f"open_provider({url!r})\n"
     )
     done = subprocess.run(

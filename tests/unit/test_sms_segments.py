@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duologue.sms.segments import encoding_of, gsm_decode, gsm_encode, measure, price, region_of, split
+from duologue.providers.sms.segments import (
+    encoding_of,
+    gsm_decode,
+    gsm_encode,
+    measure,
+    price,
+    region_of,
+    split,
+)
 
 GSM = (
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from duologue.sms.provider import BadSignature, DeliveryReport, OutgoingSms, Rejected, Unavailable
-from duologue.sms.simulator import HandsetOffline, Simulator
+from duologue.providers.sms.provider import BadSignature, DeliveryReport, OutgoingSms, Rejected, Unavailable
+from duologue.providers.sms.simulator import HandsetOffline, Simulator
 from tests.support.sms_outside import SERVICE, Collector
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from duologue.sms.provider import (
+from duologue.providers.sms.provider import (
     Accepted,
     DeliveryReport,
     GivenId,
@@ -17,8 +17,8 @@ from duologue.sms.provider import (
     SegmentHeader,
     Unavailable,
 )
-from duologue.sms.segments import gsm_decode, gsm_encode
-from duologue.sms.smpp import Smpp, SmppAccount
+from duologue.providers.sms.segments import gsm_decode, gsm_encode
+from duologue.providers.sms.smpp import Smpp, SmppAccount
 from tests.support.sms_outside import Collector
 from tests.support.sms_smsc import Smsc
 

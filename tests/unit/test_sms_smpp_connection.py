@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from duologue.sms.provider import BadProviderUrl, InboundSms, OutgoingSms, Rejected, Unavailable
-from duologue.sms.registry import open_provider
-from duologue.sms.smpp import Smpp, SmppAccount
-from duologue.sms.smpp_inbound import inbound, is_flagged, receipt_text
-from duologue.sms.smpp_pdu import Malformed, address, decode, validity
-from duologue.sms.smpp_receipt import report
+from duologue.providers.sms.provider import BadProviderUrl, InboundSms, OutgoingSms, Rejected, Unavailable
+from duologue.providers.sms.registry import open_provider
+from duologue.providers.sms.smpp import Smpp, SmppAccount
+from duologue.providers.sms.smpp_inbound import inbound, is_flagged, receipt_text
+from duologue.providers.sms.smpp_pdu import Malformed, address, decode, validity
+from duologue.providers.sms.smpp_receipt import report
 from tests.support.sms_outside import Collector
 from tests.support.sms_wire import (
     BIND_RESP,

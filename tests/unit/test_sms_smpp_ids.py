@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from duologue.sms.provider import GivenId
-from duologue.sms.smpp_ids import IdsOption, Spellings, folded, readings
+from duologue.providers.sms.provider import GivenId
+from duologue.providers.sms.smpp_ids import IdsOption, Spellings, folded, readings
 
 PHONE = "+33612345678"
 HABITS: dict[str, tuple[Callable[[int], str], Callable[[int], str]]] = {

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from duologue.sms.segments import measure
-from duologue.sms.templates import LANGUAGES, code_text
+from duologue.providers.sms.segments import measure
+from duologue.providers.sms.templates import LANGUAGES, code_text
 
 WANTED = {"en", "fr", "de", "es", "it", "pt", "nl", "pl", "tr", "ar"}
 

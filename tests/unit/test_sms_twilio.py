@@ -9,9 +9,16 @@ from urllib.parse import urlencode
 import pytest
 from twilio.request_validator import RequestValidator
 
-from duologue.sms.provider import BadCallback, BadSignature, Callback, OutgoingSms, Rejected, Unavailable
-from duologue.sms.registry import open_provider
-from duologue.sms.twilio import Twilio
+from duologue.providers.sms.provider import (
+    BadCallback,
+    BadSignature,
+    Callback,
+    OutgoingSms,
+    Rejected,
+    Unavailable,
+)
+from duologue.providers.sms.registry import open_provider
+from duologue.providers.sms.twilio import Twilio
 from tests.support.sms_http import Answer, Heard, HttpProvider
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from duologue.core.addresses import client_address, parse_networks
 from duologue.errors import ApiError
 from duologue.handset.screen import visible
-from duologue.sms.keywords import keyword_of
-from duologue.sms.segments import gsm_decode, measure, split
+from duologue.providers.sms.keywords import keyword_of
+from duologue.providers.sms.segments import gsm_decode, measure, split
 from duologue.socket.codec import BadFrame, codec_of
 
 SHORT, FACTOR = 1_000, 16

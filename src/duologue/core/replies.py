@@ -20,10 +20,10 @@ from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
 from duologue.model import Pair, User, encode_id, new_id
 from duologue.protocol.bodies import MAX_CLIENT_ID, MAX_TEXT
-from duologue.sms.alphabets import decode
-from duologue.sms.keywords import Keyword, keyword_of
-from duologue.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
-from duologue.sms.service_texts import ServiceText, service_text
+from duologue.providers.sms.alphabets import decode
+from duologue.providers.sms.keywords import Keyword, keyword_of
+from duologue.providers.sms.provider import Encoded, InboundSms, OutgoingSms, Provider, SmsError
+from duologue.providers.sms.service_texts import ServiceText, service_text
 from duologue.storage.append.batch import NoSuchChat
 from duologue.storage.database import Database, Post, Tx
 from duologue.storage.tables import (

@@ -21,9 +21,9 @@ from duologue.clock import Clock
 from duologue.core.delivery.relay_policy import RelayPolicy, storable
 from duologue.core.phone_numbers import masked, parse_phone
 from duologue.errors import ApiError
-from duologue.sms.keywords import keyword_of
-from duologue.sms.provider import InboundSms
-from duologue.sms.rate_limited_logger import RateLimitedLogger
+from duologue.providers.sms.keywords import keyword_of
+from duologue.providers.sms.provider import InboundSms
+from duologue.providers.sms.rate_limited_logger import RateLimitedLogger
 from duologue.storage.database import Database, Tx
 from duologue.storage.tables import service_numbers, unplaced
 from duologue.storage.tables.accounts import user_by_phone

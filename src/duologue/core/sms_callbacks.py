@@ -13,8 +13,8 @@ from duologue.core.delivery.relay_policy import storable
 from duologue.core.replies import Replies
 from duologue.errors import ApiError
 from duologue.model import decode_id
-from duologue.sms.failover import find
-from duologue.sms.provider import (
+from duologue.providers.sms.failover import find
+from duologue.providers.sms.provider import (
     BadCallback,
     BadSignature,
     Callback,

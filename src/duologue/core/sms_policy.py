@@ -12,7 +12,7 @@ from phonenumbers import SUPPORTED_REGIONS, PhoneNumberType
 from duologue.clock import DAY, HOUR, MINUTE
 from duologue.core.addresses import address_block, asker, is_local
 from duologue.errors import ApiError
-from duologue.sms.segments import price, region_of
+from duologue.providers.sms.segments import price, region_of
 from duologue.storage.database import Tx
 from duologue.storage.tables.quotas import Quota, QuotaExceeded, add, used
 

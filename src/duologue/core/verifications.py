@@ -29,8 +29,8 @@ from duologue.core.sms_policy import (
 )
 from duologue.errors import ApiError
 from duologue.model import encode_id
-from duologue.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Unavailable
-from duologue.sms.templates import code_text
+from duologue.providers.sms.provider import OutgoingSms, Provider, Rejected, SmsError, Unavailable
+from duologue.providers.sms.templates import code_text
 from duologue.storage.database import Database, Tx
 from duologue.storage.tables import quotas as quota_store
 from duologue.storage.tables import verifications as store

@@ -18,7 +18,7 @@ from duologue.http.rates import PUBLIC, PUBLIC_FOLLOW
 from duologue.http.route_docs import errors
 from duologue.model import MAX_SEQ
 from duologue.protocol import bodies, simulator
-from duologue.sms.simulator import HandsetOffline, Simulator
+from duologue.providers.sms.simulator import HandsetOffline, Simulator
 
 
 def _simulator(state: State) -> Simulator:

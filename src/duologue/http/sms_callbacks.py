@@ -13,7 +13,7 @@ from duologue.core.sms_callbacks import SmsCallbacks
 from duologue.errors import ApiError
 from duologue.http.rates import PUBLIC
 from duologue.http.route_docs import errors
-from duologue.sms.provider import Callback
+from duologue.providers.sms.provider import Callback
 
 _Provider = Annotated[
     str, Meta(description="The provider's name: the scheme of its URL.", examples=["twilio"])

@@ -46,7 +46,7 @@ from duologue.http.gate import Gate
 from duologue.http.rates import PUBLIC, check_rated
 from duologue.http.request import StrictRequest, provide_call
 from duologue.protocol.server import ServerInfo
-from duologue.sms.simulator import Simulator
+from duologue.providers.sms.simulator import Simulator
 from duologue.web import client, simulator_page
 
 _HANDLERS: Final[list[Any]] = [

@@ -16,8 +16,8 @@ from duologue.core.quiet_hours import QuietHours
 from duologue.core.sms_policy import BUDGET, Spending
 from duologue.errors import ApiError
 from duologue.model import User
-from duologue.sms.segments import measure
-from duologue.sms.service_texts import ServiceText, service_text
+from duologue.providers.sms.segments import measure
+from duologue.providers.sms.service_texts import ServiceText, service_text
 from duologue.storage.tables.quotas import Allowance, Pace, Quota
 from duologue.storage.tables.service_numbers import ServiceNumber
 

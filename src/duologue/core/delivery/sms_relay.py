@@ -24,7 +24,7 @@ from duologue.core.loop_guard import LOOKS_BACK, pause_after
 from duologue.core.receipts import mark_of
 from duologue.core.rounds import Rounds
 from duologue.model import Known, Message, Pair, Relay, User, WhoCanWrite, alarm_after, encode_id
-from duologue.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
+from duologue.providers.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
 from duologue.storage.append.batch import NoSuchChat, OutOfRange
 from duologue.storage.database import AlarmRule, Database, Marked, Tx, settle
 from duologue.storage.tables import jobs, opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered

@@ -17,9 +17,9 @@ from twilio.http.response import Response
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from duologue.sms.address import ProviderUrl
-from duologue.sms.http import client, network_errors, unavailable
-from duologue.sms.provider import (
+from duologue.providers.sms.address import ProviderUrl
+from duologue.providers.sms.http import client, network_errors, unavailable
+from duologue.providers.sms.provider import (
     Accepted,
     BadCallback,
     BadSignature,
@@ -35,7 +35,7 @@ from duologue.sms.provider import (
     Unavailable,
     require_e164,
 )
-from duologue.sms.segments import measure
+from duologue.providers.sms.segments import measure
 
 # https://www.twilio.com/docs/api/errors
 _REFUSALS: dict[int, RejectionCause] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from duologue.sms.templates import language_of
+from duologue.providers.sms.templates import language_of
 
 ServiceText = Literal["hint", "stopped", "started", "help", "unknown", "code"]
 

@@ -11,7 +11,7 @@ from functools import cache
 
 import httpx
 
-from duologue.sms.provider import Unavailable
+from duologue.providers.sms.provider import Unavailable
 
 # httpx writes each URL to the log at INFO, and a gateway's URL may hold its password and the recipient.
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from smpplib import command, consts, exceptions
 from smpplib.command_codes import get_command_name
 
-from duologue.sms.provider import Rejected, Unavailable
-from duologue.sms.segments import encoding_of, gsm_encode, split
+from duologue.providers.sms.provider import Rejected, Unavailable
+from duologue.providers.sms.segments import encoding_of, gsm_encode, split
 
 Alphabet = Literal["gsm", "latin1"]
 

@@ -12,7 +12,7 @@ from jwt.types import Options
 from jwt.warnings import InsecureKeyLengthWarning
 
 from duologue.clock import SECOND, now_ms
-from duologue.sms.provider import BadSignature, Callback
+from duologue.providers.sms.provider import BadSignature, Callback
 
 _CLAIMS: Final[Options] = {
     "require": ["exp"],

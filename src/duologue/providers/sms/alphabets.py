@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from duologue.sms import national
-from duologue.sms.segments import gsm_decode
+from duologue.providers.sms import national
+from duologue.providers.sms.segments import gsm_decode
 
 Alphabet = Literal["gsm", "latin1", "ucs2", "jis", "jis-extended", "cyrillic", "hebrew", "korean"]
 

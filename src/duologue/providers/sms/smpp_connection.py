@@ -12,7 +12,16 @@ from typing import Any
 
 from smpplib import consts
 
-from duologue.sms.smpp_pdu import HEADER, LONGEST_PDU, Malformed, Pdu, decode, encode, message_id, status_name
+from duologue.providers.sms.smpp_pdu import (
+    HEADER,
+    LONGEST_PDU,
+    Malformed,
+    Pdu,
+    decode,
+    encode,
+    message_id,
+    status_name,
+)
 
 _log = logging.getLogger(__name__)
 

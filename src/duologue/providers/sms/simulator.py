@@ -21,8 +21,8 @@ from itertools import count
 from typing import Any
 
 from duologue.clock import now_ms
-from duologue.sms.address import ProviderUrl
-from duologue.sms.provider import (
+from duologue.providers.sms.address import ProviderUrl
+from duologue.providers.sms.provider import (
     Accepted,
     BadCallback,
     BadSignature,
@@ -40,7 +40,7 @@ from duologue.sms.provider import (
     Unavailable,
     require_e164,
 )
-from duologue.sms.segments import split
+from duologue.providers.sms.segments import split
 
 _log = logging.getLogger(__name__)
 

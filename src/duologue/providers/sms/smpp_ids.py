@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from duologue.sms.provider import GivenId
+from duologue.providers.sms.provider import GivenId
 
 Spelling = Literal["same", "hex", "dec"]
 """`hex`: answered in hexadecimal, reported in decimal. `dec`: the reverse. (Kannel's msg-id-type: same is 0 and 3,

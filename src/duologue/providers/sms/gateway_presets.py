@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from duologue.sms.gateway_spec import InboundMap, Signature, Spec, StatusMap
+from duologue.providers.sms.gateway_spec import InboundMap, Signature, Spec, StatusMap
 
 # Kannel 1.4.5 (Debian 12): https://www.kannel.org/download/1.4.5/userguide-1.4.5/userguide.html, "SMS Push". The
 # headers keep the password out of the URL, and so out of logs; form bodies it refuses. It splits long texts by

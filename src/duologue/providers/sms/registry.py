@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib
 from typing import cast
 
-from duologue.sms.address import parse, scheme_of, split_urls
-from duologue.sms.failover import FailoverProvider
-from duologue.sms.provider import BadProviderUrl, Provider
+from duologue.providers.sms.address import parse, scheme_of, split_urls
+from duologue.providers.sms.failover import FailoverProvider
+from duologue.providers.sms.provider import BadProviderUrl, Provider
 
 # Kind → (module, extra that it needs). Each module has `from_url(url, name)`. They are loaded when asked for:
 # the Twilio SDK alone takes a quarter of a second, and the extras may be absent.
 _KINDS = {
-    "simulator": ("duologue.sms.simulator", None),
-    "twilio": ("duologue.sms.twilio", "twilio"),
-    "smpp": ("duologue.sms.smpp", "smpp"),
-    "gateway": ("duologue.sms.gateway", None),
-    "apprise": ("duologue.sms.apprise", "apprise"),
+    "simulator": ("duologue.providers.sms.simulator", None),
+    "twilio": ("duologue.providers.sms.twilio", "twilio"),
+    "smpp": ("duologue.providers.sms.smpp", "smpp"),
+    "gateway": ("duologue.providers.sms.gateway", None),
+    "apprise": ("duologue.providers.sms.apprise", "apprise"),
 }
 _KNOWN = "simulator://, twilio://, smpp:// (smpps:// with TLS), gateway+https:// or apprise+…://"
 

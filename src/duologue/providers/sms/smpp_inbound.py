@@ -7,11 +7,11 @@ from typing import Final
 
 from smpplib import consts
 
-from duologue.sms.alphabets import Alphabet, alphabet_of, decode, in_languages
-from duologue.sms.national import is_known
-from duologue.sms.provider import Encoded, InboundSms, SegmentHeader
-from duologue.sms.smpp_pdu import UDHI, Pdu
-from duologue.sms.smpp_receipt import RECEIPTED_ID
+from duologue.providers.sms.alphabets import Alphabet, alphabet_of, decode, in_languages
+from duologue.providers.sms.national import is_known
+from duologue.providers.sms.provider import Encoded, InboundSms, SegmentHeader
+from duologue.providers.sms.smpp_pdu import UDHI, Pdu
+from duologue.providers.sms.smpp_receipt import RECEIPTED_ID
 
 # SMPP 3.4, 5.3.2: tags of optional parameters.
 _PAYLOAD: Final = 0x0424  # message_payload

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from duologue.sms.provider import (
+from duologue.providers.sms.provider import (
     Accepted,
     BadSignature,
     Callback,

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from duologue.sms.provider import DeliveryState
+from duologue.providers.sms.provider import DeliveryState
 
 # 5.3.2: tags of optional parameters.
 RECEIPTED_ID, MESSAGE_STATE = 0x001E, 0x0427

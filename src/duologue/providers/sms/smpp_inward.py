@@ -16,14 +16,27 @@ from typing import Final
 
 from prometheus_client import Counter
 
-from duologue.sms.alphabets import Alphabet
-from duologue.sms.provider import DeliveryReport, GivenId, Sink
-from duologue.sms.rate_limited_logger import RateLimitedLogger
-from duologue.sms.smpp_deliveries import Deliveries
-from duologue.sms.smpp_ids import TAIL, IdsOption, Spellings
-from duologue.sms.smpp_inbound import addresses, inbound, is_flagged, names_unknown_language, receipt_text
-from duologue.sms.smpp_pdu import HEADER, Pdu
-from duologue.sms.smpp_receipt import MESSAGE_STATE, RECEIPTED_ID, SmscReport, has_shape, is_whole, report
+from duologue.providers.sms.alphabets import Alphabet
+from duologue.providers.sms.provider import DeliveryReport, GivenId, Sink
+from duologue.providers.sms.rate_limited_logger import RateLimitedLogger
+from duologue.providers.sms.smpp_deliveries import Deliveries
+from duologue.providers.sms.smpp_ids import TAIL, IdsOption, Spellings
+from duologue.providers.sms.smpp_inbound import (
+    addresses,
+    inbound,
+    is_flagged,
+    names_unknown_language,
+    receipt_text,
+)
+from duologue.providers.sms.smpp_pdu import HEADER, Pdu
+from duologue.providers.sms.smpp_receipt import (
+    MESSAGE_STATE,
+    RECEIPTED_ID,
+    SmscReport,
+    has_shape,
+    is_whole,
+    report,
+)
 
 _log = logging.getLogger(__name__)
 _ODD: Final = Counter(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Final, NamedTuple
 
-from duologue.sms.segments import DEFAULT, EXTENSION, gsm_decode
+from duologue.providers.sms.segments import DEFAULT, EXTENSION, gsm_decode
 
 _UNDEFINED: Final = "\ufffd"
 """Stands at the codes for which a table has no character."""

@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote
 
 from apprise import Apprise, NotifyFormat, OverflowMode
 
-from duologue.sms.address import ProviderUrl
-from duologue.sms.provider import (
+from duologue.providers.sms.address import ProviderUrl
+from duologue.providers.sms.provider import (
     Accepted,
     Capabilities,
     OutgoingSms,
@@ -22,7 +22,7 @@ from duologue.sms.provider import (
     WithoutCallbacks,
     require_e164,
 )
-from duologue.sms.segments import measure
+from duologue.providers.sms.segments import measure
 
 # Below WARNING both write URLs, with their tokens, and texts to the log.
 for _library in ("apprise", "urllib3"):

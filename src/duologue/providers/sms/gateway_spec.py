@@ -19,7 +19,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from duologue.sms.provider import DeliveryState
+from duologue.providers.sms.provider import DeliveryState
 
 Source = Literal["json", "form", "query"]
 _NOTHING: Mapping[str, Any] = MappingProxyType({})

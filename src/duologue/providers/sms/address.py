@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from duologue.sms.provider import BadProviderUrl
+from duologue.providers.sms.provider import BadProviderUrl
 
 # A comma is also a legal character of a URL: it separates only where another URL begins.
 _SEPARATOR = re.compile(r"[\s,]+(?=[a-z][a-z0-9+.-]*://)")

@@ -14,11 +14,11 @@ from urllib.parse import quote, unquote_to_bytes, urlsplit
 import httpx
 import phonenumbers
 
-from duologue.sms.address import ProviderUrl
-from duologue.sms.gateway_presets import PRESETS
-from duologue.sms.gateway_spec import InboundMap, Source, Spec, load_spec
-from duologue.sms.http import client, network_errors, unavailable
-from duologue.sms.provider import (
+from duologue.providers.sms.address import ProviderUrl
+from duologue.providers.sms.gateway_presets import PRESETS
+from duologue.providers.sms.gateway_spec import InboundMap, Source, Spec, load_spec
+from duologue.providers.sms.http import client, network_errors, unavailable
+from duologue.providers.sms.provider import (
     Accepted,
     BadCallback,
     BadProviderUrl,
@@ -33,8 +33,8 @@ from duologue.sms.provider import (
     Sink,
     require_e164,
 )
-from duologue.sms.segments import gsm_decode, measure
-from duologue.sms.signatures import check_hmac, check_jwt, check_token
+from duologue.providers.sms.segments import gsm_decode, measure
+from duologue.providers.sms.signatures import check_hmac, check_jwt, check_token
 
 _log = logging.getLogger(__name__)
 

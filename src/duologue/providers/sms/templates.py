@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from duologue.sms.segments import region_of
+from duologue.providers.sms.segments import region_of
 
 # One part each: the words are chosen so that no letter falls outside the GSM alphabet where the language
 # allows it (in Polish, Turkish, Spanish or Portuguese a single ó, ş or ã would more than halve the room).

@@ -20,8 +20,8 @@ from typing import Any, cast
 
 import phonenumbers
 
-from duologue.sms.address import ProviderUrl
-from duologue.sms.provider import (
+from duologue.providers.sms.address import ProviderUrl
+from duologue.providers.sms.provider import (
     Accepted,
     Capabilities,
     OutgoingSms,
@@ -31,10 +31,10 @@ from duologue.sms.provider import (
     WithoutCallbacks,
     require_e164,
 )
-from duologue.sms.smpp_connection import BindRefused, LinkLost, SmppConnection
-from duologue.sms.smpp_ids import IdsOption
-from duologue.sms.smpp_inward import Habits, Inward
-from duologue.sms.smpp_pdu import Alphabet, address, message_id, refusal, submissions, validity
+from duologue.providers.sms.smpp_connection import BindRefused, LinkLost, SmppConnection
+from duologue.providers.sms.smpp_ids import IdsOption
+from duologue.providers.sms.smpp_inward import Habits, Inward
+from duologue.providers.sms.smpp_pdu import Alphabet, address, message_id, refusal, submissions, validity
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""Providers of channels to users who have no device at hand."""
