@@ -95,7 +95,7 @@ RULES: Final = (
     Rule("edge/", "*", "HTTP"),
     Rule("http/", "*", "HTTP"),
     Rule("web/", "*", "HTTP"),
-    Rule("serve.py", "*", LOOP),
+    Rule("app/serve.py", "*", LOOP),
 )
 _LIBRARIES: Final = (
     (r"/threading\.py", "queue"),

@@ -81,7 +81,7 @@ def _with_settings(command: Any) -> Any:
 @_with_settings
 def serve(settings: Settings) -> None:
     """Run a server until it is told to stop (SIGTERM, Ctrl-C)."""
-    from duologue.serve import serve as run
+    from duologue.app.serve import serve as run
 
     try:
         started = run(settings)

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from duologue.apidocs import asyncapi
 from duologue.apidocs.openapi import document
-from duologue.app import Node
+from duologue.app.node import Node
 from duologue.config import ENV_PREFIX, Settings
 from duologue.errors import CODES
 

@@ -22,7 +22,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from duologue import users
-from duologue.app import Node
+from duologue.app.node import Node
 from duologue.clock import DAY, now_ms
 from duologue.config import Settings
 from duologue.core.sessions import hash_token

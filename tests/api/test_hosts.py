@@ -7,11 +7,11 @@ from http import HTTPStatus
 
 import pytest
 
+from duologue.app.edge import edge_of
 from duologue.config import Settings
 from duologue.core.addresses import Remotes
 from duologue.core.rates import Rates
 from duologue.edge.hosts import Hosts
-from duologue.edge_wiring import edge_of
 from duologue.lab.server import DuologueServer
 from tests.support.http import Answer, raw
 

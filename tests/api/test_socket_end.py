@@ -12,7 +12,7 @@ from time import monotonic
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from duologue.app import Node
+from duologue.app.node import Node
 from duologue.lab.server import DuologueServer
 from duologue.socket import connection as socket_module
 from duologue.storage.engine.sqlite import SqliteDatabase

@@ -16,7 +16,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from duologue import docs
-from duologue.app import Node
+from duologue.app.node import Node
 from duologue.config import ENV_PREFIX, Settings
 from duologue.errors import CODES
 from duologue.protocol.render import EVENT_TYPES

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import uvicorn
 
-from duologue.app import Node
+from duologue.app.node import Node
+from duologue.app.serve import listen
 from duologue.config import Settings
-from duologue.serve import listen
 
 
 @dataclass(frozen=True)

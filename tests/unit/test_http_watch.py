@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from duologue.app.edge import RESERVE, room_for_connections
 from duologue.edge.http_watch import MAX_UNREAD, MAX_UNREAD_OF_ADDRESS, ConnectionWatch, Patience
-from duologue.edge_wiring import RESERVE, room_for_connections
 
 pytestmark = pytest.mark.anyio
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from litestar import Litestar, get
 from litestar.routes import HTTPRoute
 
-from duologue.app import Node
+from duologue.app.node import Node
 from duologue.config import Settings
 from duologue.core import rates as module
 from duologue.core.rates import POLICIES, READ, SIGN_IN, Buckets, InFlight, Rates

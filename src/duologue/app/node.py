@@ -13,6 +13,9 @@ from urllib.parse import urlsplit
 from litestar import Litestar
 
 from duologue import __version__
+from duologue.app.asgi import Services, make_app
+from duologue.app.edge import address_cap, edge_of
+from duologue.app.sms import SmsServices, relay_rule, spending
 from duologue.clock import DAY, Clock, SteadyClock, steady_ms
 from duologue.config import Settings
 from duologue.core.accounts import Accounts
@@ -42,7 +45,6 @@ from duologue.core.strangers import Strangers
 from duologue.core.suspensions import SuspensionWatch
 from duologue.core.traces import Traces
 from duologue.core.verifications import Verifications, Wording
-from duologue.edge_wiring import address_cap, edge_of
 from duologue.errors import overloaded
 from duologue.model import Presets, Relay, ShowPresence, WhoCanWrite
 from duologue.protocol.server import ServerInfo
@@ -50,14 +52,12 @@ from duologue.providers.sms.registry import open_provider
 from duologue.providers.sms.simulator import Simulator
 from duologue.realtime.bus import Bus, LocalBus
 from duologue.realtime.hub import Hub
-from duologue.sms_wiring import SmsServices, relay_rule, spending
 from duologue.socket.connection import Connection
 from duologue.socket.connection_registry import ConnectionRegistry
 from duologue.socket.endpoint import SocketEndpoint
 from duologue.socket.transport import http_with_websocket
 from duologue.storage.engine.engines import make_database, prepare, sqlite_path
 from duologue.storage.tables.sms_relay import RelayRule
-from duologue.web.app import Services, make_app
 
 _FLUSH: Final = 20.0  # seconds
 _FLUSH_TRACES: Final = 3.0  # seconds

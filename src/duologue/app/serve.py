@@ -16,13 +16,13 @@ from types import FrameType
 import uvicorn
 
 from duologue import __version__
-from duologue.app import Node, sibling_bus
+from duologue.app.node import Node, sibling_bus
+from duologue.app.supervisor import Supervisor
 from duologue.config import ConfigError, Settings, warnings
 from duologue.logs import configure_logging
 from duologue.storage.engine.engines import hold
 from duologue.storage.engine.lock import StoreInUse
 from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
-from duologue.supervisor import Supervisor
 
 Ready = Callable[[socket.socket], None]
 """Called once the server takes connections on this socket."""

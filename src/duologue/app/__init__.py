@@ -1,0 +1,1 @@
+"""Wiring: settings become parts, and parts a node."""
