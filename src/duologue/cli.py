@@ -277,6 +277,8 @@ def torture(  # noqa: PLR0913 - one for each flag
 ) -> None:
     """Try to make it lose, double, reorder or leak a message, and judge by what was seen. Exit code 1: it did."""
     from duologue.torture import command as tortures
+    from duologue.verify import VerifyError
+    from duologue.verify import verify as check_database
 
     try:
         if self_test:
@@ -288,8 +290,8 @@ def torture(  # noqa: PLR0913 - one for each flag
             plan = tortures.plan(users, length, rate, cuts, kill_every, seed, tokens, retention)
             kinds = kill or tortures.KINDS
             options = tortures.TortureOptions(plan, engine, nodes, workers, url or (), kinds, history)
-            kept = tortures.torture(options)
-    except tortures.TortureError as fault:
+            kept = tortures.torture(options, check_database)
+    except (tortures.TortureError, VerifyError) as fault:
         typer.echo(f"duologue: {fault}", err=True)
         raise typer.Exit(_BAD_CONFIGURATION) from fault
     raise typer.Exit(0 if kept else 1)

@@ -7,7 +7,7 @@ import contextlib
 import random
 import tempfile
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,6 @@ from duologue.torture.selftest import FAULTS, PlantedFault, plant_each
 from duologue.torture.system import System, Wanted, running
 from duologue.torture.villages import VillageHistory, village_histories
 from duologue.torture.world import CannotStart
-from duologue.verify import VerifyError, verify
 
 KINDS: Final = (
     *("node", "postgres", "nats", "worker", "bus", "lock", "clock"),
@@ -77,8 +76,11 @@ def plan(
     return Plan(users, seconds, ActionRates(rate, cuts), kill_every, chosen, known, retention=retention)
 
 
-def torture(options: TortureOptions) -> bool:
-    """Run, check, tell; whether no promise was broken. Raises `TortureError`."""
+def torture(options: TortureOptions, verify: Callable[[str], bool]) -> bool:
+    """Run, check, tell; whether no promise was broken. Raises `TortureError`, and what `verify` raises.
+
+    `verify` gets the URL of the database in the end, and returns whether it is sound.
+    """
     console = Console()
     _refuse_nonsense(options)
     console.print(f"seed {options.plan.seed}")
@@ -97,7 +99,7 @@ def torture(options: TortureOptions) -> bool:
             elif sound and not options.history:
                 path.unlink(missing_ok=True)
             return (not system.database_url or verify(system.database_url)) and sound
-        except (CannotStart, VerifyError, OSError) as fault:
+        except (CannotStart, OSError) as fault:
             raise TortureError(str(fault)) from fault
 
 
