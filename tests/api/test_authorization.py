@@ -21,8 +21,8 @@ import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
-from duologue import users
 from duologue.app.node import Node
+from duologue.cli import users
 from duologue.clock import DAY, now_ms
 from duologue.config import Settings
 from duologue.core.sessions import hash_token

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.backup import BackupError, backup
+from duologue.cli.backup import BackupError, backup
 from duologue.lab.postgres import Postgres, programs
 from duologue.lab.server import DuologueServer
 from duologue.storage.engine.engines import migrate

@@ -17,8 +17,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from duologue.cli.verify import verify
 from duologue.lab.server import DuologueServer
-from duologue.verify import verify
 
 SOURCE = Path(__file__).parents[1] / "support" / "forgetful_disk.c"
 MESSAGES = 40

@@ -15,8 +15,8 @@ import pytest
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
-from duologue import docs
 from duologue.app.node import Node
+from duologue.cli import docs
 from duologue.config import ENV_PREFIX, Settings
 from duologue.errors import CODES
 from duologue.protocol.render import EVENT_TYPES

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from duologue.cli.verify import VerifyError, verify
 from duologue.storage.audit import backup as store
 from duologue.storage.engine.engines import sqlite_path
-from duologue.verify import VerifyError, verify
 
 STDOUT: Final = "-"
 _TELL_EVERY: Final = 10.0

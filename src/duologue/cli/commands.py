@@ -112,7 +112,7 @@ def docs(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if something differs.")] = False,
 ) -> None:
     """Write the documents that are made from the code: OpenAPI, errors, settings."""
-    from duologue.docs import drift, write
+    from duologue.cli.docs import drift, write
 
     if not check:
         for path in write(to):
@@ -193,8 +193,8 @@ def bench(  # noqa: PLR0913 - one for each flag
 @_with_settings
 def verify(settings: Settings) -> None:
     """Check a whole database: every seq, mark, count and log. Exit codes: 0 sound, 1 not sound, 2 not readable."""
-    from duologue.verify import VerifyError
-    from duologue.verify import verify as run
+    from duologue.cli.verify import VerifyError
+    from duologue.cli.verify import verify as run
 
     try:
         sound = run(settings.store_url)
@@ -212,8 +212,8 @@ def salvage(
     to: Annotated[Path, typer.Option(help="The new file, which must not exist.", metavar="FILE")],
 ) -> None:
     """Write all that can be read of a damaged SQLite database to a new file, and tell what is lost."""
-    from duologue.verify import VerifyError
-    from duologue.verify import salvage as run
+    from duologue.cli.verify import VerifyError
+    from duologue.cli.verify import salvage as run
 
     try:
         run(settings.store_url, to)
@@ -233,8 +233,8 @@ def backup(
     ] = False,
 ) -> None:
     """Copy the whole database to a file while the server runs. It overwrites nothing."""
-    from duologue.backup import BackupError
-    from duologue.backup import backup as run
+    from duologue.cli.backup import BackupError
+    from duologue.cli.backup import backup as run
 
     try:
         # The server goes first where cores are scarce.
@@ -276,9 +276,9 @@ def torture(  # noqa: PLR0913 - one for each flag
     ] = False,
 ) -> None:
     """Try to make it lose, double, reorder or leak a message, and judge by what was seen. Exit code 1: it did."""
+    from duologue.cli.verify import VerifyError
+    from duologue.cli.verify import verify as check_database
     from duologue.torture import command as tortures
-    from duologue.verify import VerifyError
-    from duologue.verify import verify as check_database
 
     try:
         if self_test:
@@ -301,8 +301,8 @@ def torture(  # noqa: PLR0913 - one for each flag
 @_with_settings
 def outbox(settings: Settings) -> None:
     """Show messages that went on by SMS, why the newest failed, and the newest texts that are in no chat."""
-    from duologue.outbox import OutboxError
-    from duologue.outbox import outbox as run
+    from duologue.cli.outbox import OutboxError
+    from duologue.cli.outbox import outbox as run
 
     try:
         run(settings.store_url)
@@ -315,7 +315,7 @@ def outbox(settings: Settings) -> None:
 @_with_settings
 def suspend(settings: Settings, user: _User) -> None:
     """Refuse a user everything, on every node within a second. Nothing of the user's is lost."""
-    from duologue.users import suspend as run
+    from duologue.cli.users import suspend as run
 
     _change_user(run, settings, user)
 
@@ -324,13 +324,13 @@ def suspend(settings: Settings, user: _User) -> None:
 @_with_settings
 def lift(settings: Settings, user: _User) -> None:
     """Let a suspended user in again, with the same devices."""
-    from duologue.users import lift as run
+    from duologue.cli.users import lift as run
 
     _change_user(run, settings, user)
 
 
 def _change_user(run: Callable[[str, str], str], settings: Settings, user: str) -> None:
-    from duologue.users import UsersError
+    from duologue.cli.users import UsersError
 
     try:
         typer.echo(run(settings.store_url, user))
@@ -348,7 +348,3 @@ def version() -> None:
 def main() -> None:
     """The entry point."""
     app()
-
-
-if __name__ == "__main__":
-    main()
