@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from duologue.errors import ApiError
 from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair, Privacy, WhoCanWrite, pair_id
-from duologue.storage.append import postgres_append, strangers
+from duologue.storage.append import strangers
 from duologue.storage.append.append import append
 from duologue.storage.append.batch import Batch, NoSuchChat, Stored, as_stored
 from duologue.storage.append.group import Group, Store
 from duologue.storage.database import Operation, Outcome, Row, Tx
+from duologue.storage.engine import postgres_append
 from duologue.storage.engine.engines import migrate
 from duologue.storage.engine.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.engine.sqlite import SqliteTx, connect

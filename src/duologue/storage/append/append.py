@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from duologue.model import Message
+from duologue.storage.append.alarms import raise_alarms
 from duologue.storage.append.batch import AppendResult, Batch, MovedMark, NoSuchChat, Stored, events, messages
 from duologue.storage.database import AlarmRule, Post, Row, Tx
 from duologue.storage.lists import id_list
-from duologue.storage.tables.alarms import raise_alarms
 from duologue.storage.tables.events import check_seqs, insert_events
 from duologue.storage.tables.messages import pack_client_id
 from duologue.storage.tables.receipts import raise_marks

@@ -20,7 +20,6 @@ from duologue.model import Event, Message, Presets
 from duologue.storage.append.batch import AppendResult, Batch, Stored, as_stored
 from duologue.storage.append.batch_loader import BatchedRead, answer
 from duologue.storage.append.group import Group, StoreUnavailable
-from duologue.storage.append.postgres_append import Appender
 from duologue.storage.append.strangers import check_path
 from duologue.storage.database import (
     AlarmRule,
@@ -37,6 +36,7 @@ from duologue.storage.database import (
 from duologue.storage.engine.durability import check_postgres
 from duologue.storage.engine.migrate import Migration, SchemaTooOld, pending
 from duologue.storage.engine.pool import Pool
+from duologue.storage.engine.postgres_append import Appender
 from duologue.storage.engine.postgres_session import (
     CircuitBreaker,
     PostgresSession,

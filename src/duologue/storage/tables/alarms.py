@@ -6,13 +6,11 @@ on has been looked at. An alarm names no channel: core/delivery decides who is t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from duologue.model import User
-from duologue.storage.append.batch import Batch
 from duologue.storage.database import AlarmRule, Tx
 from duologue.storage.tables.accounts import USER_COLUMNS, load_user
 from duologue.storage.tables.messages import is_by_sms
@@ -43,33 +41,6 @@ class WaitingMessage(msgspec.Struct, frozen=True, gc=False):
     seq: int
     sent_at: int
     by_sms: bool
-
-
-def raise_alarms(tx: Tx, batch: Batch, before: Sequence[tuple[int, int, int]], rule: AlarmRule) -> None:
-    """Have the batch's messages looked at in time, for those users who asked for it.
-
-    `before` are the chats' counters before the batch. An older alarm of the same chat covers them already.
-    """
-    tx.many(
-        "INSERT INTO alarms (user_id, chat_id, due_at, seq)"
-        " SELECT id, ?, ? + CASE WHEN wait < ? THEN wait ELSE ? END, ? FROM"
-        " (SELECT id, coalesce(alarm_after, CASE WHEN registered_at IS NULL THEN ? ELSE ? END) AS wait"
-        " FROM users WHERE id = ?) wish"
-        " WHERE wait >= 0 ON CONFLICT (user_id, chat_id) DO NOTHING",
-        [
-            (
-                batch.chat_ids[chat],
-                batch.now,
-                rule.longest,
-                rule.longest,
-                before[chat][0] + seq,
-                rule.unregistered,
-                rule.preset,
-                batch.user_ids[user],
-            )
-            for user, chat, seq in batch.firsts()
-        ],
-    )
 
 
 def is_due(tx: Tx, now: int) -> bool:
