@@ -1,0 +1,42 @@
+"""Commands, a file each. One imports what it runs only when it is called, so that the others start at once."""
+
+from __future__ import annotations
+
+import typer
+
+from duologue.cli.commands import (
+    backup,
+    bench,
+    docs,
+    migrate,
+    outbox,
+    phone,
+    salvage,
+    serve,
+    torture,
+    users,
+    verify,
+    version,
+)
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Private 1:1 text messaging, self-hosted.")
+app.add_typer(users.app, name="users")
+for _command in (
+    serve.serve,
+    migrate.migrate,
+    docs.docs,
+    phone.phone,
+    bench.bench,
+    verify.verify,
+    salvage.salvage,
+    backup.backup,
+    torture.torture,
+    outbox.outbox,
+    version.version,
+):
+    app.command()(_command)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
