@@ -124,7 +124,7 @@ async def test_a_fault_that_nobody_foresaw_closes_with_1011_instead_of_hanging(
                 await socket.say(**frame)
             else:
                 await socket.hello()
-                monkeypatch.setattr(running.node.registry.chats, "pair_to", fails)
+                monkeypatch.setattr(running.node.services.chats, "pair_to", fails)
                 await socket.say(**frame, to=ben.phone)
             assert (await socket.closing())[0] == 1011
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final
 
@@ -15,20 +15,8 @@ from litestar.exceptions import MethodNotAllowedException, NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from duologue.apidocs import asyncapi, pages
-from duologue.core.accounts import Accounts
-from duologue.core.addresses import Remotes
-from duologue.core.chats import Chats
-from duologue.core.events import Events
-from duologue.core.exports import Exports
 from duologue.core.limits import MAX_BODY
-from duologue.core.messages import Messages
-from duologue.core.rates import Rates
-from duologue.core.receipts import Receipts
-from duologue.core.sessions import Sessions
-from duologue.core.sms_callbacks import SmsCallbacks
-from duologue.core.strangers import Strangers
-from duologue.core.traces import Traces
-from duologue.core.verifications import Verifications
+from duologue.core.services import Services
 from duologue.edge.problems import HEADERS, handle, with_head
 from duologue.http import (
     accounts,
@@ -45,8 +33,6 @@ from duologue.http import (
 from duologue.http.gate import Gate
 from duologue.http.rates import PUBLIC, check_rated
 from duologue.http.request import StrictRequest, provide_call
-from duologue.protocol.server import ServerInfo
-from duologue.providers.sms.simulator import Simulator
 from duologue.web import client, simulator_page
 
 _HANDLERS: Final[list[Any]] = [
@@ -67,29 +53,6 @@ _HANDLERS: Final[list[Any]] = [
 ]
 
 Lifespan = Callable[[Litestar], AbstractAsyncContextManager[None]]
-
-
-class Services(msgspec.Struct, frozen=True):
-    """Services that the routes call."""
-
-    sessions: Sessions
-    accounts: Accounts
-    chats: Chats
-    messages: Messages
-    receipts: Receipts
-    strangers: Strangers
-    traces: Traces
-    events: Events
-    exports: Exports
-    info: ServerInfo
-    check_ready: Callable[[], Awaitable[str]]
-    verifications: Verifications | None
-    sms_callbacks: SmsCallbacks | None
-    simulator: Simulator | None
-    rates: Rates
-    remotes: Remotes
-    origins: Sequence[str]
-    public_url: str
 
 
 def make_app(services: Services, lifespan: Sequence[Lifespan] = ()) -> Litestar:

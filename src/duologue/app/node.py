@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from litestar import Litestar
 
 from duologue import __version__
-from duologue.app.asgi import Services, make_app
+from duologue.app.asgi import make_app
 from duologue.app.edge import address_cap, edge_of
 from duologue.app.sms import SmsServices, relay_rule, spending
 from duologue.clock import DAY, Clock, SteadyClock, steady_ms
@@ -39,6 +39,7 @@ from duologue.core.readiness import Readiness
 from duologue.core.receipts import Receipts
 from duologue.core.retention import tidy_forever, trim_forever
 from duologue.core.secret import bus_key, load_secret, secret_of
+from duologue.core.services import Services
 from duologue.core.sessions import Sessions
 from duologue.core.sms_policy import SmsPolicy
 from duologue.core.strangers import Strangers
@@ -94,24 +95,10 @@ class Node:
         self.lookout = self._lookout()
         self.readiness = Readiness(self.db, self.bus, self.clock)
         origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
-        self.registry = ConnectionRegistry(
-            self.db,
-            self.hub,
-            self.sessions,
-            accounts,
-            chats,
-            messages,
-            self.receipts,
-            self.presence,
-            rates=self.rates,
-            remotes=self.remotes,
-            lookout=self.lookout,
-            origins=origins,
-            limited=limited,
-        )
         secret = self._secret()
         self.sms = self._wire_sms(rule, secret)
         self.services = self._services(accounts, chats, messages, origins, secret)
+        self.registry = ConnectionRegistry(self.services, self.db, self.hub, limited=limited)
 
     def _services(
         self,
@@ -121,7 +108,7 @@ class Node:
         origins: Sequence[str],
         secret: bytes | None,
     ) -> Services:
-        """Make the services that the routes call. Raises `ValueError` for settings that make no sense."""
+        """Make the services that routes and sockets call. Raises `ValueError` for settings that make no sense."""
         return Services(
             sessions=self.sessions,
             accounts=accounts,
@@ -129,6 +116,8 @@ class Node:
             messages=messages,
             receipts=self.receipts,
             strangers=self.strangers,
+            presence=self.presence,
+            lookout=self.lookout,
             traces=self.traces,
             events=Events(self.db, self.hub, self.sessions, self.traces, self.rates),
             exports=Exports(self.db, chats),

@@ -12,17 +12,10 @@ from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
-from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remote
-from duologue.core.chats import Chats
-from duologue.core.events import Events
-from duologue.core.exports import Exports
 from duologue.core.lookout import TRUSTED_FOR
-from duologue.core.messages import Messages
-from duologue.core.receipts import Receipts
+from duologue.core.services import Services
 from duologue.core.sessions import Caller, Sessions
-from duologue.core.strangers import Strangers
-from duologue.core.traces import Traces
 from duologue.edge.problems import invalid_body
 from duologue.edge.whole_numbers import decode_whole_floats
 from duologue.errors import ApiError
@@ -94,16 +87,16 @@ class Call:
 
     def __init__(self, request: Request[Any, Any, Any]) -> None:
         self._request = request
-        services = request.app.state.services
-        self.accounts: Accounts = services.accounts
-        self.chats: Chats = services.chats
-        self.events: Events = services.events
-        self.exports: Exports = services.exports
-        self.messages: Messages = services.messages
-        self.receipts: Receipts = services.receipts
-        self.sessions: Sessions = services.sessions
-        self.strangers: Strangers = services.strangers
-        self.traces: Traces = services.traces
+        services: Services = request.app.state.services
+        self.accounts = services.accounts
+        self.chats = services.chats
+        self.events = services.events
+        self.exports = services.exports
+        self.messages = services.messages
+        self.receipts = services.receipts
+        self.sessions = services.sessions
+        self.strangers = services.strangers
+        self.traces = services.traces
 
     @property
     def caller(self) -> Caller:

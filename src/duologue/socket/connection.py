@@ -65,6 +65,7 @@ class Connection:
         "pinged_at",
         "registry",
         "resumed",
+        "services",
         "watched",
         "wire",
     )
@@ -74,9 +75,9 @@ class Connection:
     """The intake's `receive`, which sees to it that each frame is handled in its turn."""
 
     def __init__(self, registry: ConnectionRegistry, codec: Codec, token: str | None, block: str) -> None:
-        self.registry = registry
-        self._lookout = registry.lookout
-        self._budget = FrameBudget(registry.rates, block, limited=registry.limited)
+        self.registry, self.services = registry, registry.services
+        self._lookout = registry.services.lookout
+        self._budget = FrameBudget(registry.services.rates, block, limited=registry.limited)
         self._codec = codec
         self._token = token
         self._loop = asyncio.get_running_loop()
@@ -134,8 +135,8 @@ class Connection:
         if self.feed:
             self.feed.close()
         if self.caller:
-            self.registry.presence.leave(self.caller.user_id, self)
-            self.registry.presence.unwatch(self.watched, self)
+            self.services.presence.leave(self.caller.user_id, self)
+            self.services.presence.unwatch(self.watched, self)
 
     # From the heart and the hub.
 
@@ -179,7 +180,7 @@ class Connection:
     async def _check_session(self, caller: Caller, *, stays: bool = True) -> None:
         """Close if the session has ended; how it ended tells the close code. If not, close unless it `stays`."""
         try:
-            await self.registry.sessions.check(caller)
+            await self.services.sessions.check(caller)
         except ApiError as error:
             self._give_up(error)
         else:
@@ -276,7 +277,7 @@ class Connection:
         """Make sure that the session is live, then handle the frame."""
         asked_at = _now()
         try:
-            await self.registry.sessions.check(caller)
+            await self.services.sessions.check(caller)
         except ApiError as error:
             self._give_up(error) if error.code in WHEN_LOST else self.fail(error, frame)
         else:
@@ -337,20 +338,20 @@ class Connection:
 
     async def _sign_in(self, hello: frames.Hello, token: str) -> None:
         try:
-            caller = await self.registry.sessions.authenticate(token)
+            caller = await self.services.sessions.authenticate(token)
             await self._follow(caller, hello)
         except ApiError as error:
             self.fail(error, hello)
             self._end(when_refused(error), error.code)
 
     async def _follow(self, caller: Caller, hello: frames.Hello) -> None:
-        registry = self.registry
+        registry, services = self.registry, self.services
         after = parse_start(
             None if hello.after is UNSET else hello.after, None if hello.at is UNSET else hello.at
         )
-        feed = self.feed = Feed(registry.db, registry.hub, caller.user_id, self, registry.rates)
+        feed = self.feed = Feed(registry.db, registry.hub, caller.user_id, self, services.rates)
         # Session and account are looked at again now that the log is followed: an end in between would be missed.
-        look = partial(registry.accounts.session_state, caller)
+        look = partial(services.accounts.session_state, caller)
         head, user = await feed.open(after, look)
         # Counted without a pause before it is entered, or many at once would slip through.
         if registry.hub.devices(caller.user_id) >= MAX_SOCKETS_PER_USER:
@@ -359,14 +360,14 @@ class Connection:
         position = feed.next - 1
         unknown = position if head.acked < position else 0
         timer, outlive = registry.ack_timer, registry.outlive
-        self.acks = Acks(registry.receipts, timer, caller, self.spawn, unknown=unknown, outlive=outlive)
+        self.acks = Acks(services.receipts, timer, caller, self.spawn, unknown=unknown, outlive=outlive)
         self.caller = caller
         self._budget.signed_in(caller.user_id)
         self._token = None
-        registry.presence.arrive(caller.user_id, self)
+        services.presence.arrive(caller.user_id, self)
         self.say(
             frames.Ready(
-                user=render.me(user, self.registry.accounts.presets),
+                user=render.me(user, services.accounts.presets),
                 session_id=render.session_id(caller.session_id),
                 latest=head.last_seq,
                 latest_at=rfc3339(head.last_at) if head.last_at else UNSET,

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Coroutine
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from prometheus_client import Gauge
 
-from duologue.core.accounts import Accounts
 from duologue.core.acks import AckTimer
-from duologue.core.addresses import Remotes
-from duologue.core.chats import Chats
-from duologue.core.lookout import Lookout
-from duologue.core.messages import Messages
-from duologue.core.presence import PresenceTracker
-from duologue.core.rates import Rates
-from duologue.core.receipts import Receipts
-from duologue.core.sessions import Sessions
+from duologue.core.services import Services
 from duologue.core.tasks import Tasks
 from duologue.realtime.hub import Hub
 from duologue.storage.database import Database
@@ -48,37 +40,12 @@ class PingableConnection(Protocol):
 class ConnectionRegistry:
     """The shared side of every connection."""
 
-    def __init__(  # noqa: PLR0913 - the one place where they meet
-        self,
-        db: Database,
-        hub: Hub,
-        sessions: Sessions,
-        accounts: Accounts,
-        chats: Chats,
-        messages: Messages,
-        receipts: Receipts,
-        presence: PresenceTracker,
-        *,
-        rates: Rates,
-        remotes: Remotes,
-        lookout: Lookout,
-        origins: Collection[str],
-        limited: bool,
-    ) -> None:
+    def __init__(self, services: Services, db: Database, hub: Hub, *, limited: bool) -> None:
+        self.services = services
         self.db = db
         self.hub = hub
-        self.sessions = sessions
-        self.accounts = accounts
-        self.chats = chats
-        self.messages = messages
-        self.receipts = receipts
-        self.ack_timer = AckTimer(receipts.are_crowded)
-        self.presence = presence
-        self.rates = rates
-        self.remotes = remotes
-        self.lookout = lookout
-        self.origins = origins
         self.limited = limited
+        self.ack_timer = AckTimer(services.receipts.are_crowded)
         self.connections: set[PingableConnection] = set()
         self._outliving = Tasks()
         _SOCKETS.set_function(self.connections.__len__)

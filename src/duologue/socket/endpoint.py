@@ -16,18 +16,19 @@ class SocketEndpoint:
 
     def __init__(self, registry: ConnectionRegistry) -> None:
         self._registry = registry
+        self._services = registry.services
 
     def __call__(self, handshake: Handshake) -> Connection | Refusal:
         """Return a connection for a request to `/v1/socket` from an allowed page, or the refusal."""
         if handshake.path != "/v1/socket":
             return refusal(ApiError("not_found", "There is no socket at this path."))
-        if not origin_allowed(handshake, self._registry.origins):
+        if not origin_allowed(handshake, self._services.origins):
             return refusal(ApiError("origin_not_allowed"))
-        remote = self._registry.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
+        remote = self._services.remotes.find(handshake.peer, (handshake.headers.get("x-forwarded-for", ""),))
         try:
-            self._registry.rates.take(REQUESTS, remote.block)
-            if self._registry.remotes.is_proxy(handshake.peer):  # others were counted when they connected
-                self._registry.rates.take(CONNECTIONS, remote.block)
+            self._services.rates.take(REQUESTS, remote.block)
+            if self._services.remotes.is_proxy(handshake.peer):  # others were counted when they connected
+                self._services.rates.take(CONNECTIONS, remote.block)
         except ApiError as error:
             return refusal(error)
         scheme, _, token = handshake.headers.get("authorization", "").partition(" ")

@@ -18,18 +18,18 @@ from duologue.core.limits import WATCHED_PER_FRAME
 from duologue.core.messages import explain
 from duologue.core.positions import parse_position
 from duologue.core.receipts import mark_of
+from duologue.core.services import Services
 from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Pair, decode_id
 from duologue.protocol import frames, render
-from duologue.socket.connection_registry import ConnectionRegistry
 from duologue.storage.database import Marked, Posted
 
 
 class Client(Protocol):
     """The connection that a frame came over."""
 
-    registry: ConnectionRegistry
+    services: Services
     caller: Caller
     feed: Feed
     acks: Acks
@@ -77,11 +77,11 @@ class Client(Protocol):
 
 
 def _known(client: Client, chat_id: str) -> Pair | None:
-    return client.registry.chats.known_pair(client.caller.user_id, decode_id("cht", chat_id))
+    return client.services.chats.known_pair(client.caller.user_id, decode_id("cht", chat_id))
 
 
 async def _pair(client: Client, chat_id: str) -> Pair:
-    return await client.registry.chats.pair(client.caller.user_id, decode_id("cht", chat_id))
+    return await client.services.chats.pair(client.caller.user_id, decode_id("cht", chat_id))
 
 
 def hello(client: Client, frame: frames.Hello) -> None:
@@ -95,7 +95,7 @@ def send(client: Client, frame: frames.Send) -> None:
         client.fail(ApiError("invalid", errors={"chat_id": "either this or to must be given"}), frame)
         return
     pair = None if isinstance(frame.chat_id, UnsetType) or frame.reply_to else _known(client, frame.chat_id)
-    if pair and client.registry.messages.may_submit(pair, client.caller.user_id):
+    if pair and client.services.messages.may_submit(pair, client.caller.user_id):
         _submit(client, frame, pair)
     else:
         client.later(_send_slowly(client, frame))
@@ -103,7 +103,7 @@ def send(client: Client, frame: frames.Send) -> None:
 
 async def _send_slowly(client: Client, frame: frames.Send) -> None:
     """Send what takes a look into the store: where it goes, what it answers, whether it may go."""
-    messages, caller = client.registry.messages, client.caller
+    messages, caller = client.services.messages, client.caller
     try:
         pair = await _addressed(client, frame)
         if frame.reply_to:
@@ -127,13 +127,13 @@ async def _addressed(client: Client, frame: frames.Send) -> Pair:
     if not isinstance(frame.chat_id, UnsetType):
         return await _pair(client, frame.chat_id)
     assert not isinstance(frame.to, UnsetType)
-    return await client.registry.chats.pair_to(client.caller.user_id, frame.to, "to", reply_to=frame.reply_to)
+    return await client.services.chats.pair_to(client.caller.user_id, frame.to, "to", reply_to=frame.reply_to)
 
 
 def _submit(client: Client, frame: frames.Send, pair: Pair) -> None:
     done = partial(_sent, client, frame, pair)
     try:
-        client.registry.messages.submit(
+        client.services.messages.submit(
             client.caller, pair, frame.text, frame.client_id, frame.reply_to, done
         )
     except ApiError as error:
@@ -155,7 +155,7 @@ def _sent(client: Client, frame: frames.Send, pair: Pair, outcome: Posted | Exce
 
 async def _confirm_repeat(client: Client, frame: frames.Send, pair: Pair, posted: Posted) -> None:
     try:
-        marks = await client.registry.messages.marks(pair, posted.message)
+        marks = await client.services.messages.marks(pair, posted.message)
     except ApiError as error:
         client.fail(error, frame)
     else:
@@ -229,7 +229,7 @@ async def _read_slowly(client: Client, frame: frames.Read) -> None:
 def _mark_read(client: Client, frame: frames.Read, pair: Pair) -> None:
     mark = mark_of(pair, client.caller.user_id, read=frame.seq)
     try:
-        client.registry.receipts.submit(mark, partial(_marked, client, frame))
+        client.services.receipts.submit(mark, partial(_marked, client, frame))
     except ApiError as error:
         client.fail(error, frame)
     else:
@@ -245,8 +245,8 @@ def _marked(client: Client, frame: frames.Read, outcome: Marked | Exception) -> 
 def typing(client: Client, frame: frames.Typing) -> None:
     """Pass it on to the peer's devices."""
     pair = _known(client, frame.chat_id)
-    if pair and client.registry.presence.may_type(pair):
-        client.registry.presence.typing(client.caller, pair, active=frame.active)
+    if pair and client.services.presence.may_type(pair):
+        client.services.presence.typing(client.caller, pair, active=frame.active)
     else:
         client.later(_type_slowly(client, frame))
 
@@ -254,7 +254,7 @@ def typing(client: Client, frame: frames.Typing) -> None:
 async def _type_slowly(client: Client, frame: frames.Typing) -> None:
     try:
         pair = await _pair(client, frame.chat_id)
-        await client.registry.presence.try_typing(client.caller, pair, active=frame.active)
+        await client.services.presence.try_typing(client.caller, pair, active=frame.active)
     except ApiError as error:
         client.fail(error, frame)
 
@@ -267,9 +267,9 @@ def watch(client: Client, frame: frames.Watch) -> None:
 
 async def _watch(client: Client, frame: frames.Watch) -> None:
     wanted = [number for text in frame.user_ids if (number := decode_id("usr", text)) is not None]
-    client.registry.presence.unwatch(client.watched, client)
+    client.services.presence.unwatch(client.watched, client)
     try:
-        client.watched = await client.registry.presence.watch(client.caller, wanted, client)
+        client.watched = await client.services.presence.watch(client.caller, wanted, client)
     except ApiError as error:
         client.watched = []
         client.fail(error, frame)
