@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any, Final, get_args, get_origin
@@ -113,14 +113,15 @@ def _handlers(app: Litestar) -> Iterator[tuple[str, str, HTTPRouteHandler]]:
         for method, (handler, _) in route.route_handler_map.items()
         if handler.resolve_include_in_schema()
     ]
-    found.sort(key=lambda item: _place(item[2]))
+    modules = list(dict.fromkeys(inspect.unwrap(handler.fn).__module__ for _, _, handler in found))
+    found.sort(key=lambda item: _place(item[2], modules))
     yield from found
 
 
-def _place(handler: HTTPRouteHandler) -> tuple[int, str, int]:
-    """By group, then as they are written."""
+def _place(handler: HTTPRouteHandler, modules: Sequence[str]) -> tuple[int, int, int]:
+    """By group, then by module as the application lists them, then as they are written."""
     source = inspect.unwrap(handler.fn)
-    return list(TAGS).index(_tag(handler)), source.__module__, source.__code__.co_firstlineno
+    return list(TAGS).index(_tag(handler)), modules.index(source.__module__), source.__code__.co_firstlineno
 
 
 def _tag(handler: HTTPRouteHandler) -> str:

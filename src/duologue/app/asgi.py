@@ -22,13 +22,16 @@ from duologue.http import (
     accounts,
     chats,
     events,
+    exports,
     messages,
     receipts,
     server,
+    sessions,
     simulator,
     sms_callbacks,
     traces,
     upgrade,
+    verifications,
 )
 from duologue.http.gate import Gate
 from duologue.http.rates import PUBLIC, check_rated
@@ -37,7 +40,10 @@ from duologue.web import client, simulator_page
 
 _HANDLERS: Final[list[Any]] = [
     *server.HANDLERS,
+    *verifications.HANDLERS,
+    *sessions.HANDLERS,
     *accounts.HANDLERS,
+    *exports.HANDLERS,
     *chats.HANDLERS,
     *messages.HANDLERS,
     *receipts.HANDLERS,
