@@ -50,8 +50,10 @@ async def make_chats(db: Database, count: int, first: int = 0) -> list[Pair]:
     made = []
     for number in range(first, first + count):
         token = b"%d" % number
-        user, _, _ = await db.write(accounts.sign_in, f"+3361{number:07d}", token, "", "127.0.0.1", now_ms())
-        pair = await db.write(chats.open_chat, user.id, f"+3362{number:07d}", now_ms())
+        user, _, _ = await db.directory().write(
+            accounts.sign_in, f"+3361{number:07d}", token, "", "127.0.0.1", now_ms()
+        )
+        pair = await db.directory().write(chats.open_chat, user.id, f"+3362{number:07d}", now_ms())
         assert pair
         made.append(pair)
     return made
@@ -126,7 +128,7 @@ async def depths(url: str, deep: int) -> list[tuple[str, float, float]]:
         for _ in range(_ROUNDS):
             for index, (pair, last) in enumerate(((shallow_pair, 1_000), (deep_pair, deep))):
                 started = time.perf_counter()
-                await db.read(*read(pair, last))
+                await db.of_user(pair.high).read(*read(pair, last))
                 times[index].append(time.perf_counter() - started)
         table.append((name, median(times[0]) * 1e6, median(times[1]) * 1e6))
     await db.close()

@@ -136,7 +136,7 @@ async def test_a_long_poll_without_news_ends_empty_after_its_time(api: Api) -> N
 
 async def test_a_long_poll_that_waits_longer_does_not_read_the_store_more_often(running: Running) -> None:
     """It is woken by the bus: it doesn't look again and again."""
-    db = running.node.db
+    db = running.node.db.directory()
     reads, read = 0, db.read
 
     # The node's background loops look for their work by the clock, with or without a poll.

@@ -165,14 +165,15 @@ async def test_a_user_has_one_export_at_a_time(own: Api) -> None:
 
 async def test_what_cannot_be_a_token_is_not_looked_up(own: Api, running: Running) -> None:
     looked_up = 0
-    find = running.node.db.find
+    shard = running.node.db.directory()
+    find = shard.find
 
     async def count(*args: Any) -> Any:
         nonlocal looked_up
         looked_up += 1
         return await find(*args)
 
-    running.node.db.find = count  # type: ignore[method-assign,assignment]
+    shard.find = count  # type: ignore[method-assign,assignment]
     real, _ = new_token()
     for token in ("dlg_", "dlg_nobody", real[:-1], real + "x", real[:-1] + "é", "x" * 20_000):
         headers = [(b"Authorization", f"Bearer {token}".encode())]
@@ -235,14 +236,15 @@ async def test_acks_of_one_user_look_at_each_event_once(own: Api, running: Runni
     await ben.post(chat_id, "hello")
     newest = (await ana.log())[-1]["seq"]
     looked = 0
-    read = running.node.db.read
+    shard = running.node.db.directory()
+    read = shard.read
 
     async def count(function: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal looked
         looked += function.__name__ == "received"
         return await read(function, *args, **kwargs)
 
-    running.node.db.read = count  # type: ignore[method-assign,assignment]
+    shard.read = count  # type: ignore[method-assign,assignment]
     await asyncio.gather(*(ana.call("POST", "/v1/events/ack", {"seq": newest}) for _ in range(10)))
     assert looked == 1
 
@@ -283,7 +285,8 @@ async def test_replays_of_one_user_take_turns(
     async with ben.online() as socket:
         await socket.talk(map(str, range(250)), chat_id=chat_id)
     reading = most = 0
-    read = running.node.db.read
+    shard = running.node.db.directory()
+    read = shard.read
 
     async def count(function: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal reading, most

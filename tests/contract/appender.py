@@ -19,7 +19,7 @@ import msgspec
 
 from duologue.clock import now_ms
 from duologue.model import Event
-from duologue.storage.database import Database, Mark, Marked, Outcome, Post, Posted, Unit
+from duologue.storage.database import Database, Mark, Marked, OneShard, Outcome, Post, Posted, Unit
 from duologue.storage.engine.engines import make_database
 from duologue.storage.engine.postgres import PostgresDatabase
 from duologue.storage.engine.sqlite import SqliteDatabase
@@ -107,7 +107,7 @@ async def _outcome(append: Callable[[Callable[[Outcome], None]], None]) -> Outco
     return await future
 
 
-async def _something_else(db: Database, plan: Plan, number: int) -> None:
+async def _something_else(db: OneShard, plan: Plan, number: int) -> None:
     """Work that numbers events too, but not on the message path."""
     _, low, high = plan.pairs[number % len(plan.pairs)]
     name = f"{os.getpid()} {number}"

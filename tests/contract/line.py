@@ -17,7 +17,7 @@ from duologue.errors import ApiError
 from duologue.model import Pair
 from duologue.realtime.bus import Bus, BusHandler, LocalBus, Notice, Signal
 from duologue.realtime.hub import Hub
-from duologue.storage.database import Database
+from duologue.storage.database import OneShard
 from duologue.storage.tables.events import NOWHERE, LogHead, log_head, trim_logs
 from tests.contract.store import PATIENCE, Store
 
@@ -68,10 +68,13 @@ class FaultyBus:
 class CountingDatabase:
     """Passes reads on, counts them, and fails when it is told to."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: OneShard) -> None:
         self._db = db
         self.reads = 0
         self.faults: list[Exception] = []
+
+    def of_user(self, _user_id: int) -> CountingDatabase:
+        return self
 
     async def read(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         self.reads += 1
@@ -86,7 +89,7 @@ class CountingDatabase:
 class Diary:
     """A reader that writes down what it is given. While `gate` is closed it takes no more."""
 
-    def __init__(self, db: Database, hub: Hub, user_id: int) -> None:
+    def __init__(self, db: OneShard, hub: Hub, user_id: int) -> None:
         self._db = db
         self.user_id = user_id
         self.feed = Feed(db, hub, user_id, self, Rates(limited=False))
@@ -153,7 +156,7 @@ class Line:
             user, _ = await self.store.db.write(trim_logs, user, FOR_EVER)
 
     def diary(self, user_id: int) -> Diary:
-        return Diary(cast(Database, self.db), self.hub, user_id)
+        return Diary(cast(OneShard, self.db), self.hub, user_id)
 
 
 @asynccontextmanager

@@ -21,7 +21,7 @@ from duologue.errors import ApiError, overloaded
 from duologue.model import Pair, User
 from duologue.realtime.bus import LocalBus
 from duologue.realtime.hub import Hub
-from duologue.storage.database import Database, Operation, Tx
+from duologue.storage.database import Database, OneShard, Operation, Tx
 from duologue.storage.tables.events import log_head
 from duologue.storage.tables.replay import event_page
 from tests.contract.store import PATIENCE, Store
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.anyio
 class MoodyDatabase:
     """Passes everything on, but refuses marks when it is told to: at once, or once their turn has come."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: OneShard) -> None:
         self._db = db
         self.full = self.failing = False
         self.reads = self.marks = 0
@@ -47,6 +47,9 @@ class MoodyDatabase:
             asyncio.get_running_loop().call_soon(done, overloaded("The store refused the write"))
         else:
             self._db.append(operation, done)
+
+    def of_user(self, _user_id: int) -> MoodyDatabase:
+        return self
 
     async def read(self, *args: Any, **kwargs: Any) -> Any:
         self.reads += 1

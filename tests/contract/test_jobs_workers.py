@@ -14,7 +14,7 @@ from duologue.core import jobs as workers
 from duologue.core.jobs import LEASE, Taken, Worker
 from duologue.core.rounds import Rounds
 from duologue.errors import ApiError
-from duologue.storage.database import Tx
+from duologue.storage.database import Shard, Tx
 from duologue.storage.tables import jobs
 from tests.support.letters import DONE, LETTERS, Letter, Letters, names
 
@@ -30,20 +30,18 @@ class Desk:
         self.letters = letters
         self.done: list[str] = []
         self.before: Callable[[Letter], Awaitable[None]] | None = None
-        self.worker = Worker(
-            letters.db, letters.clock, take, self.do, at_once=at_once, unsettled="it can't be settled"
-        )
+        self.worker = Worker(letters.clock, take, self.do, at_once=at_once, unsettled="it can't be settled")
         self.rounds = Rounds(self.round, waits="letters wait", fails="letters failed")
 
     async def round(self) -> None:
         self.rounds.begin()
-        await self.worker.begin(self.rounds)
+        await self.worker.begin(self.letters.db, self.rounds)
 
-    async def do(self, letter: Letter) -> None:
+    async def do(self, shard: Shard, letter: Letter) -> None:
         if self.before:
             await self.before(letter)
         self.done += names([letter])
-        await self.worker.settle(settle, letter, DONE)
+        await self.worker.settle(shard, settle, letter, DONE)
 
     async def work(self) -> None:
         """Do all that there is to do."""
@@ -137,7 +135,7 @@ async def test_what_came_of_a_job_is_stored_however_often_that_fails(
             raise faults.pop(0)
         return settle(tx, letter, state, now)
 
-    assert await Desk(letters).worker.settle(fail_first, letter, DONE)
+    assert await Desk(letters).worker.settle(letters.db, fail_first, letter, DONE)
     assert await letters.states() == {"a1": DONE}
     assert caplog.text.count("it can't be settled") == 2
 

@@ -25,7 +25,7 @@ from duologue.providers.sms.provider import (
     SmsError,
     WithoutCallbacks,
 )
-from duologue.storage.database import Database
+from duologue.storage.database import OneShard
 from duologue.storage.tables.verifications import Verification
 from tests.support.spending import split_spending
 
@@ -97,7 +97,7 @@ class Desk:
     """One node's rules for codes, and how people use them."""
 
     def __init__(
-        self, db: Database, clock: Clock, phones: Phones, wording: Wording | None = None, **changes: Any
+        self, db: OneShard, clock: Clock, phones: Phones, wording: Wording | None = None, **changes: Any
     ) -> None:
         self.db = db
         self.clock = clock

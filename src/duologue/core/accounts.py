@@ -58,7 +58,7 @@ class Accounts:
         number = parse_phone(phone)
         token, token_hash = new_token()
         try:
-            user, session, new_user = await self._db.write(
+            user, session, new_user = await self._db.directory().write(
                 store.sign_in, number, token_hash, device_name, ip, self._clock()
             )
         except store.Suspended:
@@ -69,7 +69,7 @@ class Accounts:
 
     async def me(self, caller: Caller) -> User:
         """Raises `ApiError` `not_signed_in` if the account was deleted a moment ago."""
-        return _present(await self._db.read(store.user_by_id, caller.user_id))
+        return _present(await self._db.of_user(caller.user_id).read(store.user_by_id, caller.user_id))
 
     async def session_state(self, caller: Caller, asked: int | None) -> tuple[LogHead, User]:
         """The state of the log, with the time of the event whose seq is `asked`, and `me`.
@@ -95,7 +95,7 @@ class Accounts:
         now = self._clock()
         allowance = [Quota(f"profile:{caller.user_id}", PROFILE_CHANGES.quota, HOUR)] if self._limited else []
         try:
-            user = await self._db.write(
+            user = await self._db.of_user(caller.user_id).write(
                 store.update_user,
                 caller.user_id,
                 display_name,
@@ -117,7 +117,7 @@ class Accounts:
 
         Peers hear of it, and what is left of it is erased, soon afterwards.
         """
-        ended = await self._db.write(store.delete_user, caller.user_id, self._clock())
+        ended = await self._db.of_user(caller.user_id).write(store.delete_user, caller.user_id, self._clock())
         self._sessions.forget(set(ended))
         self._chores.wake()
 

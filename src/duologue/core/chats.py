@@ -44,7 +44,7 @@ class Chats:
         """
         pair = self.known_pair(user_id, chat_id)
         if pair is None and chat_id is not None:
-            pair = await self._db.read(store.pair_of, user_id, chat_id)
+            pair = await self._db.of_user(user_id).read(store.pair_of, user_id, chat_id)
         if pair is None:
             raise no_such_chat()
         return self.remember(pair)
@@ -74,9 +74,9 @@ class Chats:
         `self_chat`, `seq_out_of_range` (of `reply_to`), and `rate_limited` after too many new ones.
         """
         number = parse_phone(phone, field)
-        pair = await self._db.read(store.pair_by_phone, user_id, number)
+        pair = await self._db.directory().read(store.pair_by_phone, user_id, number)
         if pair is None and reply_to:
-            user = await self._db.read(user_by_id, user_id)
+            user = await self._db.of_user(user_id).read(user_by_id, user_id)
             if user is None or user.phone != number:
                 raise ApiError("seq_out_of_range", errors={"reply_to": "there is no such chat yet"})
         elif pair is None:
@@ -89,23 +89,27 @@ class Chats:
         now = self._clock()
         allowance = [Quota(f"chats:{user_id}", NEW_CHATS.quota, HOUR)] if self._limited else []
         try:
-            return await self._db.write(_open_within, user_id, number, allowance, now)
+            return await self._db.directory().write(_open_within, user_id, number, allowance, now)
         except QuotaExceeded as fault:
             raise used_up(fault, NEW_CHATS, "Too many new chats in an hour.", now) from None
 
     async def open(self, caller: Caller, phone: str) -> Chat:
         """The caller's chat with a number, made if need be. Raises as `pair_to`."""
         pair = await self.pair_to(caller.user_id, phone)
-        chat = await self._db.read(store.chat_view, caller.user_id, pair.chat_id)
+        chat = await self._db.of_user(caller.user_id).read(store.chat_view, caller.user_id, pair.chat_id)
         if chat is None or chat.known is Known.STRANGER:
             # A stranger has made it; now it is the caller's too.
-            await self._db.write(store.open_chat, caller.user_id, parse_phone(phone), self._clock())
+            await self._db.directory().write(
+                store.open_chat, caller.user_id, parse_phone(phone), self._clock()
+            )
             return await self.get(caller, pair.chat_id)
         return chat
 
     async def get(self, caller: Caller, chat_id: int | None) -> Chat:
         """Raises `ApiError` `not_found`."""
-        chat = await self._db.read(store.chat_view, caller.user_id, chat_id) if chat_id is not None else None
+        chat = None
+        if chat_id is not None:
+            chat = await self._db.of_user(caller.user_id).read(store.chat_view, caller.user_id, chat_id)
         if chat is None:
             raise no_such_chat()
         return chat
@@ -114,7 +118,9 @@ class Chats:
         self, caller: Caller, below: int, limit: int, folder: store.Folder
     ) -> tuple[list[Chat], int | None]:
         """The caller's chats of a folder below an activity, newest first, and where the next page begins."""
-        chats, ended = await self._db.read(page_of_chats, caller.user_id, below, limit, folder)
+        chats, ended = await self._db.of_user(caller.user_id).read(
+            page_of_chats, caller.user_id, below, limit, folder
+        )
         return chats, None if ended else chats[-1].activity
 
     async def update(
@@ -123,7 +129,9 @@ class Chats:
         """Change the caller's own view of a chat. Raises `ApiError` `not_found`."""
         if not changes or chat_id is None:
             return await self.get(caller, chat_id)
-        chat = await self._db.write(store.update_chat, caller.user_id, chat_id, changes, self._clock())
+        chat = await self._db.of_user(caller.user_id).write(
+            store.update_chat, caller.user_id, chat_id, changes, self._clock()
+        )
         if chat is None:
             raise no_such_chat()
         return chat

@@ -9,7 +9,7 @@ from typing import Final
 
 from duologue.clock import SECOND, Clock
 from duologue.errors import ApiError
-from duologue.storage.database import Database, Tx
+from duologue.storage.database import Database, Shard, Tx
 from duologue.storage.tables import erasure, profile_news
 
 _log = logging.getLogger(__name__)
@@ -54,23 +54,27 @@ class Chores:
     async def step(self) -> float:
         """Take the steps that are due, then pause; seconds until the next look. Raises `ApiError` `overloaded`."""
         now = self._clock()
-        news_at, erasure_at = await self._db.read(next_due)
+        return min([await self._step_in(shard, now) for shard in self._db.every_shard()])
+
+    async def _step_in(self, shard: Shard, now: int) -> float:
+        news_at, erasure_at = await shard.read(next_due)
         due = [at for at in (news_at, erasure_at) if at is not None]
         if not due or min(due) > now:
             return min([_LOOK, *((at - now) / SECOND for at in due)])
         if news_at is not None and news_at <= now:
-            await self._tell_news(now)
+            await _tell_news(shard, now)
         if erasure_at is not None and erasure_at <= now:
-            await self._db.write(erasure.erase_some, now)
+            await shard.write(erasure.erase_some, now)
         # Not cut short by `wake`: the pace is the same however much there is to do.
         await asyncio.sleep(_PAUSE)
         return 0
 
-    async def _tell_news(self, now: int) -> None:
-        for user_id, changes in await self._db.read(profile_news.fresh_news, now):
-            peers = await self._db.read(profile_news.peers_to_tell, user_id)
-            await self._db.write(profile_news.begin_news, user_id, changes, peers)
-        await self._db.write(profile_news.tell_news, now)
+
+async def _tell_news(shard: Shard, now: int) -> None:
+    for user_id, changes in await shard.read(profile_news.fresh_news, now):
+        peers = await shard.read(profile_news.peers_to_tell, user_id)
+        await shard.write(profile_news.begin_news, user_id, changes, peers)
+    await shard.write(profile_news.tell_news, now)
 
 
 def next_due(tx: Tx) -> tuple[int | None, int | None]:

@@ -44,11 +44,11 @@ class ClockWatch:
 
     async def _left(self) -> int:
         """The settled time (epoch ms) at which the store was left."""
-        settled = await self._db.read(store.settled_time)
+        settled = await self._db.directory().read(store.settled_time)
         if settled is None:
             # The first start with this table. A use in the future is the trace of a wrong clock, nothing to go by.
-            newest = await self._db.read(store.newest_use)
-            settled = self._clock() if newest is None else min(newest, self._clock())
+            uses = [await shard.read(store.newest_use) for shard in self._db.every_shard()]
+            settled = min(max((use for use in uses if use is not None), default=self._clock()), self._clock())
         return settled
 
     async def run(self) -> None:
@@ -72,7 +72,9 @@ class ClockWatch:
         if (told := await self._db.time()) is not None:
             self._clock.compare(told)
         now = self._clock()
-        await self._db.write(store.note_settled, self._clock.settled())
-        mended = await self._db.write(store.mend_future, now, self._alarm_delay, LEASE)
+        await self._db.directory().write(store.note_settled, self._clock.settled())
+        mended = 0
+        for shard in self._db.every_shard():
+            mended += await shard.write(store.mend_future, now, self._alarm_delay, LEASE)
         if mended:
             _log.warning("%d rows waited for a time that a wrong clock had set; they are due now", mended)

@@ -99,7 +99,7 @@ class Events:
 
     async def latest(self, caller: Caller) -> Position:
         """The position of the caller's newest event. Raises `ApiError` `not_signed_in`."""
-        head = present(await self._db.read(store.log_head, caller.user_id))
+        head = present(await self._db.of_user(caller.user_id).read(store.log_head, caller.user_id))
         return Position(head.last_seq, head.last_at)
 
     async def page(self, caller: Caller, after: Position, limit: int, wait: float) -> EventPage:
@@ -112,7 +112,7 @@ class Events:
             async with aclosing(self.follow(caller, after, limit, wait)) as pages:
                 async for page in pages:
                     return page
-        page = await self._db.read(_read, caller.user_id, after, limit)
+        page = await self._db.of_user(caller.user_id).read(_read, caller.user_id, after, limit)
         self._traces.pushed(page.items)
         return page
 
@@ -158,7 +158,7 @@ class Events:
         waiter.seen = after.seq
         while True:
             await self._sessions.check(caller)
-            page = await self._db.read(read, caller.user_id, after)
+            page = await self._db.of_user(caller.user_id).read(read, caller.user_id, after)
             if page.items or self._stopped or not await waiter.wait(deadline - loop.time()):
                 return page
 

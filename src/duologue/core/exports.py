@@ -50,7 +50,9 @@ class Exports:
     async def _export(self, caller: Caller, export: ExportRun) -> ExportedChats:
         below = MAX_ACTIVITY
         try:
-            while page := await self._db.read(chat_store.chat_page, caller.user_id, below, _PAGE):
+            while page := await self._db.of_user(caller.user_id).read(
+                chat_store.chat_page, caller.user_id, below, _PAGE
+            ):
                 for chat in page:
                     yield chat, self._pages(caller, export, chat.id)
                 below = page[-1].activity
@@ -63,7 +65,7 @@ class Exports:
     ) -> AsyncGenerator[list[Message], None]:
         pair = await self._chats.pair(caller.user_id, chat_id)
         after = 0
-        while page := await self._db.read(page_seen_after, caller.user_id, pair, after, _PAGE):
+        while page := await self._db.of_chat(pair).read(page_seen_after, caller.user_id, pair, after, _PAGE):
             export.looked_at = asyncio.get_running_loop().time()
             # What is withheld from the caller isn't the caller's.
             own = [each for each in page if not each.withheld or each.sender_id == caller.user_id]

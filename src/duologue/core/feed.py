@@ -229,7 +229,9 @@ class Feed:
         async with self._hub.replays.of(self._user_id):
             self._behind = False
             position = Position(self.next - 1, self.at)
-            return await self._db.read(read_notices, self._user_id, position, self._limit)
+            return await self._db.of_user(self._user_id).read(
+                read_notices, self._user_id, position, self._limit
+            )
 
     async def _joins_live(self) -> bool:
         """Pass on the events that came while the log was read. Returns True if nothing is missing then."""

@@ -17,7 +17,7 @@ from duologue.clock import MINUTE, SECOND, Clock
 from duologue.core.rounds import TROUBLE, Rounds
 from duologue.core.tasks import Tasks
 from duologue.errors import ApiError
-from duologue.storage.database import Database, Tx
+from duologue.storage.database import Shard, Tx
 
 J = TypeVar("J")
 R = TypeVar("R")
@@ -55,21 +55,19 @@ class Worker(Generic[J]):
     """Does a queue's jobs, so many `at_once`, on behalf of all nodes together.
 
     `take` is a storage function of the time and of a number: it leases at most so many jobs for `LEASE` and decides
-    what is to be done about each. `do` does one, and has it settled. `unsettled` is the log line for what can't be
-    settled yet.
+    what is to be done about each. `do` does one, and has it settled in the shard that it is from. `unsettled` is the
+    log line for what can't be settled yet.
     """
 
     def __init__(
         self,
-        db: Database,
         clock: Clock,
         take: Callable[[Tx, int, int], Taken[J]],
-        do: Callable[[J], Coroutine[Any, Any, None]],
+        do: Callable[[Shard, J], Coroutine[Any, Any, None]],
         *,
         at_once: int,
         unsettled: str,
     ) -> None:
-        self._db = db
         self._clock = clock
         self._take = take
         self._do = do
@@ -77,23 +75,23 @@ class Worker(Generic[J]):
         self._unsettled = unsettled
         self._doing = Tasks()
 
-    async def begin(self, rounds: Rounds) -> None:
-        """Begin all jobs that there are, as far as there is room. Raises `ApiError` `overloaded`.
+    async def begin(self, shard: Shard, rounds: Rounds) -> None:
+        """Begin all jobs that a shard has, as far as there is room. Raises `ApiError` `overloaded`.
 
         The end of each wakes the `rounds`: what stands behind it in its key may go.
         """
         while not rounds.stopped and (room := self._at_once - len(self._doing)) > 0:
-            taken = await self._db.write(self._take, self._clock(), room)
+            taken = await shard.write(self._take, self._clock(), room)
             for job in taken.jobs:
-                self._doing.start(self._do(job), rounds.wake)
+                self._doing.start(self._do(shard, job), rounds.wake)
             if not taken.more:
                 return
 
-    async def settle(self, work: Callable[[Tx, J, T, int], R], job: J, result: T) -> R:
-        """Store the result of a job by a storage function; retry until it is stored, or it would be done twice."""
+    async def settle(self, shard: Shard, work: Callable[[Tx, J, T, int], R], job: J, result: T) -> R:
+        """Store the result of a job where it was taken; retry until it is stored, or it would be done twice."""
         while True:
             try:
-                return await self._db.write(work, job, result, self._clock())
+                return await shard.write(work, job, result, self._clock())
             except ApiError as fault:
                 _log.warning("%s: %s", self._unsettled, fault)
             except Exception as fault:  # noqa: BLE001 - once the lease is over it would be done again, and again

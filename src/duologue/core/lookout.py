@@ -108,9 +108,10 @@ class Lookout:
         ends: dict[int, int] = {}
         for start in range(0, max(len(sessions), len(users)), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            found = await self._db.read(store.look, sessions[part], users[part])
-            live |= found[0]
-            ends |= found[1]
+            for shard in self._db.every_shard():
+                found = await shard.read(store.look, sessions[part], users[part])
+                live |= found[0]
+                ends |= found[1]
         for guest, session_id in guests:
             if session_id not in live:
                 guest.check_session()

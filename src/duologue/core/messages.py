@@ -134,7 +134,7 @@ class Messages:
 
         Raises `ApiError` `overloaded` if the message, found before, is gone: the store went back to an older state.
         """
-        marks = await self._db.read(receipt_store.marks_of_message, pair, message)
+        marks = await self._db.of_chat(pair).read(receipt_store.marks_of_message, pair, message)
         if marks is None:
             raise overloaded("The store went back to an older state: send the message again")
         return marks
@@ -156,7 +156,7 @@ class Messages:
         limit: int,
     ) -> MessagePage:
         """Part of a chat by one bound; the newest part by none. Each costs the same at any depth."""
-        return await self._db.read(_page, caller.user_id, pair, before, after, around, limit)
+        return await self._db.of_chat(pair).read(_page, caller.user_id, pair, before, after, around, limit)
 
 
 _END: Final = 2**31  # beyond the last seq of a chat

@@ -62,15 +62,15 @@ class Neighbours:
                     _log.exception("other nodes could not be looked for")
         finally:
             with contextlib.suppress(ApiError):
-                await self._db.write(store.leave, self._id)
+                await self._db.directory().write(store.leave, self._id)
 
     async def look(self) -> None:
         """Look for other nodes once. Raises `ApiError` `overloaded`."""
         begun_at = time.monotonic()
         if begun_at - self._beaten_at >= _BEAT_EVERY:
-            await self._db.write(store.beat, self._id, self._clock())
+            await self._db.directory().write(store.beat, self._id, self._clock())
             self._beaten_at = begun_at
-        found = await self._db.read(store.others, self._id)
+        found = await self._db.directory().read(store.others, self._id)
         self._known = {
             node: self._known[node]
             if node in self._known and self._known[node][0] == beats

@@ -157,7 +157,9 @@ class PresenceTracker:
         hidden: set[int] = set()
         self._looking.append(hidden)
         try:
-            found = await self._db.read(chat_store.peers_last_seen, caller.user_id, user_ids)
+            found = await self._db.of_user(caller.user_id).read(
+                chat_store.peers_last_seen, caller.user_id, user_ids
+            )
         finally:
             self._looking.remove(hidden)
         hidden |= found.hidden

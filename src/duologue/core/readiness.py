@@ -41,7 +41,8 @@ class Readiness:
         """Return what is amiss though the node can serve; empty if nothing is. Raises `ApiError` `overloaded`."""
         try:
             async with asyncio.timeout(_WITHIN):
-                await self._db.read(user_by_id, 0)
+                for shard in self._db.every_shard():
+                    await shard.read(user_by_id, 0)
                 await self._check_writes()
         except TimeoutError as fault:
             raise overloaded("The store doesn't answer") from fault

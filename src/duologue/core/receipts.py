@@ -80,7 +80,7 @@ class Receipts:
 
     async def _ack_some(self, user_id: int, after: int, seq: int) -> int:
         """One step of an ack; how far it has come."""
-        found = await self._db.read(store.received, user_id, after, seq, _ACK_STEP)
+        found = await self._db.of_user(user_id).read(store.received, user_id, after, seq, _ACK_STEP)
         if seq > found.last_seq:
             raise ApiError("seq_out_of_range", errors={"seq": f"the newest event is {found.last_seq}"})
         marks = [
@@ -97,7 +97,7 @@ class Receipts:
 
         Of an event that is no longer kept nothing can be said. Raises `ApiError` `log_changed`, `not_signed_in`.
         """
-        head = present(await self._db.read(log_head, caller.user_id, position.seq))
+        head = present(await self._db.of_user(caller.user_id).read(log_head, caller.user_id, position.seq))
         if position.seq >= head.floor:
             check_position(head, position)
 
@@ -119,7 +119,8 @@ class Receipts:
     async def flush(self, pause: float = 0) -> None:
         """Write the remembered acks down, with so many seconds between parts. Raises `ApiError` `overloaded`."""
         async for part in in_steps(self._acked, pause):
-            await self._db.write(store.store_acks, part)
+            for shard, acked in self._db.by_user(part):
+                await shard.write(store.store_acks, acked)
 
     def known_pair(self, user_id: int, chat_id: int) -> Pair | None:
         """One of the user's chats, from memory alone: None says nothing."""

@@ -129,7 +129,7 @@ class Replies:
             data=encoded.data,
             alphabet=encoded.alphabet,
         )
-        found, added = await self._db.write(self._add_segment, segment, self._clock())
+        found, added = await self._db.directory().write(self._add_segment, segment, self._clock())
         self._answer_as(found, segment.sender, segment.service)
         if added.whole:
             await self._take_whole(added.whole)
@@ -145,7 +145,7 @@ class Replies:
         text = storable("".join(decode(*stretch) for stretch in whole.stretches)).strip("\r\n")
         if not text:
             return
-        found = await self._db.write(self._place, whole, text, self._clock())
+        found = await self._db.directory().write(self._place, whole, text, self._clock())
         if found.home and not await self._post(whole, text, *found.home):
             found = Destination(answer="unknown")
         self._answer_as(found, whole.sender, whole.service)
@@ -226,7 +226,7 @@ class Replies:
         taken = [allowance, *self._policy.notice_quotas(kind, phone, text, known=known)]
         sms = OutgoingSms(phone, text, encode_id("ntc", new_id()), sender=service)
         try:
-            if await self._db.write(quotas.try_take, taken, self._clock()) is None:
+            if await self._db.directory().write(quotas.try_take, taken, self._clock()) is None:
                 await self._provider.send(sms)
         except (SmsError, ApiError) as fault:
             _log.warning("a phone could not be answered: %s", fault)
@@ -247,16 +247,16 @@ class Replies:
         while await self._give_up_overdue():
             pass
         for forget in (text_segments.forget_segments, inbound.forget_inbound):
-            while await self._db.write(forget, self._settled() - _REPEATED):
+            while await self._db.directory().write(forget, self._settled() - _REPEATED):
                 pass
 
     async def _give_up_overdue(self) -> int:
         """Take the next few texts as they are that waited too long, or were too many; how many."""
-        overdue = await self._db.read(text_segments.overdue, self._settled() - _PATIENCE)
+        overdue = await self._db.directory().read(text_segments.overdue, self._settled() - _PATIENCE)
         for text, whole in overdue:
             if whole:
                 await self._take_whole(whole)
-            await self._db.write(text_segments.give_up, text)
+            await self._db.directory().write(text_segments.give_up, text)
         return len(overdue)
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from duologue.clock import DAY, Clock
 from duologue.errors import ApiError
-from duologue.storage.database import Database
+from duologue.storage.database import Database, Shard
 from duologue.storage.tables.accounts import end_sessions, idle_sessions, touch_sessions
 from duologue.storage.tables.events import trim_logs
 from duologue.storage.tables.nodes import purge_nodes
@@ -30,10 +30,14 @@ _BETWEEN_ROUNDS: Final = 3600.0  # seconds
 
 async def trim_round(db: Database, clock: Clock, retention_ms: int) -> int:
     """Go once over all logs; how many events went. A log far behind takes several rounds."""
+    return sum([await _trim_shard(shard, clock, retention_ms) for shard in db.every_shard()])
+
+
+async def _trim_shard(shard: Shard, clock: Clock, retention_ms: int) -> int:
     user: int | None = 0
     dropped = 0
     while user is not None:
-        user, gone = await db.write(trim_logs, user, clock() - retention_ms)
+        user, gone = await shard.write(trim_logs, user, clock() - retention_ms)
         dropped += gone
         await asyncio.sleep(_BETWEEN_STEPS)
     return dropped
@@ -58,23 +62,31 @@ async def expire_round(db: Database, clock: Clock, idle_after: int) -> int:
 
     One that seems to have been used in the future counts as used now.
     """
+    return sum([await _expire_in(shard, clock, idle_after) for shard in db.every_shard()])
+
+
+async def _expire_in(shard: Shard, clock: Clock, idle_after: int) -> int:
     after: int | None = 0
     ended = 0
     while after is not None:
         now = clock()
         used_since = now - idle_after
-        after, idle = await db.read(idle_sessions, after, used_since, now + DAY)
+        after, idle = await shard.read(idle_sessions, after, used_since, now + DAY)
         for each in idle:
             if each.last_seen_at > now:
-                await db.write(touch_sessions, {each.id: now})
+                await shard.write(touch_sessions, {each.id: now})
                 continue
-            ended += len(await db.write(end_sessions, each.user_id, [each.id], now, used_since))
+            ended += len(await shard.write(end_sessions, each.user_id, [each.id], now, used_since))
         await asyncio.sleep(_BETWEEN_STEPS)
     return ended
 
 
 async def sweep_round(db: Database, clock: Clock, traced_for: int) -> int:
     """Forget verifications and quotas whose time is over, and traces older than `traced_for` (ms); how many went."""
+    return sum([await _sweep_shard(shard, clock, traced_for) for shard in db.every_shard()])
+
+
+async def _sweep_shard(shard: Shard, clock: Clock, traced_for: int) -> int:
     swept = 0
     for purge, age in (
         (purge_verifications, 0),
@@ -85,7 +97,7 @@ async def sweep_round(db: Database, clock: Clock, traced_for: int) -> int:
         (purge_unplaced, traced_for),
         (purge_nodes, DAY),
     ):
-        while gone := await db.write(purge, clock() - age):
+        while gone := await shard.write(purge, clock() - age):
             swept += gone
             await asyncio.sleep(_BETWEEN_STEPS)
     return swept

@@ -125,7 +125,9 @@ class Senders:
         means = reading(sms.sender, sms.region)
         phone = means.certain
         if phone is None and (means.at_home or means.with_plus):
-            phone = await self._db.read(self._choose, means, service, keyword_of(sms.text) == "stop")
+            phone = await self._db.directory().read(
+                self._choose, means, service, keyword_of(sms.text) == "stop"
+            )
         if phone is None:
             await self._complain(provider, sms.sender)
         return phone
@@ -156,7 +158,9 @@ class Senders:
     async def _note(self, provider: str, sender: str, reason: str) -> None:
         """Count a text that nobody gets, and show it to the operator."""
         _UNKNOWN.labels(provider, reason).inc()
-        await self._db.write(unplaced.note, provider, masked(storable(sender)), reason, self._clock())
+        await self._db.directory().write(
+            unplaced.note, provider, masked(storable(sender)), reason, self._clock()
+        )
 
 
 def _first_known(tx: Tx, phones: Sequence[str]) -> str | None:

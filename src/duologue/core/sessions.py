@@ -100,7 +100,7 @@ class Sessions:
 
         Raises `ApiError` `not_signed_in` when it has ended, `SessionLost` when it is unknown, `suspended`.
         """
-        found = await self._db.find(store.standings, caller.session_id)
+        found = await self._db.of_user(caller.user_id).find(store.standings, caller.session_id)
         if found is None or not self._is_live(found[0]):
             raise await self._refusal(caller)
         if found[1]:
@@ -113,7 +113,7 @@ class Sessions:
         `asked` is the seq of the event whose time is wanted. Raises as `check`.
         """
         key = (caller.session_id, NOWHERE if asked is None else asked)
-        found = await self._db.find(store.arrivals, key)
+        found = await self._db.of_user(caller.user_id).find(store.arrivals, key)
         if found is None or not self._is_live(found[0]):
             raise await self._refusal(caller)
         _, user, head = found
@@ -122,7 +122,9 @@ class Sessions:
         return user, head
 
     async def _refusal(self, caller: Caller) -> ApiError:
-        if await self._db.read(store.is_session_lost, caller.session_id, caller.user_id):
+        if await self._db.of_user(caller.user_id).read(
+            store.is_session_lost, caller.session_id, caller.user_id
+        ):
             return SessionLost()
         return ApiError("not_signed_in", "The session has ended.")
 
@@ -133,7 +135,7 @@ class Sessions:
         return self._settled() - self._idle_after
 
     async def _look_up(self, token_hash: bytes, now: int) -> Caller:
-        found = await self._db.find(store.sessions_by_token, token_hash)
+        found = await self._db.directory().find(store.sessions_by_token, token_hash)
         if found is None or not self._is_live(found[0]):
             self._drop(token_hash)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
@@ -143,7 +145,8 @@ class Sessions:
             raise ApiError("suspended")
         if session.last_seen_at < now - _LONG_AGO:
             # At once: it must not expire while its sign of life waits to be written down.
-            await self._db.write(store.touch_sessions, {session.id: now - now % MINUTE})
+            used = {session.id: now - now % MINUTE}
+            await self._db.of_user(session.user_id).write(store.touch_sessions, used)
         caller = Caller(session.user_id, session.id)
         self._known[token_hash] = (now, caller)
         self._known.move_to_end(token_hash)
@@ -163,11 +166,12 @@ class Sessions:
         Raises `ApiError` `overloaded`.
         """
         async for part in in_steps(self._seen, pause):
-            await self._db.write(store.touch_sessions, part)
+            for shard in self._db.every_shard():
+                await shard.write(store.touch_sessions, part)
 
     async def live(self, user_id: int) -> list[Session]:
         """The user's signed-in devices, newest first."""
-        return await self._db.read(store.live_sessions, user_id, self._used_since())
+        return await self._db.of_user(user_id).read(store.live_sessions, user_id, self._used_since())
 
     async def end(self, caller: Caller, session_id: int) -> None:
         """Raises `ApiError` `not_found` when it is not a live session of the caller's."""
@@ -182,7 +186,9 @@ class Sessions:
         await self._end(caller, others)
 
     async def _end(self, caller: Caller, session_ids: list[int]) -> list[Session]:
-        ended = await self._db.write(store.end_sessions, caller.user_id, session_ids, self._clock())
+        ended = await self._db.of_user(caller.user_id).write(
+            store.end_sessions, caller.user_id, session_ids, self._clock()
+        )
         self.forget({session.id for session in ended})
         return ended
 

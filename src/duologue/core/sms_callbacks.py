@@ -78,7 +78,7 @@ class SmsCallbacks:
         """Note what the network says. Codes are not followed one by one: what matters is who redeems them."""
         source = find(self._provider, provider)
         sure = source is not None and source.capabilities.idempotent
-        await self._db.write(_record, provider, receipts, self._clock(), adopt=not sure)
+        await self._db.directory().write(_record, provider, receipts, self._clock(), adopt=not sure)
         self._wake()
         for receipt in receipts:
             _RECEIPTS.labels(provider, receipt.state).inc()
@@ -96,11 +96,11 @@ class SmsCallbacks:
     async def given(self, provider: str, ids: Sequence[GivenId]) -> None:
         """Remember ids under which receipts will come, whatever the SMS is for."""
         rows = [(storable(each.provider_id), each.tail) for each in ids]
-        await self._db.write(sms_ids.give, provider, rows, self._clock())
+        await self._db.directory().write(sms_ids.give, provider, rows, self._clock())
 
     async def known(self, provider: str, folded: Sequence[str]) -> list[GivenId]:
         """Those of the ids that were given whose folded form is one of these."""
-        found = await self._db.read(sms_ids.known, provider, [storable(form) for form in folded])
+        found = await self._db.directory().read(sms_ids.known, provider, [storable(form) for form in folded])
         return [GivenId(*row) for row in found]
 
 

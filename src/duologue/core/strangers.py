@@ -56,7 +56,7 @@ class Strangers:
         """`may_pass`, after a look into the store if need be. Raises `NoSuchChat`, `ApiError` `overloaded`."""
         if self.may_pass(pair, user_id):
             return True
-        standing = await self._db.read(store.sender_standing, pair, user_id)
+        standing = await self._db.of_chat(pair).read(store.sender_standing, pair, user_id)
         if standing.mutual:
             self._remember(pair.chat_id)
             return True
@@ -89,7 +89,9 @@ class Strangers:
         `NoSuchChat`.
         """
         try:
-            outcome, mutual = await self._db.write(store.send, post, self._alarms, self._most, self._clock())
+            outcome, mutual = await self._db.of_chat(post.pair).write(
+                store.send, post, self._alarms, self._most, self._clock()
+            )
         except store.TooManyWaiting:
             detail = f"{UNANSWERED_MESSAGES} messages wait for an answer in this chat."
             raise ApiError("rate_limited", detail, retry_after=HOUR / SECOND, policy=_POLICY) from None
@@ -102,13 +104,13 @@ class Strangers:
 
     async def accept(self, user_id: int, pair: Pair) -> None:
         """Let the peer of a chat know the user, as if the user had answered. Raises `ApiError` `overloaded`."""
-        await self._db.write(store.accept, user_id, pair, self._clock())
+        await self._db.of_chat(pair).write(store.accept, user_id, pair, self._clock())
 
     async def may_signal(self, pair: Pair, user_id: int) -> bool:
         """Return whether the peer of a chat may see that the user types: only after the user has answered."""
         if pair.chat_id in self._mutual:
             return True
-        standing = await self._db.read(store.sender_standing, pair, user_id)
+        standing = await self._db.of_chat(pair).read(store.sender_standing, pair, user_id)
         if standing.mutual:
             self._remember(pair.chat_id)
         return standing.sender_known is Known.ANSWERED and standing.listed and not standing.withheld

@@ -11,7 +11,7 @@ from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
 from duologue.model import User, decode_id
 from duologue.realtime.hub import Hub
-from duologue.storage.database import Database
+from duologue.storage.database import Database, Shard
 from duologue.storage.tables import suspensions as store
 from duologue.storage.tables.accounts import user_by_id, user_by_phone
 
@@ -27,9 +27,9 @@ async def find(db: Database, who: str) -> User:
     """Find the user with this phone number or user id. Raises `ApiError` `invalid_phone`, `not_found`."""
     user_id = decode_id("usr", who)
     if user_id is not None:
-        user = await db.read(user_by_id, user_id)
+        user = await db.of_user(user_id).read(user_by_id, user_id)
     else:
-        user = await db.read(user_by_phone, parse_phone(who))
+        user = await db.directory().read(user_by_phone, parse_phone(who))
     if user is None or user.phone is None:
         raise ApiError("not_found", "There is no such user.")
     return user
@@ -41,13 +41,13 @@ async def suspend(db: Database, who: str, clock: Clock) -> tuple[User, bool]:
     Returns the user, and False if that was done before. Raises as `find`.
     """
     user = await find(db, who)
-    return user, await db.write(store.suspend, user.id, clock())
+    return user, await db.of_user(user.id).write(store.suspend, user.id, clock())
 
 
 async def lift(db: Database, who: str) -> tuple[User, bool]:
     """Let a suspended user in again. Returns the user, and False if it isn't suspended. Raises as `find`."""
     user = await find(db, who)
-    return user, await db.write(store.lift, user.id)
+    return user, await db.of_user(user.id).write(store.lift, user.id)
 
 
 class SuspensionWatch:
@@ -72,13 +72,17 @@ class SuspensionWatch:
 
     async def look(self) -> None:
         """Have those who follow the logs of suspended users look at them. Raises `ApiError` `overloaded`."""
-        since = self._newest - _OVERLAP
+        newest = [await self._look_at(shard, self._newest - _OVERLAP) for shard in self._db.every_shard()]
+        # Not beyond now: a command on a machine whose clock is ahead may have dated the newest.
+        self._newest = max(self._newest, min(*newest, self._clock()))
+
+    async def _look_at(self, shard: Shard, since: int) -> int:
+        """Look at those who were suspended since then; return when the newest was (epoch ms)."""
         more = True
         while more:
-            found = await self._db.read(store.suspended_since, since)
+            found = await shard.read(store.suspended_since, since)
             for suspension in found:
                 since = suspension.since
                 self._hub.reached(suspension.user_id, suspension.newest)
             more = len(found) == store.FOUND_AT_ONCE
-        # Not beyond now: a command on a machine whose clock is ahead may have dated the newest.
-        self._newest = max(self._newest, min(since, self._clock()))
+        return since

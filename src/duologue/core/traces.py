@@ -7,7 +7,7 @@ for proof, and what a node noted just before it was killed is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from duologue.clock import Clock
@@ -85,7 +85,7 @@ class Traces:
         async with self._flushing:
             async for part in in_steps(self._notes, pause):
                 self.noted -= sum(map(len, part.values()))
-                await self._db.write(traces.store_notes, part, self._clock())
+                await self._store(part)
 
     async def _flush_chat(self, chat_id: int) -> None:
         """Write down what is noted of one chat; of the others, their time will come."""
@@ -93,7 +93,11 @@ class Traces:
             notes = self._notes.pop(chat_id, None)
             if notes:
                 self.noted -= len(notes)
-                await self._db.write(traces.store_notes, {chat_id: notes}, self._clock())
+                await self._store({chat_id: notes})
+
+    async def _store(self, notes: Mapping[int, Sequence[int]]) -> None:
+        for shard, of_chats in self._db.by_chat(notes):
+            await shard.write(traces.store_notes, of_chats, self._clock())
 
     async def trace(self, caller: Caller, pair: Pair, seq: int) -> list[Step]:
         """Every known hop of one of the caller's messages, in the order of time.
@@ -101,7 +105,7 @@ class Traces:
         Raises `ApiError` `not_found`, and `not_sender` for a message of the peer's.
         """
         await self._flush_chat(pair.chat_id)
-        return await self._db.read(_trace, caller.user_id, pair, seq, self._rule)
+        return await self._db.of_chat(pair).read(_trace, caller.user_id, pair, seq, self._rule)
 
 
 def _trace(tx: Tx, user_id: int, pair: Pair, seq: int, rule: RelayRule | None) -> list[Step]:

@@ -127,7 +127,7 @@ class Verifications:
         self._policy.check_number(number)
         cost = self._policy.spending.cost(number, self._text(number, _ANY_CODE))
         try:
-            begun = await self._db.write(self._begin, number, address, cost, self._clock())
+            begun = await self._db.directory().write(self._begin, number, address, cost, self._clock())
         except TooSoon as fault:
             raise self._refused("too_soon", _NOT_NOW, fault.next_send_at) from None
         except QuotaExceeded as fault:
@@ -193,7 +193,9 @@ class Verifications:
             _CODES.labels("rejected" if isinstance(fault, Rejected) else "unavailable").inc()
             _log.warning("a code could not be sent: %s", fault)
             surely_not_sent = not (isinstance(fault, Unavailable) and fault.outcome_unknown)
-            await self._db.write(_take_back, begun, self._clock(), surely_not_sent=surely_not_sent)
+            await self._db.directory().write(
+                _take_back, begun, self._clock(), surely_not_sent=surely_not_sent
+            )
             raise ApiError("sms_unavailable", retry_after=5) from fault
         self._took = time.monotonic() - started
         _CODES.labels("sent").inc()
@@ -223,7 +225,7 @@ class Verifications:
         token, token_hash = new_token()
         given = _Try(verification_id, right, token_hash, device_name, address, self._clock())
         try:
-            redeemed = await self._db.write(self._redeem, given)
+            redeemed = await self._db.directory().write(self._redeem, given)
         except Suspended:
             raise ApiError("suspended") from None
         if redeemed.signed_in:

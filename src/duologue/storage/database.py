@@ -1,8 +1,11 @@
 """Interface of the store, the same for both engines.
 
-Two ways in. `read` and `write` run a storage function: a plain synchronous function over a `Tx`, one
-function one transaction, pure over the `Tx` because it may run twice. `append` is the message path:
-operations from many callers are committed together, many to one fsync (group commit).
+Two ways in. `read` and `write` of a shard, which is asked for by key, run a storage function: a plain synchronous
+function over a `Tx`, one function one transaction, pure over the `Tx` because it may run twice. `append` is the
+message path: operations from many callers are committed together, many to one fsync (group commit). Its key is in the
+operation, which names the chat and both users.
+
+Today there is one shard, and every key leads to it.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import msgspec
 
-from duologue.model import Event, Message, Presets
+from duologue.model import Event, Message, Pair, Presets
 
 P = ParamSpec("P")
 T = TypeVar("T")
 K = TypeVar("K")
+V = TypeVar("V")
 Row = tuple[Any, ...]
 
 
@@ -88,6 +92,11 @@ class Post(msgspec.Struct, frozen=True, gc=False):
     text: str
     reply_to: int
     by_sms: bool = False
+
+    @property
+    def pair(self) -> Pair:
+        """Return the chat and its two sides."""
+        return Pair(self.chat_id, self.low, self.high)
 
 
 class Posted(msgspec.Struct, frozen=True, gc=False):
@@ -174,8 +183,55 @@ class Probe(msgspec.Struct, frozen=True, gc=False):
         self.work(tx)
 
 
+class Shard(Protocol):
+    """The part of the store that has every row of some keys: one transaction sees one of them."""
+
+    async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` in a transaction that writes nothing. Raises `ApiError` `overloaded`."""
+        ...
+
+    async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
+        """Return what `fn`, a function of a module, finds for a key. Raises `ApiError` `overloaded`.
+
+        Keys that wait for the same function are found by one call of it: for reads that come in crowds.
+        """
+        ...
+
+    async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `fn` in a transaction and return once it is durable. Raises `ApiError` `overloaded`."""
+        ...
+
+
 class Database(Protocol):
-    """A durable store. Every method belongs to the event loop that called `open`."""
+    """A durable store, asked by key. Every method belongs to the event loop that called `open`."""
+
+    def of_user(self, user_id: int) -> Shard:
+        """Return the shard with what is a user's own: profile, sessions, log, sides of chats."""
+        ...
+
+    def of_chat(self, pair: Pair) -> Shard:
+        """Return the shard with a chat and its messages."""
+        ...
+
+    def directory(self) -> Shard:
+        """Return the shard with what has no user or chat yet, or belongs to all.
+
+        Users by their phone numbers, sign-ins, sessions by their tokens, quotas, SMS by what providers call them,
+        nodes, the clock.
+        """
+        ...
+
+    def every_shard(self) -> Sequence[Shard]:
+        """Return all shards, the directory too: for background loops, which look for what is due to whomever."""
+        ...
+
+    def by_user(self, values: Mapping[int, V]) -> Iterable[tuple[Shard, Mapping[int, V]]]:
+        """Divide what is keyed by user id among the shards of the users."""
+        ...
+
+    def by_chat(self, values: Mapping[int, V]) -> Iterable[tuple[Shard, Mapping[int, V]]]:
+        """Divide what is keyed by chat id among the shards of the chats."""
+        ...
 
     @property
     def health(self) -> StoreHealth:
@@ -199,21 +255,6 @@ class Database(Protocol):
         """Finish what is queued, then disconnect."""
         ...
 
-    async def read(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn` in a transaction that writes nothing. Raises `ApiError` `overloaded`."""
-        ...
-
-    async def find(self, fn: Callable[[Tx, Sequence[K]], Mapping[K, T]], key: K) -> T | None:
-        """Return what `fn`, a function of a module, finds for a key. Raises `ApiError` `overloaded`.
-
-        Keys that wait for the same function are found by one call of it: for reads that come in crowds.
-        """
-        ...
-
-    async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `fn` in a transaction and return once it is durable. Raises `ApiError` `overloaded`."""
-        ...
-
     async def time(self) -> int | None:
         """The store's own clock in epoch ms; None if it has no other than this machine's.
 
@@ -228,3 +269,25 @@ class Database(Protocol):
         `overloaded` when the queue is full: then nothing was queued and `done` is never called.
         """
         ...
+
+
+class OneShard(Database, Shard, Protocol):
+    """A store in one database: every key leads to the store itself."""
+
+    def of_user(self, user_id: int) -> Shard:  # noqa: ARG002 - the key of all
+        return self
+
+    def of_chat(self, pair: Pair) -> Shard:  # noqa: ARG002
+        return self
+
+    def directory(self) -> Shard:
+        return self
+
+    def every_shard(self) -> Sequence[Shard]:
+        return (self,)
+
+    def by_user(self, values: Mapping[int, V]) -> Iterable[tuple[Shard, Mapping[int, V]]]:
+        return ((self, values),)
+
+    def by_chat(self, values: Mapping[int, V]) -> Iterable[tuple[Shard, Mapping[int, V]]]:
+        return ((self, values),)

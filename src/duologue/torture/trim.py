@@ -51,8 +51,9 @@ async def _trim(world: World, database_url: str, retention: float) -> None:
     database = make_database(database_url, now_ms)
     await database.open(_Deaf())
     try:
-        user: int | None = 0
-        while user is not None:
-            user, _ = await database.write(trim_logs, user, cutoff)
+        for shard in database.every_shard():
+            user: int | None = 0
+            while user is not None:
+                user, _ = await shard.write(trim_logs, user, cutoff)
     finally:
         await database.close()

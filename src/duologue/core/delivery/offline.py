@@ -15,7 +15,7 @@ import msgspec
 
 from duologue.clock import SLACK, Clock
 from duologue.core.rounds import Rounds
-from duologue.storage.database import AlarmRule, Database, Tx
+from duologue.storage.database import AlarmRule, Database, Shard, Tx
 from duologue.storage.tables import alarms
 from duologue.storage.tables.alarms import MESSAGES_AT_ONCE, Alarm, WaitingMessage
 
@@ -59,9 +59,12 @@ class AlarmLoop:
     async def round(self) -> None:
         """Answer all alarms that are due. Raises `ApiError` `overloaded`."""
         self._rounds.begin()
-        if not await self._db.read(alarms.is_due, self._clock()):
-            return
-        while await self._db.write(answer_alarms, self._rule, self._channels, self._clock()):
+        for shard in self._db.every_shard():
+            if await shard.read(alarms.is_due, self._clock()):
+                await self._answer(shard)
+
+    async def _answer(self, shard: Shard) -> None:
+        while await shard.write(answer_alarms, self._rule, self._channels, self._clock()):
             for channel in self._channels:
                 channel.wake()
 

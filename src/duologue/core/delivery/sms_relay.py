@@ -26,7 +26,7 @@ from duologue.core.rounds import Rounds
 from duologue.model import Known, Message, Pair, Relay, User, WhoCanWrite, alarm_after, encode_id
 from duologue.providers.sms.provider import Accepted, OutgoingSms, Provider, Rejected, SmsError, Unavailable
 from duologue.storage.append.batch import NoSuchChat, OutOfRange
-from duologue.storage.database import AlarmRule, Database, Marked, Tx, settle
+from duologue.storage.database import AlarmRule, Database, Marked, Shard, Tx, settle
 from duologue.storage.tables import jobs, opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
 from duologue.storage.tables.accounts import user_by_id
 from duologue.storage.tables.alarms import Alarm
@@ -91,7 +91,6 @@ class SmsRelay:
         self._doubtful = doubtful
         self._rounds = Rounds(self.round, waits="the relay waits", fails="the relay failed")
         self._worker = Worker(
-            db,
             clock,
             self._take,
             self._send,
@@ -115,12 +114,13 @@ class SmsRelay:
     async def round(self) -> None:
         """Do all there is to do now. Raises `ApiError` `overloaded`."""
         self._rounds.begin()
-        is_due, has_arrived = await self._db.read(outbox.anything_due, self._clock())
-        # First what is to go: it mustn't wait for what has arrived, nor for one whose log can't be written.
-        if is_due:
-            await self._worker.begin(self._rounds)
-        if has_arrived:
-            await self._tell_arrivals()
+        for shard in self._db.every_shard():
+            is_due, has_arrived = await shard.read(outbox.anything_due, self._clock())
+            # First what is to go: it mustn't wait for what has arrived, nor for one whose log can't be written.
+            if is_due:
+                await self._worker.begin(shard, self._rounds)
+            if has_arrived:
+                await self._tell_arrivals(shard)
 
     # When an alarm is due: queue what is to go.
 
@@ -231,17 +231,17 @@ class SmsRelay:
 
     # Outside of any transaction: the provider.
 
-    async def _send(self, text: Text) -> None:
+    async def _send(self, shard: Shard, text: Text) -> None:
         try:
             accepted = await self._provider.send(text.sms)
         except SmsError as fault:
-            outcome = await self._worker.settle(self._not_sent, text, fault)
+            outcome = await self._worker.settle(shard, self._not_sent, text, fault)
         except Exception as fault:  # noqa: BLE001 - whatever it is, the SMS may have gone
             _log.error("the SMS provider failed", exc_info=fault)
             failed = Unavailable("the provider failed", outcome_unknown=True)
-            outcome = await self._worker.settle(self._not_sent, text, failed)
+            outcome = await self._worker.settle(shard, self._not_sent, text, failed)
         else:
-            outcome = await self._worker.settle(_sent, text, accepted)
+            outcome = await self._worker.settle(shard, _sent, text, accepted)
         _OUTCOMES.labels(outcome).inc()
 
     def _not_sent(self, tx: Tx, text: Text, fault: SmsError, now: int) -> str:
@@ -266,20 +266,20 @@ class SmsRelay:
 
     # What is on a phone: its sender is to hear of it.
 
-    async def _tell_arrivals(self) -> None:
+    async def _tell_arrivals(self, shard: Shard) -> None:
         more = True
         while more and not self._rounds.stopped:
-            arrived, more = await self._db.write(_take_arrived, self._clock(), _AT_ONCE)
-            await asyncio.gather(*(self._tell_arrival(*arrival) for arrival in arrived))
+            arrived, more = await shard.write(_take_arrived, self._clock(), _AT_ONCE)
+            await asyncio.gather(*(self._tell_arrival(shard, *arrival) for arrival in arrived))
 
-    async def _tell_arrival(self, row: Outgoing, pair: Pair, seq: int) -> None:
+    async def _tell_arrival(self, shard: Shard, row: Outgoing, pair: Pair, seq: int) -> None:
         """Move the recipient's delivered mark, as an ack of its device would."""
         if seq:
             future: asyncio.Future[Marked] = asyncio.get_running_loop().create_future()
             self._db.append(mark_of(pair, row.user_id, delivered=seq), partial(settle, future))
             with contextlib.suppress(OutOfRange, NoSuchChat):
                 await future
-        await self._db.write(outbox.marked, row)
+        await shard.write(outbox.marked, row)
         _OUTCOMES.labels("delivered").inc()
 
 

@@ -25,6 +25,7 @@ from duologue.storage.database import (
     AlarmRule,
     CommitListener,
     Done,
+    OneShard,
     Operation,
     Post,
     Probe,
@@ -106,7 +107,7 @@ def _time(tx: Tx) -> int | None:
     return row[0] if row else None
 
 
-class PostgresDatabase:
+class PostgresDatabase(OneShard):
     """`Database` on PostgreSQL; any number of nodes share one."""
 
     def __init__(

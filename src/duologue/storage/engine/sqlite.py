@@ -25,6 +25,7 @@ from duologue.storage.database import (
     AlarmRule,
     CommitListener,
     Done,
+    OneShard,
     Operation,
     Probe,
     Row,
@@ -169,7 +170,7 @@ def _explained(fault: sqlite3.IntegrityError) -> Exception:
     return UniqueViolation() if fault.sqlite_errorcode in _UNIQUE else fault
 
 
-class SqliteDatabase:
+class SqliteDatabase(OneShard):
     """`Database` in one file. Several processes may open it; SQLite's lock orders their writers."""
 
     def __init__(

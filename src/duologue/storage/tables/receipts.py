@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -245,7 +245,7 @@ def received(tx: Tx, user_id: int, after: int, seq: int, limit: int) -> LogStep:
     return LogStep(rows[-1][0] if len(rows) == limit else seq, last_seq, newest)
 
 
-def store_acks(tx: Tx, acked: dict[int, int]) -> None:
+def store_acks(tx: Tx, acked: Mapping[int, int]) -> None:
     """Remember up to which seq everything of a user's log is safe on one of its devices: `{user_id: seq}`."""
     tx.lock_logs()
     tx.many(
