@@ -266,17 +266,18 @@ class Event(Record, frozen=True):
 
     `ref` is the chat, user or session; `a` and `b` are a message's seq and whether it is the user's own (1), or
     the delivered and read marks after their change.
-    `body` is the record that the event is about.
+    `body` is the record that the event is about. An event that a newer release has written may be of a `kind` that
+    isn't a `Kind` here; its body is None.
     """
 
     user_id: int
     seq: int
-    kind: Kind
+    kind: int
     ref: int
     a: int
     b: int
     at: int
-    body: Message | Receipt | Chat | User | Session
+    body: Message | Receipt | Chat | User | Session | None
 
 
 HopName = Literal[

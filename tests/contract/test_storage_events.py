@@ -150,7 +150,7 @@ async def test_every_event_says_what_it_is_about(store: Store) -> None:
     await store.apply(mark(pair, 1 - sender, read=1))
     await store.db.write(delete_user, one.id, store.clock())
     await store.finish_chores()
-    log: dict[int, list[tuple[Kind, int, int, int]]] = defaultdict(list)
+    log: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
     for event in store.heard.events:
         log[event.user_id].append((event.kind, event.ref, event.a, event.b))
     chat = pair.chat_id

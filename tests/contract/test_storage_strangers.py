@@ -70,7 +70,7 @@ def assert_audited(store: Store) -> None:
     assert report.sound, report.findings
 
 
-def kinds(store: Store, user: User) -> list[Kind]:
+def kinds(store: Store, user: User) -> list[int]:
     return [event.kind for event in store.heard.of(user.id)]
 
 

@@ -19,7 +19,7 @@ from duologue.app.node import Node
 from duologue.cli import docs
 from duologue.config import ENV_PREFIX, Settings
 from duologue.errors import CODES
-from duologue.protocol.render import EVENT_TYPES
+from duologue.protocol.render import EVENT_TYPES, UNKNOWN
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -146,4 +146,4 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_type_of_event_is_documented(api: Any) -> None:
     union = api["components"]["schemas"]["Event"]
-    assert set(union["discriminator"]["mapping"]) == set(EVENT_TYPES.values())
+    assert set(union["discriminator"]["mapping"]) == {*EVENT_TYPES.values(), UNKNOWN}

@@ -22,7 +22,7 @@ from duologue.errors import ApiError
 from duologue.http.rates import FOLLOW, WRITE
 from duologue.http.request import Call
 from duologue.http.route_docs import EVENT_STREAM, errors
-from duologue.model import MAX_SEQ, Kind
+from duologue.model import MAX_SEQ
 from duologue.protocol import bodies, render
 from duologue.protocol.events import EventPage
 from duologue.protocol.positions import MAX_AT
@@ -135,7 +135,7 @@ async def _server_sent(beginning: bytes, pages: AsyncGenerator[Page, None]) -> A
 
 
 def _server_sent_event(notice: Notice) -> bytes:
-    kind = render.EVENT_TYPES[Kind(notice.kind)].encode()
+    kind = render.event_type(notice.kind).encode()
     return b"id: %b\nevent: %b\ndata: %b\n\n" % (_id(notice.seq, notice.at), kind, notice.event)
 
 

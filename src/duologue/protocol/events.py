@@ -52,7 +52,22 @@ class SessionEnded(AnyEvent, frozen=True, tag="session.ended"):
     data: Session
 
 
-Event = MessageCreated | ReceiptUpdated | ChatUpdated | UserUpdated | SessionCreated | SessionEnded
+class Nothing(Body, frozen=True):
+    """Nothing is told."""
+
+
+class UnknownEvent(AnyEvent, frozen=True, tag="unknown"):
+    """Something that this server doesn't know: a newer release wrote it to the log, while servers are being upgraded.
+
+    Apply nothing, and go on from its position as from any other's.
+    """
+
+    data: Nothing
+
+
+Event = (
+    MessageCreated | ReceiptUpdated | ChatUpdated | UserUpdated | SessionCreated | SessionEnded | UnknownEvent
+)
 
 
 class ServerSentEvent(Body, frozen=True):

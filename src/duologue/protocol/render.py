@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -24,6 +24,8 @@ EVENT_TYPES: Final = {
     Kind.SESSION_CREATED: "session.created",
     Kind.SESSION_ENDED: "session.ended",
 }
+UNKNOWN: Final = "unknown"
+"""Type of an event of a kind that only a newer release knows."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -200,16 +202,25 @@ def trace(steps: Sequence[model.Step]) -> Trace:
     return Trace([Step(step.hop, rfc3339(step.at), step.detail) for step in steps])
 
 
-_EVENTS: Final = {
-    kind: b'{"op":"event","seq":%%d,"type":"%s","at":"%%b","data":%%b}' % name.encode()
-    for kind, name in EVENT_TYPES.items()
-}
+def event_type(kind: int) -> str:
+    """Return the `type` of events of a kind, as it is stored."""
+    return _TYPES.get(kind, UNKNOWN)
+
+
+def _frame(name: str) -> bytes:
+    return b'{"op":"event","seq":%%d,"type":"%s","at":"%%b","data":%%b}' % name.encode()
+
+
+_TYPES: Final[Mapping[int, str]] = {int(kind): name for kind, name in EVENT_TYPES.items()}
+_EVENTS: Final[Mapping[int, bytes]] = {kind: _frame(name) for kind, name in _TYPES.items()}
+_UNKNOWN_EVENT: Final = _frame(UNKNOWN)
 
 
 def event(record: model.Event) -> bytes:
     """The frame of an event, as JSON; the event in it is the same over every transport.
 
-    Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read.
+    Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read. Of an
+    event that a newer release has written only the place in the log is told.
     """
     body = record.body
     if isinstance(body, model.Message):
@@ -219,10 +230,12 @@ def event(record: model.Event) -> bytes:
         data = _RECEIPT % (body.chat_id, body.user_id, body.delivered, body.read)
     else:
         data = _state(body)
-    return _EVENTS[record.kind] % (record.seq, _at(record.at), data)
+    return _EVENTS.get(record.kind, _UNKNOWN_EVENT) % (record.seq, _at(record.at), data)
 
 
-def _state(body: model.Chat | model.User | model.Session) -> bytes:
+def _state(body: model.Chat | model.User | model.Session | None) -> bytes:
+    if body is None:
+        return b"{}"
     if isinstance(body, model.Chat):
         return _encode(chat(body))
     if isinstance(body, model.User):

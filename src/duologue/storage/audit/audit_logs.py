@@ -10,12 +10,14 @@ import msgspec
 
 from duologue.model import Kind, Known, Subject, kinds_about
 from duologue.storage.database import Row
+from duologue.storage.tables.events import pass_over
 
 Found = Callable[[str, str], None]
 """Called with the rule that is broken, and what was found where."""
 _OF_CHATS: Final = frozenset(kinds_about(Subject.MESSAGE, Subject.RECEIPT, Subject.CHAT))
 _OF_USERS: Final = frozenset(kinds_about(Subject.USER))
 _OF_SESSIONS: Final = frozenset(kinds_about(Subject.SESSION))
+_KINDS: Final = frozenset(map(int, Kind))
 
 
 class AuditedUser(NamedTuple):
@@ -133,6 +135,8 @@ def _check_events(
                 found("event about nothing", f"user {user}: {seq} is about chat {ref}")
             else:
                 _take(user, side, (seq, kind, a, b, message_side), found, trimmed=floor > 0)
+        elif kind not in _KINDS:
+            pass_over(kind)
         elif ref not in (peers if kind in _OF_USERS else account.sessions if kind in _OF_SESSIONS else ()):
             found("event about nothing", f"user {user}: {seq}, of kind {kind}, is about {ref}")
     if expected != last_seq + 1:

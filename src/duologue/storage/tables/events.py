@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import takewhile
 from typing import Final
 
@@ -13,6 +15,8 @@ from duologue.errors import ApiError
 from duologue.model import MAX_SEQ, Chat, Event, Kind, Message, Receipt, Session, User
 from duologue.storage.database import Tx
 from duologue.storage.lists import id_list
+
+_log = logging.getLogger(__name__)
 
 _TRIM_USERS: Final = 200  # users
 _TRIM_EVENTS: Final = 500  # events
@@ -59,6 +63,12 @@ class LogHead(msgspec.Struct, frozen=True, gc=False):
     acked: int
     last_at: int
     asked_at: int
+
+
+@cache  # So it is said once.
+def pass_over(kind: int) -> None:
+    """Log that there are events of a kind that only a newer release knows."""
+    _log.warning("a newer release wrote events of kind %d to the logs: this one passes over them", kind)
 
 
 def insert_events(tx: Tx, events: Sequence[Event]) -> None:
