@@ -79,7 +79,7 @@ RULES: Final = (
     Rule("core/presence.py", "*", "rules"),
     Rule(
         "storage/engine/postgres_append.py",
-        "_parameters _array _places _columns _texts _ints _numbers",
+        "parameters <*> _*",
         "batch",
     ),
     Rule("storage/tables/messages.py", "pack_client_id", "batch"),
