@@ -49,7 +49,7 @@ javascript: node_modules/.installed ## Check style, format and types of the Java
 	@$(NODE_TOOLS)/biome check --error-on-warnings
 	@$(NODE_TOOLS)/tsc -p tsconfig.json
 	@$(NODE_TOOLS)/tsc -p tsconfig.worker.json
-	@$(NODE_TOOLS)/tsc -p tests/javascript/tsconfig.json
+	@$(NODE_TOOLS)/tsc -p tsconfig.tests.json
 
 imports: .venv/.dev ## Check that imports point down only
 	@$(BIN)/lint-imports --no-logo
@@ -79,7 +79,7 @@ torture: .venv/.dev ## Run three nodes through five minutes of crashes and judge
 
 clean: ## Delete what these commands made: environment, caches, builds; never ./data
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist node_modules
-	@find src tests bench -type d -name __pycache__ -prune -exec rm -rf {} +
+	@find src tests bench tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # --- Setting up. A stamp tells what is done; a changed uv.lock undoes it. ---
 

@@ -33,7 +33,7 @@ from tests.support.client import Api, Device, Frame, api_of, opened
 pytestmark = pytest.mark.anyio
 
 PUBLIC_PAGES = {
-    *("/", "/worker.js", "/app.webmanifest", "/app/{release}/{folder}/{name}", "/sdk/{name}"),
+    *("/", "/worker.js", "/app.webmanifest", "/app/{release}/{name}", "/sdk/{name}"),
     *("/docs", "/docs/errors", "/docs/docs.css", "/docs/icon.svg", "/openapi.json", "/asyncapi.json"),
     *("/phones", "/phones/{name}", "/metrics"),
     "/v1/socket",

@@ -14,11 +14,13 @@ import pytest
 from duologue import __version__
 from duologue.lab.server import DuologueServer
 from duologue.web import client
+from duologue.web.browser_files import BROWSER_FILES
 from tests.api.test_simulator_page import Page
-from tests.support import countries
+from tools import countries
 
-STATIC = Path(client.__file__).parent / "static"
-SOURCES = sorted((*(STATIC / "client").iterdir(), *(STATIC / "sdk").iterdir()))
+CLIENT = BROWSER_FILES / "webapp" / "client"
+SDK = BROWSER_FILES / "clients" / "javascript"
+SOURCES = sorted(path for folder in (CLIENT, SDK) for path in folder.iterdir() if path.is_file())
 MODULES = [path for path in SOURCES if path.suffix == ".js"]
 BASE = f"/app/{client.RELEASE}"
 LONGEST_FILE = 400
@@ -53,7 +55,7 @@ def test_all_that_the_page_needs_is_there_and_kept_for_ever(http: httpx.Client) 
     tags = Page(http.get("/").text).tags
     links = {value for _, given in tags for name, value in given.items() if name in {"href", "src"} and value}
     parts = {link for link in links if link.startswith("/app/")}
-    modules = {f"{BASE}/{path.parent.name}/{path.name}" for path in MODULES if path.name != "worker.js"}
+    modules = {f"{BASE}/{path.relative_to(BROWSER_FILES)}" for path in MODULES if path.name != "worker.js"}
     assert modules <= parts
     for link in links:
         answer = http.get(link)
@@ -67,10 +69,10 @@ def test_all_that_the_page_needs_is_there_and_kept_for_ever(http: httpx.Client) 
 def test_parts_of_another_release_are_not_there(http: httpx.Client) -> None:
     unknown = http.get("/nothing-here")
     for path in (
-        "/app/0123456789ab/client/main.js",
-        f"{BASE}/client/nothing.js",
-        f"{BASE}/client/..%2findex.html",
-        f"{BASE}/phones/phones.js",
+        "/app/0123456789ab/webapp/client/main.js",
+        f"{BASE}/webapp/client/nothing.js",
+        f"{BASE}/webapp/client/..%2findex.html",
+        f"{BASE}/webapp/phones/phones.js",
         "/sdk/nothing.js",
         "/sdk",
         "/app",
@@ -79,7 +81,7 @@ def test_parts_of_another_release_are_not_there(http: httpx.Client) -> None:
         assert (answer.status_code, answer.content) == (404, unknown.content), path
 
 
-@pytest.mark.parametrize("path", ["/", "/worker.js", "/sdk/duologue.js", f"{BASE}/client/main.js"])
+@pytest.mark.parametrize("path", ["/", "/worker.js", "/sdk/duologue.js", f"{BASE}/webapp/client/main.js"])
 def test_what_one_has_already_is_not_sent_again(http: httpx.Client, path: str) -> None:
     first = http.get(path, headers={"Accept-Encoding": "gzip"})
     assert first.headers["content-encoding"] == "gzip"
@@ -107,9 +109,7 @@ def test_the_service_worker_names_the_release_and_all_its_parts(http: httpx.Clie
     assert {link for link in needed if link and link.endswith((".js", ".css"))} == set(parts)
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if path.parent.name == "sdk"], ids=lambda path: path.name
-)
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent == SDK], ids=lambda path: path.name)
 def test_the_sdk_is_served_as_it_is_to_pages_of_any_origin(http: httpx.Client, path: Path) -> None:
     answer = http.get(f"/sdk/{path.name}")
     assert answer.content == path.read_bytes()
@@ -118,19 +118,19 @@ def test_the_sdk_is_served_as_it_is_to_pages_of_any_origin(http: httpx.Client, p
 
 
 def test_the_sdk_is_ready_to_publish() -> None:
-    package = json.loads((STATIC / "sdk" / "package.json").read_text())
+    package = json.loads((SDK / "package.json").read_text())
     assert package["version"] == __version__
     assert "dependencies" not in package
     for target in (package["main"], package["types"], *package["exports"]["."].values()):
-        assert (STATIC / "sdk" / target).exists()
+        assert (SDK / target).exists()
 
 
 def test_every_public_method_has_a_type() -> None:
-    source = (STATIC / "sdk" / "duologue.js").read_text()
+    source = (SDK / "duologue.js").read_text()
     body = source[source.index("export class Duologue") :]
     public = set(re.findall(r"^  (?:async |get )?([a-z]\w*)\(", body, re.MULTILINE)) - {"constructor"}
     public |= set(re.findall(r"^  ([a-z]\w*)(?: = .*)?;$", body, re.MULTILINE))
-    declared = (STATIC / "sdk" / "duologue.d.ts").read_text()
+    declared = (SDK / "duologue.d.ts").read_text()
     typed = declared[declared.index("export declare class Duologue ") :]
     assert {
         name for name in public if not re.search(rf"^  (?:readonly )?{name}[<(:]", typed, re.MULTILINE)
@@ -142,12 +142,12 @@ def test_every_public_method_has_a_type() -> None:
 def test_the_sdk_reaches_for_nothing_outside_of_its_folder() -> None:
     for path in MODULES:
         imports = re.findall(r'(?:from|import) "([^"]+)"', path.read_text())
-        allowed = ("./",) if path.parent.name == "sdk" else ("./", "../sdk/duologue.js")
+        allowed = ("./", "../../clients/javascript/duologue.js") if path.name == "sdk.js" else ("./",)
         assert [name for name in imports if not name.startswith(allowed)] == [], path.name
 
 
 def test_nothing_is_inline() -> None:
-    page = Page((STATIC / "client" / "index.html").read_text())
+    page = Page((CLIENT / "index.html").read_text())
     assert page.inline == ""
     assert [
         given for _, given in page.tags if "style" in given or any(name.startswith("on") for name in given)
@@ -166,7 +166,7 @@ def test_without_comments_each_line_of_a_module_stays_where_it_is(http: httpx.Cl
     for path in MODULES:
         if path.name == "worker.js":
             continue
-        served = http.get(f"{BASE}/{path.parent.name}/{path.name}").text.split("\n")
+        served = http.get(f"{BASE}/{path.relative_to(BROWSER_FILES)}").text.split("\n")
         written = path.read_text().split("\n")
         assert len(served) == len(written), path.name
         changed = [line.strip() for line, now in zip(written, served, strict=True) if line != now]
@@ -187,14 +187,12 @@ def test_nothing_is_left_to_do_later() -> None:
 
 
 def test_the_countries_are_those_of_the_server() -> None:
-    assert countries.FILE.read_text() == countries.source(), (
-        "python -m tests.support.countries writes it anew"
-    )
+    assert countries.FILE.read_text() == countries.source(), "python -m tools.countries writes it anew"
 
 
 def texts() -> dict[str, dict[str, str]]:
     """Texts of the client, by language."""
-    source = (STATIC / "client" / "strings.js").read_text()
+    source = (CLIENT / "strings.js").read_text()
     found = {}
     for language in ("en", "fr"):
         _, _, body = source.partition(f"const {language} = {{\n")
@@ -224,8 +222,8 @@ def test_every_file_that_is_served_is_compressed_if_that_helps(http: httpx.Clien
         "GET", f"{http.base_url}/sdk/duologue.js", headers={"Accept-Encoding": "gzip"}, trust_env=False
     ) as answer:
         packed = b"".join(answer.iter_raw())
-    assert gzip.decompress(packed) == (STATIC / "sdk" / "duologue.js").read_bytes()
+    assert gzip.decompress(packed) == (SDK / "duologue.js").read_bytes()
     assert len(packed) < len(gzip.decompress(packed)) / 2
-    icon = http.get(f"{BASE}/client/icon-192.png")
+    icon = http.get(f"{BASE}/webapp/client/icon-192.png")
     assert icon.headers["content-type"] == "image/png"
     assert "content-encoding" not in icon.headers

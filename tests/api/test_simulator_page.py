@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from duologue.lab.server import DuologueServer
-from duologue.web import simulator_page
+from duologue.web.browser_files import BROWSER_FILES
 
-STATIC = Path(simulator_page.__file__).parent / "static" / "phones"
+STATIC = BROWSER_FILES / "webapp" / "phones"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:;"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'self'"

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Request, expect
 
-import duologue
 from duologue.lab.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.browser.people import KEEPING, USUAL, Device, kept, newcomer, offline, shown_is_stored, sign_in
@@ -20,7 +19,8 @@ pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=PATIENCE * 1000)
 
-SCREENSHOTS = Path(__file__).parents[2] / "docs" / "screenshots"
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "docs" / "screenshots"
 ATTACKS = [
     '<img src=x onerror="document.title=1"><script>document.title=2</script>',
     "javascript:alert(1) data:text/html,<script>alert(1)</script>",
@@ -117,12 +117,12 @@ def test_without_a_network_the_page_and_the_chats_are_there(server: DuologueServ
 
 def test_a_new_release_is_shown_at_once(tmp_path: Path, open_page: Open) -> None:
     """Neither the service worker nor a cache holds it back, and from then on it is what is kept."""
-    source = Path(duologue.__file__).parent
     newer = tmp_path / "newer"
-    shutil.copytree(source, newer / "duologue")
-    strings = newer / "duologue" / "web" / "static" / "client" / "strings.js"
+    for folder in ("src", "clients", "webapp"):
+        shutil.copytree(ROOT / folder, newer / folder, ignore=shutil.ignore_patterns("node_modules"))
+    strings = newer / "webapp" / "client" / "strings.js"
     strings.write_text(strings.read_text().replace('chats: "Chats"', 'chats: "Talks"'))
-    later = DuologueServer(tmp_path / "data", env={"PYTHONPATH": str(newer)})
+    later = DuologueServer(tmp_path / "data", env={"PYTHONPATH": str(newer / "src")})
     with DuologueServer(tmp_path / "data") as server:
         ana = newcomer(open_page, server, "Ana", **KEEPING)
         kept(ana.page)

@@ -20,7 +20,8 @@ from duologue.core.phone_numbers import parse_phone
 from tests.support.toolchains import PATIENCE, need
 
 SCRIPT = Path(__file__).parent / "node" / "numbers.mjs"
-STATIC = Path(__file__).parents[2] / "src" / "duologue" / "web" / "static"
+ROOT = Path(__file__).parents[2]
+CLIENT, SDK = Path("webapp", "client"), Path("clients", "javascript")
 ODD = [
     "+54 11 2345-6789",
     "+55 21 8765-4321",
@@ -37,9 +38,9 @@ ODD = [
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of client and SDK, where Node takes all files for modules."""
     need("node")
-    folder = tmp_path_factory.mktemp("static")
-    for name in ("client", "sdk"):
-        shutil.copytree(STATIC / name, folder / name)
+    folder = tmp_path_factory.mktemp("browser")
+    for name in (CLIENT, SDK):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("node_modules"))
     (folder / "package.json").write_text('{"type": "module"}')
     return folder
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_node(folder: Path, written: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the field's reading of each text, with a region chosen beside it, and the number that the SDK sends."""
     done = subprocess.run(
-        ["node", str(SCRIPT), str(folder / "client"), str(folder / "sdk")],
+        ["node", str(SCRIPT), str(folder / CLIENT), str(folder / SDK)],
         input=json.dumps(written),
         capture_output=True,
         text=True,

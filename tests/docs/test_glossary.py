@@ -89,9 +89,7 @@ def test_a_second_class_of_the_same_name_is_found(
     tmp_path: Path, file: str, statement: str, name: str
 ) -> None:
     package = tmp_path / "duologue"
-    shutil.copytree(
-        SOURCE, package, ignore=lambda _folder, names: {each for each in names if each == "static"}
-    )
+    shutil.copytree(SOURCE, package)
     with (package / file).open("a") as source:
         source.write(f"\n\n{statement}\n")
     assert [each.partition(":")[0] for each in ambiguous(package)] == [name]

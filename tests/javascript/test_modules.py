@@ -10,13 +10,15 @@ import pytest
 
 from tests.support.toolchains import run
 
-FOLDER = Path(__file__).parent
-TESTS = sorted(FOLDER.glob("*.test.js"))
+ROOT = Path(__file__).parents[2]
+TESTS = sorted(
+    path for folder in ("clients/javascript", "webapp") for path in (ROOT / folder / "test").glob("*.test.js")
+)
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.name.removesuffix(".test.js"))
 def test_modules_keep_their_promises(path: Path) -> None:
-    run([node(), "--test", "--test-reporter=spec", str(path)], FOLDER)
+    run([node(), "--test", "--test-reporter=spec", str(path)], path.parent)
 
 
 def node() -> str:

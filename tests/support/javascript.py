@@ -9,8 +9,8 @@ import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser
 
 ROOT = Path(__file__).parents[2]
-STATIC = ROOT / "src" / "duologue" / "web" / "static"
-FILES = sorted((*STATIC.rglob("*.js"), *(ROOT / "tests" / "javascript").glob("*.js")))
+FOLDERS = ("clients/javascript", "clients/javascript/test", "webapp/client", "webapp/phones", "webapp/test")
+FILES = sorted(path for folder in FOLDERS for path in (ROOT / folder).glob("*.js"))
 """All JavaScript that people wrote for this project, but for the scripts of `tests/clients`."""
 
 _PARSER = Parser(Language(tree_sitter_javascript.language()))

@@ -69,7 +69,7 @@ def test_a_new_kind_is_red_until_each_place_of_the_row_knows_it(tmp_path: Path) 
     shutil.copytree(
         ROOT / "src" / "duologue",
         tmp_path / "src" / "duologue",
-        ignore=shutil.ignore_patterns("__pycache__", "static"),
+        ignore=shutil.ignore_patterns("__pycache__"),
     )
     shutil.copy(ROOT / GUARD, tmp_path)
     assert red(tmp_path) == set()

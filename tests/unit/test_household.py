@@ -18,7 +18,9 @@ import pytest
 from tests.support import javascript
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path for folder in ("src", "tests", "bench") for path in (ROOT / folder).rglob("*.py"))
+MODULES = sorted(
+    path for folder in ("src", "tests", "bench", "tools") for path in (ROOT / folder).rglob("*.py")
+)
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 50
@@ -79,7 +81,7 @@ def test_pages_name_only_files_that_exist() -> None:
     for page in PAGES:
         text = page.read_text()
         links = re.findall(r"\]\((?!\w+:|#)([^)#]+)", text)
-        names = re.findall(r"`((?:src|tests|docs|bench|\.ci)/[^`\s]*)`", text)
+        names = re.findall(r"`((?:src|tests|docs|bench|clients|tools|webapp|\.ci)/[^`\s]*)`", text)
         paths = [page.parent / link for link in links]
         paths += [ROOT / name for name in names if not re.search(r"[<*…]", name)]
         missing += [f"{path} in {page}" for path in paths if not path.exists()]

@@ -26,9 +26,9 @@ from duologue.errors import CODES
 from duologue.http.rates import PUBLIC
 from duologue.http.route_docs import example
 
-_STATIC: Final = Path(__file__).parents[1] / "web" / "static"
-_STYLE: Final = (_STATIC / "docs.css").read_bytes()
-_ICON: Final = (_STATIC / "icon.svg").read_bytes()
+_FOLDER: Final = Path(__file__).parent
+_STYLE: Final = (_FOLDER / "docs.css").read_bytes()
+_ICON: Final = (_FOLDER / "icon.svg").read_bytes()
 _STYLE_URL: Final = f"/docs/docs.css?{hashlib.blake2b(_STYLE, digest_size=6).hexdigest()}"
 _HEADERS: Final = [
     ResponseHeader(

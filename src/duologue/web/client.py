@@ -21,8 +21,10 @@ from litestar.params import FromPath
 
 from duologue.errors import ApiError
 from duologue.http.rates import PUBLIC
+from duologue.web.browser_files import BROWSER_FILES
 
-_STATIC: Final = Path(__file__).parent / "static"
+_CLIENT: Final = "webapp/client"
+_SDK_FOLDER: Final = "clients/javascript"
 # Litestar adds the charset of a text itself.
 _TYPES: Final = {
     ".css": "text/css",
@@ -76,17 +78,19 @@ def _file(body: bytes, suffix: str) -> _File:
 
 
 def _read(folder: str) -> Iterator[tuple[str, bytes]]:
-    for path in sorted((_STATIC / folder).iterdir()):
+    for path in sorted((BROWSER_FILES / folder).iterdir()):
         if path.suffix in _TYPES:
             yield f"{folder}/{path.name}", path.read_bytes()
 
 
-_SOURCES: Final = dict(_read("client")) | dict(_read("sdk"))
+_SOURCES: Final = dict(_read(_CLIENT)) | dict(_read(_SDK_FOLDER))
 RELEASE: Final = _digest(b"\0".join(name.encode() + b"\0" + body for name, body in _SOURCES.items()))
 """What all of the client's files are together: it changes with any of them."""
 _BASE: Final = f"/app/{RELEASE}/"
 _NEEDED: Final = [
-    name for name in _SOURCES if Path(name).suffix in {".css", ".js", ".svg"} and name != "client/worker.js"
+    name
+    for name in _SOURCES
+    if Path(name).suffix in {".css", ".js", ".svg"} and name != f"{_CLIENT}/worker.js"
 ]
 """What the page loads at once, and what the service worker keeps for when there is no network."""
 
@@ -105,12 +109,12 @@ def _page() -> bytes:
     modules = "".join(
         f'<link rel="modulepreload" href="{_BASE}{name}">\n' for name in _NEEDED if name.endswith(".js")
     )
-    page = _SOURCES["client/index.html"].decode()
+    page = _SOURCES[f"{_CLIENT}/index.html"].decode()
     return page.replace("<!-- modules -->\n", modules).replace("{base}", _BASE).encode()
 
 
 def _worker() -> bytes:
-    worker = _bare(_SOURCES["client/worker.js"])
+    worker = _bare(_SOURCES[f"{_CLIENT}/worker.js"])
     parts = json.dumps([_BASE + name for name in _NEEDED])
     return worker.replace(b"{release}", RELEASE.encode()).replace(b'["{parts}"]', parts.encode())
 
@@ -119,12 +123,12 @@ _PAGE: Final = _file(_page(), ".html")
 _WORKER: Final = _file(_worker(), ".js")
 _PARTS: Final = {name: _part(name, source) for name, source in _SOURCES.items()}
 _SDK: Final = {
-    name.removeprefix("sdk/"): _file(source, Path(name).suffix)
+    Path(name).name: _file(source, Path(name).suffix)
     for name, source in _SOURCES.items()
-    if name.startswith("sdk/")
+    if name.startswith(_SDK_FOLDER)
 }
 _MANIFEST: Final = _file(
-    _SOURCES["client/app.webmanifest"].replace(b"{base}", _BASE.encode()), ".webmanifest"
+    _SOURCES[f"{_CLIENT}/app.webmanifest"].replace(b"{base}", _BASE.encode()), ".webmanifest"
 )
 
 
@@ -167,12 +171,12 @@ async def client_manifest(request: Request[Any, Any, Any]) -> Response[bytes]:
     return _answer(request, _MANIFEST, _FRESH)
 
 
-@get("/app/{release:str}/{folder:str}/{name:str}", opt=PUBLIC, include_in_schema=False)
+@get("/app/{release:str}/{name:path}", opt=PUBLIC, include_in_schema=False)
 async def client_part(
-    request: Request[Any, Any, Any], release: FromPath[str], folder: FromPath[str], name: FromPath[str]
+    request: Request[Any, Any, Any], release: FromPath[str], name: FromPath[Path]
 ) -> Response[bytes]:
     """A part of this release. Those of another aren't here: the page that asks for them is to be loaded anew."""
-    file = _PARTS.get(f"{folder}/{name}") if release == RELEASE else None
+    file = _PARTS.get(name.as_posix().removeprefix("/")) if release == RELEASE else None
     if file is None:
         raise _nothing_here()
     return _answer(request, file, _FOR_EVER)

@@ -11,9 +11,10 @@ from litestar.params import FromPath
 
 from duologue.errors import ApiError
 from duologue.http.rates import PUBLIC
+from duologue.web.browser_files import BROWSER_FILES
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript"}
-_FOLDER: Final = Path(__file__).parent / "static" / "phones"
+_FOLDER: Final = BROWSER_FILES / "webapp" / "phones"
 _PAGE: Final = (_FOLDER / "index.html").read_bytes()
 _ASSETS: Final = {path.name: path.read_bytes() for path in _FOLDER.iterdir() if path.suffix in _TYPES}
 _HEADERS: Final = [
