@@ -4,6 +4,7 @@ PYTHON ?= python3
 ARGS ?=
 
 BIN := .venv/bin
+SDK_TYPES = PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent --workspace clients/javascript types --
 NODE_TOOLS := PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin
 UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' uv.lock)
 PYTEST := $(BIN)/pytest --quiet --numprocesses logical --dist worksteal
@@ -46,6 +47,7 @@ types: .venv/.dev ## Check the types of the Python
 	@$(BIN)/mypy
 
 javascript: node_modules/.installed ## Check style, format and types of the JavaScript
+	@$(SDK_TYPES) --check >/dev/null || { echo 'clients/javascript/wire.d.ts is not what docs/openapi.json says: make fix' >&2; exit 1; }
 	@$(NODE_TOOLS)/biome check --error-on-warnings
 	@$(NODE_TOOLS)/tsc -p tsconfig.json
 	@$(NODE_TOOLS)/tsc -p tsconfig.worker.json
@@ -72,13 +74,13 @@ bench: .venv/.dev ## Measure what the server does on this machine
 fix: .venv/.dev ## Mend style and format where a machine can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
-	@[ ! -e node_modules/.installed ] || $(NODE_TOOLS)/biome check --write
+	@[ ! -e node_modules/.installed ] || { $(SDK_TYPES) >/dev/null && $(NODE_TOOLS)/biome check --write; }
 
 torture: .venv/.dev ## Run three nodes through five minutes of crashes and judge their history
 	@$(BIN)/duologue torture $(ARGS)
 
 clean: ## Delete what these commands made: environment, caches, builds; never ./data
-	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist node_modules
+	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist node_modules clients/javascript/node_modules
 	@find src tests bench tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # --- Setting up. A stamp tells what is done; a changed uv.lock undoes it. ---
@@ -105,7 +107,7 @@ clean: ## Delete what these commands made: environment, caches, builds; never ./
 	@touch $@ .venv/.serve
 
 # Only what checks the JavaScript needs the npm registry: serving and the tests don't.
-node_modules/.installed: .venv/.dev package.json package-lock.json .npmrc
+node_modules/.installed: .venv/.dev package.json clients/javascript/package.json package-lock.json .npmrc
 	@echo 'Installing what checks the JavaScript …' >&2
 	@PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --prefer-offline --loglevel=error
 	@touch $@

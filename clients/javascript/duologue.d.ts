@@ -1,98 +1,53 @@
-/** Types of duologue.js. Data is named as on the wire; every answer may have more fields than are named here. */
+/**
+ * Types of duologue.js. Data is named as on the wire; every answer may have more fields than are named here. Bodies are
+ * those of `wire.d.ts`, which is made from the server's OpenAPI document.
+ */
+
+import type { components } from "./wire.d.ts";
+
+type Bodies = components["schemas"];
 
 /** RFC 3339 in UTC with milliseconds, from the server's clock. */
 export type Time = string;
 /** E.164, as `+33612345678`. */
 export type Phone = string;
 
-export interface Profile {
-  id: string;
-  /** Null once the account is deleted. */
-  phone: Phone | null;
-  display_name: string;
-  registered: boolean;
-}
-
+export type Profile = Bodies["Profile"];
+export type Me = Bodies["Me"];
 /** When messages go on to one's phone by SMS. `offline`: if no device has them in time. */
-export type SmsRelay = "off" | "offline" | "always";
-
+export type SmsRelay = Me["sms_relay"];
 /** Whose messages reach one. `requests`: a stranger's chat waits to be accepted. `nobody`: no stranger's. */
-export type WhoCanWrite = "everyone" | "requests" | "nobody";
+export type WhoCanWrite = Me["who_can_write"];
 /** Who sees when one is online: of those whom one has written to or accepted, all or none. */
-export type ShowPresence = "everyone" | "chats" | "nobody";
+export type ShowPresence = Me["presence"];
+export type MeChanges = Bodies["UpdateMe"];
 
-export interface Me extends Profile {
-  read_receipts: boolean;
-  sms_relay: SmsRelay;
-  who_can_write: WhoCanWrite;
-  presence: ShowPresence;
-  /** Whether strangers may see that one's number has an account. */
-  discoverable: boolean;
-  created_at: Time;
-}
+export type Session = Bodies["Session"];
+export type Server = Bodies["ServerInfo"];
+export type Verification = Bodies["Verification"];
+export type SignedIn = Bodies["SignedIn"];
+type SignIn = Bodies["SignIn"];
+/** A number, where sign-in is open; else what came of `requestCode`, and the code. */
+export type Credentials =
+  Required<Pick<SignIn, "phone">> & Pick<SignIn, "device_name">
+  | Required<Pick<SignIn, "verification_id" | "code">> & Pick<SignIn, "device_name">;
 
-export interface Session {
-  id: string;
-  device_name: string;
-  created_at: Time;
-  last_seen_at: Time;
-  ip: string;
-  current: boolean;
-}
+export type Message = Bodies["Message"];
+export type Status = Message["status"];
+export type MessagePage = Bodies["MessagePage"];
+export type Trace = Bodies["Trace"];
+export type Receipt = Bodies["Receipt"];
+export type Chat = Bodies["Chat"];
+export type ChatChanges = Bodies["UpdateChat"];
 
-export type Status = "sent" | "delivered" | "read";
-
-export interface Message {
-  id: string;
-  chat_id: string;
-  /** 1, 2, 3… without holes: the order that both sides see. */
-  seq: number;
-  sender_id: string;
-  client_id: string;
-  text: string;
-  sent_at: Time;
-  edited_at: Time | null;
-  deleted_at: Time | null;
-  /** The seq of the message that this one answers. */
-  reply_to: number | null;
-  reactions: unknown[];
-  status: Status;
-  via: "app" | "sms";
-  /** The message is kept from one: only its place is there. Not to be shown. */
-  withheld?: true;
-}
-
-export interface Chat {
-  id: string;
-  peer: Profile;
-  last_message: Message | null;
-  last_seq: number;
-  unread: number;
-  marks: { delivered: number; read: number; peer_delivered: number; peer_read: number };
-  muted_until: Time | null;
-  archived: boolean;
-  pinned: boolean;
-  blocked: boolean;
-  /** Whether a stranger made it, and one has yet to accept it or to write in it. */
-  request: boolean;
-  updated_at: Time;
-}
-
-export interface Receipt {
-  chat_id: string;
-  /** Whose marks these are: one's own or the peer's. */
-  user_id: string;
-  delivered: number;
-  read: number;
-}
-
-/** An entry of the user's log. */
-export interface LogEvent {
-  seq: number;
+/** An entry of the user's log. Newer servers may have types that are not known here. */
+export interface LogEvent extends Pick<Bodies["Event"], "seq" | "at"> {
   type: string;
-  at: Time;
   data: any;
 }
+
+/** A part of a list; `next` is the `cursor` for what follows. */
+export type Page<Item> = Pick<Bodies["ChatPage"], "next"> & { items: Item[] };
 
 /** Which chats: those that one has accepted (the default), requests of strangers, or all. */
 export interface ChatsPage {
@@ -131,65 +86,12 @@ export interface Queued {
   sent: Promise<Message>;
 }
 
-export interface Server {
-  name: string;
-  version: string;
-  sign_in: "open" | "sms";
-  limits: Record<string, number>;
-  features: string[];
-}
-
-export interface Verification {
-  id: string;
-  expires_at: Time;
-  /** Asking again before is refused. */
-  resend_at: Time;
-  channel: "sms";
-}
-
-export interface SignedIn {
-  token: string;
-  session: Session;
-  user: Me;
-  new_user: boolean;
-}
-
-export type Credentials =
-  { phone: Phone; device_name?: string } | { verification_id: string; code: string; device_name?: string };
-
-export interface ChatChanges {
-  muted_until?: Time | null;
-  archived?: boolean;
-  pinned?: boolean;
-}
-
-export interface MeChanges {
-  display_name?: string;
-  read_receipts?: boolean;
-  sms_relay?: SmsRelay;
-}
-
 /** At most one of the bounds; none: the newest page. */
 export interface Stretch {
   before?: number;
   after?: number;
   around?: number;
   limit?: number;
-}
-
-export interface MessagePage {
-  items: Message[];
-  has_more_before: boolean;
-  has_more_after: boolean;
-}
-
-export interface Page<Item> {
-  items: Item[];
-  next: string | null;
-}
-
-export interface Trace {
-  items: { at: Time; hop: string; detail?: string }[];
 }
 
 export type ConnectionState = "stopped" | "connecting" | "catching_up" | "live" | "waiting" | "ended";
