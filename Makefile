@@ -81,7 +81,7 @@ torture: .venv/.dev ## Run three nodes through five minutes of crashes and judge
 
 clean: ## Delete what these commands made: environment, caches, builds; never ./data
 	@rm -rf .venv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache .schemathesis dist node_modules clients/javascript/node_modules
-	@find src tests bench tools -type d -name __pycache__ -prune -exec rm -rf {} +
+	@find src lab tests tools -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # --- Setting up. A stamp tells what is done; a changed uv.lock undoes it. ---
 
@@ -101,7 +101,7 @@ clean: ## Delete what these commands made: environment, caches, builds; never ./
 	@$(BIN)/uv sync --quiet --frozen --no-dev --inexact
 	@touch $@
 
-.venv/.dev: .venv/.uv-$(UV_VERSION) uv.lock pyproject.toml
+.venv/.dev: .venv/.uv-$(UV_VERSION) uv.lock pyproject.toml lab/pyproject.toml
 	@echo 'Installing what Duologue and its tests need …' >&2
 	@$(BIN)/uv sync --quiet --frozen
 	@touch $@ .venv/.serve

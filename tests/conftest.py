@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from duologue.lab.nats import nats_server
-from duologue.lab.postgres import Postgres, postgres_server
+from duologue_lab.servers.nats import nats_server
+from duologue_lab.servers.postgres import Postgres, postgres_server
 
 _shared = contextlib.ExitStack()
 _address = pytest.StashKey[Postgres]()

@@ -22,10 +22,10 @@ from duologue.clock import DAY, HOUR, MINUTE
 from duologue.core.secret import load_secret
 from duologue.core.sms_policy import ASKER_PER_NUMBER, CODES_SHARE, STRANGERS_PER_NUMBER, parse_prices
 from duologue.errors import ApiError
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
 from duologue.storage.engine.engines import migrate, sqlite_path
 from duologue.storage.tables.verifications import MAX_ATTEMPTS, Verification
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.store import opened
 from tests.support.client import api_of, new_phone
 from tests.support.sign_in import (

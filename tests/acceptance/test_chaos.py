@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.acceptance.people import Person, check_pair, settle
 from tests.support.client import Api, api_of
 

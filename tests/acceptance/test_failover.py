@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from duologue.lab.postgres import Postgres, PostgresServer, postgres_server, standby_of
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.postgres import Postgres, PostgresServer, postgres_server, standby_of
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, Frame, Socket, api_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

@@ -10,11 +10,11 @@ from typing import Final
 import psutil
 import pytest
 
-from duologue.bench.http import Http
-from duologue.bench.people import People
-from duologue.bench.progress import ProgressBars
-from duologue.bench.talk import Tally, talkers_of
-from duologue.lab.server import DuologueServer
+from duologue_lab.bench.http import Http
+from duologue_lab.bench.people import People
+from duologue_lab.bench.progress import ProgressBars
+from duologue_lab.bench.talk import Tally, talkers_of
+from duologue_lab.servers.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

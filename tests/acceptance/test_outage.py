@@ -12,8 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from duologue.lab.postgres import PostgresServer, postgres_server
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.postgres import PostgresServer, postgres_server
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio

@@ -14,9 +14,9 @@ from typing import Final
 import psutil
 import pytest
 
-from duologue.lab.postgres import PostgresServer, postgres_server
-from duologue.lab.server import DuologueServer
 from duologue.storage.engine.engines import migrate
+from duologue_lab.servers.postgres import PostgresServer, postgres_server
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Device, Frame, Socket, api_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

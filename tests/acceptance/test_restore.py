@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.backups import Backup
 from tests.support.client import Api, Device, Frame, Socket, api_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, Socket, api_of
 from tests.support.websocket import CLOSE, TEXT, Peer, frame, upgrade_request
 

@@ -15,14 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
-from duologue.torture.checker import check
-from duologue.torture.harm import Menu, Victim
-from duologue.torture.history import History, load
-from duologue.torture.load import ActionRates
-from duologue.torture.run import Plan, SystemUnderTest, run
-from duologue.torture.system import Wanted, running
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
+from duologue_lab.torture.checker import check
+from duologue_lab.torture.harm import Menu, Victim
+from duologue_lab.torture.history import History, load
+from duologue_lab.torture.load import ActionRates
+from duologue_lab.torture.run import Plan, SystemUnderTest, run
+from duologue_lab.torture.system import Wanted, running
 
 SHORT = (
     *("--users", "30", "--seconds", "10", "--kill-every", "2", "--rate", "60", "--cuts", "6"),

@@ -26,7 +26,7 @@ from duologue.cli import users
 from duologue.clock import DAY, now_ms
 from duologue.config import Settings
 from duologue.core.sessions import hash_token
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.docs.pages import DOCS
 from tests.support.client import Api, Device, Frame, api_of, opened
 

@@ -12,9 +12,9 @@ import httpx
 import pytest
 
 from duologue import __version__
-from duologue.lab.server import DuologueServer
 from duologue.web import client
 from duologue.web.browser_files import BROWSER_FILES
+from duologue_lab.servers.server import DuologueServer
 from tests.api.test_simulator_page import Page
 from tools import countries
 

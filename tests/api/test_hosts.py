@@ -12,7 +12,7 @@ from duologue.config import Settings
 from duologue.core.addresses import Remotes
 from duologue.core.rates import Rates
 from duologue.edge.hosts import Hosts
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.http import Answer, raw
 
 SOCKET = (

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from duologue.clock import now_ms
-from duologue.lab.server import DuologueServer
 from duologue.model import decode_id
 from duologue.protocol.events import EventPage
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of
 from tests.support.newer import write_newer
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import httpx
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.http import Answer, raw
 
 JSON = b"Content-Type: application/json\r\n"

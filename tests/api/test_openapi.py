@@ -16,7 +16,7 @@ import pytest
 from schemathesis.specs.openapi import definitions
 
 from duologue.errors import CODES
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 
 PROBLEM = "application/problem+json"
 PAGES = ["/docs", "/docs/errors"]

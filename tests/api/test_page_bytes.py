@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from duologue.core.limits import MAX_PAGE_BYTES
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio

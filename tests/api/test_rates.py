@@ -14,7 +14,7 @@ import pytest
 from duologue.core.addresses import address_block
 from duologue.core.limits import LASTING_PER_USER
 from duologue.core.rates import CONNECTIONS, COSTLY, READ, REQUESTS
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, api_of
 from tests.support.node import node_running
 

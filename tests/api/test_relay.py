@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, api_of
 from tests.support.sign_in import SmsApi, problem
 

@@ -12,8 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 20

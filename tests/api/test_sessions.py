@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from duologue.clock import DAY, MINUTE, from_rfc3339, now_ms
-from duologue.lab.nats import nats_server
-from duologue.lab.postgres import Postgres
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.nats import nats_server
+from duologue_lab.servers.postgres import Postgres
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of, new_phone
 from tests.support.sign_in import SmsApi, elsewhere, problem
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import api_of, new_phone
 from tests.support.sign_in import SmsApi, bearer, elsewhere, problem, wrong
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from duologue.lab.server import DuologueServer
 from duologue.web.browser_files import BROWSER_FILES
+from duologue_lab.servers.server import DuologueServer
 
 STATIC = BROWSER_FILES / "webapp" / "phones"
 POLICY = (

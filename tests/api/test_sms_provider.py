@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import api_of, new_phone
 from tests.support.sign_in import SmsApi, apart, bearer, code_in, elsewhere, problem
 from tests.support.sms_http import Answer, HttpProvider

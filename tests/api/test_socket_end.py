@@ -13,9 +13,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from duologue.app.node import Node
-from duologue.lab.server import DuologueServer
 from duologue.socket import connection as socket_module
 from duologue.storage.engine.sqlite import SqliteDatabase
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, Socket, api_of
 from tests.support.node import node_running
 from tests.support.websocket import TEXT, Peer, frame, upgrade_request

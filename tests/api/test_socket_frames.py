@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import MSGPACK, Api, Socket, api_of
 
 pytestmark = pytest.mark.anyio

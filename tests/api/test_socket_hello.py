@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Device, Socket, api_of, opened
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Device, Socket
 
 pytestmark = pytest.mark.anyio

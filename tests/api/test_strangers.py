@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from duologue.core.limits import UNANSWERED_MESSAGES
-from duologue.lab.postgres import Postgres
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.postgres import Postgres
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, Frame, api_of
 
 pytestmark = pytest.mark.anyio

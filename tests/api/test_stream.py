@@ -16,7 +16,7 @@ import pytest
 
 from duologue.core.positions import Position
 from duologue.http import events as web_events
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, Frame, api_of
 from tests.support.node import node_running
 

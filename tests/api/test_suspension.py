@@ -13,8 +13,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio

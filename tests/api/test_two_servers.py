@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
 
 
 def serve(folder: Path) -> subprocess.CompletedProcess[str]:

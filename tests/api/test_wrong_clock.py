@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from duologue.clock import DAY, MINUTE, SECOND, from_rfc3339, now_ms
-from duologue.lab.server import DuologueServer
-from duologue.lab.wrong_clock import WrongClock
+from duologue_lab.servers.server import DuologueServer
+from duologue_lab.servers.wrong_clock import WrongClock
 from tests.support.client import Api, Device, api_of, new_phone
 from tests.support.sign_in import SmsApi
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from duologue.bench.against import OTHER, THIS, compare
-from duologue.bench.result import Result
+from duologue_lab.bench.against import OTHER, THIS, compare
+from duologue_lab.bench.result import Result
 
 
 def result(build: str, rate: float, case: str = "a") -> Result:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.stages import LOOP, OTHER, RULES, SAMPLING, Frame, Rule, samples, stage_of
+from duologue_lab.bench.studies.stages import LOOP, OTHER, RULES, SAMPLING, Frame, Rule, samples, stage_of
 
 ROOT = Path(__file__).parents[2]
 WRITTEN = f"""\
@@ -43,7 +43,8 @@ def test_each_rule_names_functions_that_there_are(rule: Rule) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_the_stages_add_up_to_all_that_was_used(engine: str) -> None:
-    command = (sys.executable, "-m", "bench.profile", "--engine", engine, "--sockets", "20", "--seconds", "2")
+    module = "duologue_lab.bench.studies.profile"
+    command = (sys.executable, "-m", module, "--engine", engine, "--sockets", "20", "--seconds", "2")
     env = {**os.environ, "COLUMNS": "160"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=True, timeout=120)
     rows = re.findall(r"│ (server|postgres|all) +│ .+? │ +([\d.]+) │ +[\d.]+% │", done.stdout)

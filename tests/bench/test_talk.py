@@ -11,16 +11,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from duologue.bench.chat import online, open_loop
-from duologue.bench.http import Http, RequestFailed
-from duologue.bench.measured_server import MeasuredServer
-from duologue.bench.meter import Spent, quantiles
-from duologue.bench.people import BenchUser, People
-from duologue.bench.progress import ProgressBars
-from duologue.bench.result import Machine, Result, medians
-from duologue.bench.setup import BenchOptions, BenchSetup
-from duologue.bench.talk import Talker, Tally, clock, talkers_of
-from duologue.lab.server import DuologueServer
+from duologue_lab.bench.chat import online, open_loop
+from duologue_lab.bench.http import Http, RequestFailed
+from duologue_lab.bench.measured_server import MeasuredServer
+from duologue_lab.bench.meter import Spent, quantiles
+from duologue_lab.bench.people import BenchUser, People
+from duologue_lab.bench.progress import ProgressBars
+from duologue_lab.bench.result import Machine, Result, medians
+from duologue_lab.bench.setup import BenchOptions, BenchSetup
+from duologue_lab.bench.talk import Talker, Tally, clock, talkers_of
+from duologue_lab.servers.server import DuologueServer
 
 pytestmark = pytest.mark.anyio
 

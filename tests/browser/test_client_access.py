@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.browser.people import USUAL, Device, Person, newcomer, pair
 from tests.support.client import PATIENCE, new_phone

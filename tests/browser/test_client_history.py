@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.browser.people import USUAL, Device, Person, fill_chat, sign_in
 from tests.support.client import PATIENCE, new_phone

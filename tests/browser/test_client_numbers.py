@@ -11,7 +11,7 @@ from playwright.sync_api import Page
 
 from duologue.core.phone_numbers import parse_phone
 from duologue.errors import ApiError
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.browser.conftest import Open
 
 pytestmark = pytest.mark.browser

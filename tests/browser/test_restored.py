@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.browser.people import USUAL, Device, look_again, newcomer, offline, shown_is_stored
 from tests.browser.scripts import ready, run

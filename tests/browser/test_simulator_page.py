@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.browser.conftest import Open
 from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import SERVICE, USUAL, ask, ask_for_code, received_by_server, until

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import new_phone
 from tests.support.toolchains import fetch, need, run
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.storage.engine.engines import migrate
+from duologue_lab.servers.postgres import PostgresServer, postgres_server
 from tests.contract.line import Line, laid
 from tests.contract.store import Store, opened
 from tests.support.letters import Letters, letters_of

@@ -13,7 +13,6 @@ import pytest
 from duologue.clock import SECOND
 from duologue.core.delivery.offline import answer_alarms
 from duologue.core.delivery.sms_relay import SmsRelay, alarm_rule
-from duologue.lab.postgres import Postgres
 from duologue.model import NEVER, Relay, User, alarm_after
 from duologue.storage.append import strangers
 from duologue.storage.database import Row
@@ -23,6 +22,7 @@ from duologue.storage.engine.migrate import migrations
 from duologue.storage.tables import accounts, alarms
 from duologue.storage.tables.accounts import delete_user, update_user
 from duologue.storage.tables.sms_relay import RelayRule
+from duologue_lab.servers.postgres import Postgres
 from tests.contract.store import new_phone, post, rows
 from tests.support.relays import DELAY, RULE, RelayStore, World, world
 from tests.support.sign_in import NOON, Clock

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from duologue.cli.backup import BackupError, backup
-from duologue.lab.postgres import Postgres, programs
-from duologue.lab.server import DuologueServer
 from duologue.storage.engine.engines import migrate
 from duologue.storage.engine.sqlite import connect
+from duologue_lab.servers.postgres import Postgres, programs
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.store import contents, opened
 from tests.support.client import api_of
 

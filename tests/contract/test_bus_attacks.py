@@ -16,11 +16,11 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from duologue.clock import SECOND, now_ms
-from duologue.lab.nats import NatsServer, nats_server
 from duologue.realtime.bus import TransientFrame
 from duologue.realtime.envelope import BEAT, LEAVE, NOTICES, SIGNAL, Opener, PayloadRefused, Sealer
 from duologue.realtime.nats import NatsBus
 from duologue.realtime.siblings import SiblingBus
+from duologue_lab.servers.nats import NatsServer, nats_server
 from tests.contract.test_bus import FOLLOWED, PATIENCE, Node, joined, notice
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from duologue.errors import ApiError
-from duologue.lab.server import DuologueServer
 from duologue.model import MAX_SEQ, Pair
 from duologue.storage.database import Posted
 from duologue.storage.tables.accounts import end_sessions, live_sessions
 from duologue.storage.tables.replay import event_page
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.store import Store, mark, post
 from tests.contract.test_audit import execute
 from tests.support.client import api_of

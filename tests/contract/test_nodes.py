@@ -11,8 +11,8 @@ from statistics import median
 
 import pytest
 
-from duologue.lab.nats import NatsServer, nats_server
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.nats import NatsServer, nats_server
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio

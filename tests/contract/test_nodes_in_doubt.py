@@ -17,10 +17,10 @@ import psutil
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from duologue.lab.nats import NatsServer, nats_server
-from duologue.lab.postgres import Postgres
-from duologue.lab.process import halt
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.nats import NatsServer, nats_server
+from duologue_lab.servers.postgres import Postgres
+from duologue_lab.servers.process import halt
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, Socket, api_of
 from tests.support.tunnel import Tunnel, tunnel_to
 

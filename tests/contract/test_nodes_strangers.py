@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from duologue.core.limits import UNANSWERED_MESSAGES
-from duologue.lab.nats import nats_server
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.nats import nats_server
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.test_nodes import SECRET, apis, on
 from tests.support.client import Device, Frame, Socket
 

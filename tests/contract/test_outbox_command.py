@@ -13,9 +13,9 @@ import pytest
 from duologue.clock import DAY, SECOND
 from duologue.core.phone_numbers import masked
 from duologue.core.retention import sweep_round
-from duologue.lab.process import environment
 from duologue.storage.database import Tx
 from duologue.storage.tables.unplaced import KEPT, newest, note
+from duologue_lab.servers.process import environment
 from tests.contract.store import new_phone
 from tests.support.carrier import is_busy, rejects
 from tests.support.relays import SERVICES, World, world

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from duologue.lab.postgres import Postgres
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.postgres import Postgres
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, api_of
 
 pytestmark = pytest.mark.anyio

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from duologue.lab.server import DuologueServer
 from duologue.providers.sms.provider import Accepted, Callback, CallbackKind
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, Socket, api_of
 from tests.support.sign_in import problem
 from tests.support.sms_outside import SECRET, SERVICE

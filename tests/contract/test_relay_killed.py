@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from duologue.lab.server import DuologueServer
 from duologue.providers.sms.provider import Accepted
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.test_relay_callbacks import PUBLIC, make
 from tests.support.client import PATIENCE, Api, Device, api_of
 from tests.support.sms_outside import SECRET

@@ -15,12 +15,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from duologue.cli import app
-from duologue.lab.postgres import PostgresServer, postgres_server
-from duologue.lab.server import DuologueServer
 from duologue.model import Message, Pair
 from duologue.storage.engine.engines import migrate
 from duologue.storage.tables.events import log_head
 from duologue.storage.tables.replay import event_page
+from duologue_lab.servers.postgres import PostgresServer, postgres_server
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.store import Store, opened
 from tests.support.client import Api, Device, api_of
 

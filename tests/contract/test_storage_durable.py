@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from duologue.lab.postgres import Postgres, postgres_server
 from duologue.storage.engine.durability import NotDurable, check_sqlite
 from duologue.storage.engine.engines import prepare
 from duologue.storage.engine.postgres import PostgresDatabase
+from duologue_lab.servers.postgres import Postgres, postgres_server
 from tests.contract.store import Store
 
 pytestmark = pytest.mark.anyio

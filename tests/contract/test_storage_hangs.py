@@ -14,7 +14,6 @@ import psycopg
 import pytest
 
 from duologue.errors import ApiError
-from duologue.lab.postgres import PostgresServer
 from duologue.storage.database import Operation, Posted
 from duologue.storage.engine.engines import migrate
 from duologue.storage.engine.postgres_session import connect
@@ -22,6 +21,7 @@ from duologue.storage.engine.postgres_tx import LOG_LOCK
 from duologue.storage.tables.accounts import user_by_id
 from duologue.storage.tables.chats import open_chat
 from duologue.storage.tables.quotas import Quota, take
+from duologue_lab.servers.postgres import PostgresServer
 from tests.contract.store import PATIENCE, Store, new_phone, opened, post
 from tests.contract.truth import assert_sound
 from tests.contract.wire import wire_to

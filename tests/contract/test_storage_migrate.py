@@ -9,10 +9,10 @@ from itertools import chain, repeat
 import psycopg
 import pytest
 
-from duologue.lab.postgres import Postgres
 from duologue.storage.engine import migrate as steps
 from duologue.storage.engine.engines import is_database_url, migrate, sqlite_path
 from duologue.storage.engine.migrate import Migration, SchemaTooNew, migrations
+from duologue_lab.servers.postgres import Postgres
 from tests.contract.store import TABLES, contents, opened, rows
 from tests.support.pooler import kept_backends
 

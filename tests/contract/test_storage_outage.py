@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from duologue.errors import ApiError
-from duologue.lab.postgres import PostgresServer, postgres_server
 from duologue.model import Pair
 from duologue.storage.database import Posted
 from duologue.storage.engine.engines import migrate
 from duologue.storage.tables.accounts import sessions_by_token, user_by_id
 from duologue.storage.tables.chats import open_chat
+from duologue_lab.servers.postgres import PostgresServer, postgres_server
 from tests.contract.store import PATIENCE, Store, contents, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 from tests.contract.wire import wire_to

@@ -16,7 +16,6 @@ from typing import Any, Concatenate, ParamSpec
 import psycopg
 import pytest
 
-from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair, Presets
 from duologue.storage.append import strangers
 from duologue.storage.append.append import append
@@ -39,6 +38,7 @@ from duologue.storage.tables import (
     suspensions,
     text_segments,
 )
+from duologue_lab.servers.postgres import Postgres
 from tests.contract.store import mark, opened, post
 
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from duologue.cli.verify import verify
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 
 SOURCE = Path(__file__).parents[1] / "support" / "forgetful_disk.c"
 MESSAGES = 40

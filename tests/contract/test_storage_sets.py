@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from duologue.errors import ApiError
-from duologue.lab.postgres import Postgres
 from duologue.model import Event, Pair, Privacy, WhoCanWrite, pair_id
 from duologue.storage.append import strangers
 from duologue.storage.append.append import append
@@ -31,6 +30,7 @@ from duologue.storage.engine.sqlite import SqliteTx, connect
 from duologue.storage.tables.accounts import delete_user, update_user, user_by_id
 from duologue.storage.tables.chats import open_chat, update_chat
 from duologue.storage.tables.messages import find_post, last_seqs
+from duologue_lab.servers.postgres import Postgres
 from tests.contract.store import TABLES, contents, mark, post
 from tests.contract.truth import assert_sound
 

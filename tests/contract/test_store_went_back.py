@@ -10,7 +10,7 @@ import httpx
 import psycopg
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, Api, Device, api_of
 
 pytestmark = [pytest.mark.anyio]

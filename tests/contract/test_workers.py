@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from duologue.lab.process import ServerError
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.process import ServerError
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import Api, Device, Socket, api_of
 
 pytestmark = pytest.mark.anyio

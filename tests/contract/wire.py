@@ -8,7 +8,7 @@ import shutil
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qs, urlsplit
 
-from duologue.lab.process import temporary_folder
+from duologue_lab.servers.process import temporary_folder
 
 _SOCKET = ".s.PGSQL.5432"
 _FIELDS = b"SFATAL\0C08P01\0Munsupported startup parameter: options\0\0"

@@ -13,19 +13,19 @@ from typing import NamedTuple
 import pytest
 
 import duologue
+import duologue_lab
 from tests.docs.pages import DOCS, section, table
 
 SOURCE = Path(duologue.__file__).parent
+LAB = Path(duologue_lab.__file__).parent
 GLOSSARY = [
     row for row in table(section((DOCS / "architecture.md").read_text(), "Glossary")) if row[0] != "noun"
 ]
-TOOLS = ("bench", "torture", "lab")
-"""Rooms whose records aren't the server's: they have no body on the wire."""
 RECORDS = {"Record", "Struct", "msgspec.Struct", "NamedTuple", "dataclass"}
 
 
 class Definition(NamedTuple):
-    """A public class: its file below the package, and whether it holds nothing but fields."""
+    """A public class: its file below the package, and whether it holds nothing but fields of the server's."""
 
     file: str
     is_record: bool
@@ -34,38 +34,35 @@ class Definition(NamedTuple):
     def is_body(self) -> bool:
         return self.file.startswith("protocol/")
 
-    @property
-    def is_of_a_tool(self) -> bool:
-        return self.file.partition("/")[0] in TOOLS
 
-
-def public_classes(package: Path) -> dict[str, list[Definition]]:
-    """Return the definitions of each public class name of a package."""
+def public_classes(*packages: Path) -> dict[str, list[Definition]]:
+    """Return the definitions of each public class name. Only the first package's records have bodies on the wire."""
     found: dict[str, list[Definition]] = defaultdict(list)
-    for path in sorted(package.rglob("*.py")):
+    sources = [(package, path) for package in packages for path in sorted(package.rglob("*.py"))]
+    for package, path in sources:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 decorators = [
                     each.func if isinstance(each, ast.Call) else each for each in node.decorator_list
                 ]
-                is_record = bool(RECORDS & {ast.unparse(each) for each in (*node.bases, *decorators)})
+                is_record = package == packages[0] and bool(
+                    RECORDS & {ast.unparse(each) for each in (*node.bases, *decorators)}
+                )
                 found[node.name].append(Definition(path.relative_to(package).as_posix(), is_record))
     return found
 
 
-def ambiguous(package: Path) -> Iterator[str]:
+def ambiguous(*packages: Path) -> Iterator[str]:
     """Return each class name that stands for two things, with the files; a record may share its wire body's name."""
-    for name, definitions in public_classes(package).items():
+    for name, definitions in public_classes(*packages).items():
         bodies = [each for each in definitions if each.is_body]
-        records = [
-            each for each in definitions if not each.is_body and each.is_record and not each.is_of_a_tool
-        ]
+        records = [each for each in definitions if not each.is_body and each.is_record]
         if len(definitions) > 1 and (len(definitions), len(bodies), len(records)) != (2, 1, 1):
             yield f"{name}: {', '.join(each.file for each in definitions)}"
 
 
 def test_no_public_class_name_stands_for_two_things() -> None:
-    assert list(ambiguous(SOURCE)) == []
+    assert list(ambiguous(SOURCE, LAB)) == []
 
 
 @pytest.mark.parametrize(
@@ -75,7 +72,7 @@ def test_no_public_class_name_stands_for_two_things() -> None:
         ("protocol/bodies.py", "class Hub(Body):\n    pass", "Hub"),
         ("core/feed.py", "class Message(msgspec.Struct):\n    pass", "Message"),
         ("storage/tables/chats.py", "class Reaction:\n    pass", "Reaction"),
-        ("torture/wire.py", "class Reaction(msgspec.Struct):\n    pass", "Reaction"),
+        ("../duologue_lab/torture/wire.py", "class Reaction(msgspec.Struct):\n    pass", "Reaction"),
     ],
     ids=[
         "a second service",
@@ -88,11 +85,12 @@ def test_no_public_class_name_stands_for_two_things() -> None:
 def test_a_second_class_of_the_same_name_is_found(
     tmp_path: Path, file: str, statement: str, name: str
 ) -> None:
-    package = tmp_path / "duologue"
+    package, lab = tmp_path / "duologue", tmp_path / "duologue_lab"
     shutil.copytree(SOURCE, package)
+    shutil.copytree(LAB, lab)
     with (package / file).open("a") as source:
         source.write(f"\n\n{statement}\n")
-    assert [each.partition(":")[0] for each in ambiguous(package)] == [name]
+    assert [each.partition(":")[0] for each in ambiguous(package, lab)] == [name]
 
 
 def test_a_record_may_share_the_name_of_its_body(tmp_path: Path) -> None:

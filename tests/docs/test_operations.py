@@ -13,7 +13,9 @@ from prometheus_client import REGISTRY
 import duologue
 from duologue import cli
 from duologue.config import ENV_PREFIX, Settings
-from duologue.lab.mutants.__main__ import make_parser
+from duologue_lab.bench import cli as bench
+from duologue_lab.mutants.__main__ import make_parser
+from duologue_lab.torture import cli as torture
 from tests.docs.pages import DOCS, PAGES, ROOT, blocks, section, table
 
 OURS = re.compile(rf"\b{ENV_PREFIX}([A-Z_]+)\b")
@@ -21,7 +23,8 @@ FLAG = re.compile(r"(?<![\w-])--([a-z][a-z-]+)")
 OUR_COMMAND = re.compile(r"duologue(?: [a-z]+)+ [^`\n]*|make serve[^`\n]*|`--[^`\n]+`")
 COMMANDS = {
     command.name or command.callback.__name__: command.callback
-    for command in cli.app.registered_commands
+    for commands in (cli.app, bench.app, torture.app)
+    for command in commands.registered_commands
     if command.callback
 }
 GROUPS = {group.name for group in cli.app.registered_groups}

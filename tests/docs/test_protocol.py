@@ -19,8 +19,8 @@ from duologue.clock import DAY
 from duologue.config import Settings
 from duologue.core.limits import published
 from duologue.errors import CODES
-from duologue.lab.server import DuologueServer
 from duologue.protocol import events, frames, render
+from duologue_lab.servers.server import DuologueServer
 from tests.docs.pages import DOCS, blocks, prose, section, table
 
 PAGE = (DOCS / "protocol.md").read_text()

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.docs.pages import PAGES, README, ROOT, Block, blocks, section
 
 ADDRESS = "URL=http://127.0.0.1:8000\n"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from duologue.lab.postgres import Postgres
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.postgres import Postgres
+from duologue_lab.servers.server import DuologueServer
 from tests.hostile.harness import Siege
 
 

@@ -36,7 +36,7 @@ from pathlib import Path
 
 import psutil
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.hostile.bystanders import Bystanders, Latencies, bystanders
 from tests.hostile.crowd import popular
 from tests.hostile.target import Target

@@ -26,7 +26,7 @@ import msgspec
 import psutil
 from websockets.exceptions import ConnectionClosed
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import JSON, MSGPACK, Api, Device, api_of, opened
 
 DOCS: Final = Path(__file__).parents[2] / "docs"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.hostile.mutations import run
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import httpx
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.contract.store import PATIENCE, rows
 from tests.machine.driver import (
     Api,

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from duologue.lab.server import DuologueServer
 from duologue.model import MAX_SEQ
+from duologue_lab.servers.server import DuologueServer
 from tests.machine.driver import (
     Replica,
     assert_answer,

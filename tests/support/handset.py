@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import httpx
 
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE
 
 COMMAND = [sys.executable, "-m", "duologue.cli", "phone"]

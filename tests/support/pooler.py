@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from duologue.lab.postgres import Postgres
-from duologue.lab.process import delete_folder, temporary_folder
+from duologue_lab.servers.postgres import Postgres
+from duologue_lab.servers.process import delete_folder, temporary_folder
 
 _NAME = ".s.PGSQL.5432"
 _GOODBYE = b"X\x00\x00\x00\x04"

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 import msgspec
 
-from duologue.torture.history import (
+from duologue_lab.torture.history import (
     AcceptedEntry,
     AnyEntry,
     ChatEntry,

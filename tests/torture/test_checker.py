@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from duologue.torture import checker, rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
-from duologue.torture.book import Book
-from duologue.torture.checker import check
-from duologue.torture.history import (
+from duologue_lab.torture import checker, rules_hidden, rules_logs, rules_marks, rules_messages, rules_time
+from duologue_lab.torture.book import Book
+from duologue_lab.torture.checker import check
+from duologue_lab.torture.history import (
     EventEntry,
     History,
     LoggedEntry,
@@ -20,7 +20,7 @@ from duologue.torture.history import (
     OverEntry,
     ViewEntry,
 )
-from duologue.torture.selftest import FAULTS, PlantedFault
+from duologue_lab.torture.selftest import FAULTS, PlantedFault
 from tests.torture.ideal import Ideal, good_history
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from duologue.torture.history import BadHistory, EndedEntry, History, line, load
+from duologue_lab.torture.history import BadHistory, EndedEntry, History, line, load
 from tests.torture.ideal import good_history
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import duologue
-from duologue.lab.mutants.mutant import TORTURE, Mutant
-from duologue.lab.mutants.run import Copy
-from duologue.lab.mutants.table import MUTANTS
+from duologue_lab.mutants.mutant import TORTURE, Mutant
+from duologue_lab.mutants.run import Copy
+from duologue_lab.mutants.table import MUTANTS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(duologue.__file__).parent

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from duologue.torture.checker import check
-from duologue.torture.history import (
+from duologue_lab.torture.checker import check
+from duologue_lab.torture.history import (
     AnyEntry,
     EventEntry,
     HarmEntry,
@@ -12,7 +12,7 @@ from duologue.torture.history import (
     SkippedEntry,
     StoredEntry,
 )
-from duologue.torture.undone import without_undone
+from duologue_lab.torture.undone import without_undone
 from tests.torture.ideal import Ideal
 
 

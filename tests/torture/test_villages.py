@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from duologue.torture.checker import check
-from duologue.torture.history import AnyEntry, HarmEntry, History, OddEntry, StoredEntry
-from duologue.torture.villages import village_histories
+from duologue_lab.torture.checker import check
+from duologue_lab.torture.history import AnyEntry, HarmEntry, History, OddEntry, StoredEntry
+from duologue_lab.torture.villages import village_histories
 from tests.torture.ideal import Ideal
 
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from duologue.torture.history import History, OddEntry
-from duologue.torture.world import Attempt, World
+from duologue_lab.torture.history import History, OddEntry
+from duologue_lab.torture.world import Attempt, World
 
 pytestmark = pytest.mark.anyio
 

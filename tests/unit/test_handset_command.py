@@ -21,9 +21,9 @@ from duologue.handset import handset as handset_module
 from duologue.handset.handset import HELP, Handset
 from duologue.handset.network import Network, PhoneError, client, switch_on
 from duologue.handset.screen import code_in
-from duologue.lab.process import environment
-from duologue.lab.server import DuologueServer
 from duologue.protocol.simulator import ReceivedSms
+from duologue_lab.servers.process import environment
+from duologue_lab.servers.server import DuologueServer
 from tests.docs.pages import DOCS, blocks, section, table
 from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import (

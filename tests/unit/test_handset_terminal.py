@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from duologue.handset.screen import code_in, visible
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.server import DuologueServer
 from tests.support.client import PATIENCE, new_phone
 from tests.support.handset import SERVICE, ask_for_code, on_terminal, switched_on
 

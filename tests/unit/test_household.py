@@ -19,7 +19,7 @@ from tests.support import javascript
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
-    path for folder in ("src", "tests", "bench", "tools") for path in (ROOT / folder).rglob("*.py")
+    path for folder in ("src", "lab", "tests", "tools") for path in (ROOT / folder).rglob("*.py")
 )
 PAGES = sorted((*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")))
 SDK = "clients/javascript"
@@ -82,7 +82,7 @@ def test_pages_name_only_files_that_exist() -> None:
     for page in PAGES:
         text = page.read_text()
         links = re.findall(r"\]\((?!\w+:|#)([^)#]+)", text)
-        names = re.findall(r"`((?:src|tests|docs|bench|clients|tools|webapp|\.ci)/[^`\s]*)`", text)
+        names = re.findall(r"`((?:src|tests|docs|clients|lab|tools|webapp|\.ci)/[^`\s]*)`", text)
         paths = [page.parent / link for link in links]
         paths += [ROOT / name for name in names if not re.search(r"[<*…]", name)]
         missing += [f"{path} in {page}" for path in paths if not path.exists()]
@@ -179,7 +179,8 @@ def test_every_number_has_a_unit() -> None:
     """A constant that is a number says of what: in a comment of its line, or in the docstring below it."""
     bare = [
         f"{path.relative_to(ROOT)}: {name}"
-        for path in (ROOT / "src").rglob("*.py")
+        for path in MODULES
+        if not path.is_relative_to(ROOT / "tests")
         for name in unexplained_numbers(path)
     ]
     assert bare == []

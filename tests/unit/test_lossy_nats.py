@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from duologue.lab.lossy_nats import pass_messages
+from duologue_lab.servers.lossy_nats import pass_messages
 
 pytestmark = pytest.mark.anyio
 

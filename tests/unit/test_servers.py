@@ -15,18 +15,18 @@ import nats
 import psycopg
 import pytest
 
-from duologue.lab.nats import nats_server
-from duologue.lab.postgres import Postgres, postgres_server
-from duologue.lab.process import Command, Process, ServerError, environment, wait_until_dead
-from duologue.lab.server import DuologueServer
+from duologue_lab.servers.nats import nats_server
+from duologue_lab.servers.postgres import Postgres, postgres_server
+from duologue_lab.servers.process import Command, Process, ServerError, environment, wait_until_dead
+from duologue_lab.servers.server import DuologueServer
 
 ROOT = Path(__file__).parents[2]
 
 each_way = pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
 
 KILLED_RUN = """
-from duologue.lab.postgres import postgres_server
-from duologue.lab.process import reaper
+from duologue_lab.servers.postgres import postgres_server
+from duologue_lab.servers.process import reaper
 with postgres_server() as server:
     print(server.process.pid, reaper().pid, server.folder, flush=True)
     input()

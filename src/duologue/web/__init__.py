@@ -1,1 +1,1 @@
-"""HTTP and the socket: decode, call core, encode."""
+"""Files that run in browsers, and the routes that send them."""

@@ -6,14 +6,13 @@ import typer
 
 from duologue.cli.commands import (
     backup,
-    bench,
     docs,
+    lab,
     migrate,
     outbox,
     phone,
     salvage,
     serve,
-    torture,
     users,
     verify,
     version,
@@ -26,15 +25,15 @@ for _command in (
     migrate.migrate,
     docs.docs,
     phone.phone,
-    bench.bench,
     verify.verify,
     salvage.salvage,
     backup.backup,
-    torture.torture,
     outbox.outbox,
     version.version,
 ):
     app.command()(_command)
+for _command in (lab.bench, lab.torture):
+    app.command(context_settings=lab.AS_GIVEN)(_command)
 
 
 def main() -> None:

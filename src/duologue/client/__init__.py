@@ -1,1 +1,0 @@
-"""A lean socket client, for `bench` and `torture`."""
