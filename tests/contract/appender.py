@@ -23,8 +23,9 @@ from duologue.storage.database import Database, Mark, Marked, OneShard, Outcome,
 from duologue.storage.engine.engines import make_database
 from duologue.storage.engine.postgres import PostgresDatabase
 from duologue.storage.engine.sqlite import SqliteDatabase
-from duologue.storage.tables.accounts import sign_in, update_user
+from duologue.storage.tables.accounts import update_user
 from duologue.storage.tables.chats import open_chat
+from duologue.storage.tables.sign_in import NewSession, sign_in
 
 
 class Plan(msgspec.Struct):
@@ -113,7 +114,7 @@ async def _something_else(db: OneShard, plan: Plan, number: int) -> None:
     name = f"{os.getpid()} {number}"
     await db.write(update_user, (low, high)[number % 2], name, now_ms(), read_receipts=None)
     await db.write(open_chat, low, f"+44{number:08}", now_ms())
-    await db.write(sign_in, f"+33{number:08}", name.encode(), "", "", now_ms())
+    await db.join(sign_in, NewSession(f"+33{number:08}", name.encode(), "", "", now_ms()))
 
 
 def _die_after_commit(db: SqliteDatabase | PostgresDatabase, batches: int) -> None:

@@ -20,10 +20,11 @@ from duologue.storage.database import Mark, Marked, Operation, Outcome, Post, Po
 from duologue.storage.engine.engines import make_database, sqlite_path
 from duologue.storage.engine.postgres import PostgresDatabase
 from duologue.storage.engine.sqlite import SqliteDatabase
-from duologue.storage.tables import accounts, chats, events, messages
+from duologue.storage.tables import chats, events, messages
 from duologue.storage.tables.accounts import NEWS_REST
 from duologue.storage.tables.erasure import next_erasure
 from duologue.storage.tables.profile_news import next_news
+from duologue.storage.tables.sign_in import NewSession, sign_in
 
 PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))
 """Seconds after which something that should happen is taken not to happen."""
@@ -127,7 +128,7 @@ class Store:
         """Somebody who has signed in."""
         phone = phone or new_phone()
         token_hash = secrets.token_bytes(32)
-        user, _, _ = await self.db.write(accounts.sign_in, phone, token_hash, "phone", "::1", self.clock())
+        user, _, _ = await self.db.join(sign_in, NewSession(phone, token_hash, "phone", "::1", self.clock()))
         return user
 
     async def pair(self) -> Pair:

@@ -15,7 +15,6 @@ from duologue.storage.tables.accounts import (
     NEWS_REST,
     end_sessions,
     live_sessions,
-    sign_in,
     touch_sessions,
     update_user,
     user_by_id,
@@ -32,6 +31,7 @@ from duologue.storage.tables.profile_news import (
     tell_news,
 )
 from duologue.storage.tables.quotas import Quota, QuotaExceeded
+from duologue.storage.tables.sign_in import NewSession, sign_in
 from tests.contract.costs import NOW, counted, give_peers, long_ago
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound
@@ -208,7 +208,7 @@ async def test_a_name_over_the_allowance_changes_nothing(store: Store) -> None:
 async def test_many_sessions_end_in_a_few_statements(store: Store) -> None:
     phone = new_phone()
     for number in range(50):
-        user, session, _ = await store.db.write(sign_in, phone, b"%d" % number, "", "", NOW)
+        user, session, _ = await store.db.join(sign_in, NewSession(phone, b"%d" % number, "", "", NOW))
     others = [each.id for each in await store.db.read(live_sessions, user.id) if each.id != session.id]
     cost = await counted(store, end_sessions, user.id, others, NOW)
     assert cost.statements == 3
@@ -241,7 +241,9 @@ async def test_somebody_was_last_seen_with_whichever_device_that_was(store: Stor
     assert await last_seen() == live.last_seen_at + 5
     await store.db.write(end_sessions, peer.id, [live.id], live.last_seen_at + 9)
     assert await last_seen() == live.last_seen_at + 5
-    _, tablet, _ = await store.db.write(sign_in, peer.phone or "", b"t", "", "", live.last_seen_at + 3)
+    _, tablet, _ = await store.db.join(
+        sign_in, NewSession(peer.phone or "", b"t", "", "", live.last_seen_at + 3)
+    )
     assert tablet.last_seen_at < live.last_seen_at + 5
     assert await last_seen() == live.last_seen_at + 5
 
@@ -250,7 +252,9 @@ async def test_a_step_of_retention_forgets_few_sessions(store: Store) -> None:
     """Those whose end it has just dropped from the log, and no other."""
     phone = new_phone()
     for number in range(4):
-        user, session, _ = await store.db.write(sign_in, phone, b"%d" % number, "", "", NOW + number)
+        user, session, _ = await store.db.join(
+            sign_in, NewSession(phone, b"%d" % number, "", "", NOW + number)
+        )
         if number:
             await store.db.write(end_sessions, user.id, [session.id], NOW + number)
     assert len([row for row in store.table("sessions") if row[0] == user.id]) == 4

@@ -13,15 +13,14 @@ from duologue.storage.tables.accounts import (
     delete_user,
     is_session_lost,
     live_sessions,
-    session_by_token,
     sessions_by_token,
-    sign_in,
     standings,
 )
 from duologue.storage.tables.chats import open_chat
 from duologue.storage.tables.erasure import ERASED_AT_ONCE, erase_some, next_erasure
 from duologue.storage.tables.events import NOWHERE, log_head
 from duologue.storage.tables.replay import event_page
+from duologue.storage.tables.sign_in import NewSession, sign_in
 from tests.contract.costs import NOW, counted, give_peers, long_ago
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound
@@ -51,11 +50,11 @@ async def test_a_deletion_costs_the_same_however_much_there_is_to_delete(store: 
 
 async def test_a_deleted_user_is_gone_at_once_though_not_yet_erased(store: Store) -> None:
     phone = new_phone()
-    user, session, _ = await store.db.write(sign_in, phone, b"token", "", "", NOW)
+    user, session, _ = await store.db.join(sign_in, NewSession(phone, b"token", "", "", NOW))
     peer = await store.user()
     await store.db.write(open_chat, user.id, peer.phone or "", NOW)
     assert await store.db.write(delete_user, user.id, NOW) == [session.id]
-    assert await store.db.read(session_by_token, b"token") is None
+    assert await store.db.find(sessions_by_token, b"token") is None
     assert await store.db.read(sessions_by_token, [b"token"]) == {}
     assert await store.db.read(standings, [session.id]) == {}
     assert await store.db.read(event_page, user.id, 0, 100) == (0, [])
@@ -63,7 +62,7 @@ async def test_a_deleted_user_is_gone_at_once_though_not_yet_erased(store: Store
     assert await store.db.read(arrivals, [(session.id, NOWHERE)]) == {}
     assert not await store.db.read(is_session_lost, session.id, user.id)
     assert store.heard.of(user.id)[-1].kind is Kind.USER_UPDATED, "what ends the sockets, on every node"
-    heir, _, is_new = await store.db.write(sign_in, phone, b"heir", "", "", NOW)
+    heir, _, is_new = await store.db.join(sign_in, NewSession(phone, b"heir", "", "", NOW))
     assert is_new
     assert heir.id != user.id
     await store.finish_chores()

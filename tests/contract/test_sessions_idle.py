@@ -12,14 +12,9 @@ from duologue.core.sessions import Caller, Sessions, new_token
 from duologue.errors import ApiError
 from duologue.model import Kind, Session
 from duologue.storage.database import Tx
-from duologue.storage.tables.accounts import (
-    end_sessions,
-    idle_sessions,
-    live_sessions,
-    session_by_token,
-    sign_in,
-)
+from duologue.storage.tables.accounts import end_sessions, idle_sessions, live_sessions, sessions_by_token
 from duologue.storage.tables.quotas import add
+from duologue.storage.tables.sign_in import NewSession, sign_in
 from duologue.storage.tables.verifications import begin
 from tests.contract.store import Store, new_phone, opened
 from tests.contract.truth import assert_sound
@@ -43,7 +38,9 @@ def sessions(store: Store, clock: Clock) -> Sessions:
 async def device(store: Store, clock: Clock, phone: str | None = None) -> tuple[str, Session]:
     """A new session and its token."""
     token, token_hash = new_token()
-    _, session, _ = await store.db.write(sign_in, phone or new_phone(), token_hash, "phone", "::1", clock())
+    _, session, _ = await store.db.join(
+        sign_in, NewSession(phone or new_phone(), token_hash, "phone", "::1", clock())
+    )
     return token, session
 
 
@@ -138,8 +135,12 @@ def _touch(tx: Tx, session_id: int, now: int) -> None:
 
 async def test_every_session_comes_under_review_in_small_steps(store: Store, clock: Clock) -> None:
     def sign_up(tx: Tx) -> None:
-        for number in range(1_300):
-            sign_in(tx, new_phone(), b"%d" % number, "", "", clock() - IDLE * (number % 2))
+        for ago in (0, IDLE):
+            new = [
+                NewSession(new_phone(), b"%d %d" % (ago, number), "", "", clock() - ago)
+                for number in range(650)
+            ]
+            sign_in(tx, new)
 
     await store.db.write(sign_up)
     clock.pass_by(1)
@@ -221,4 +222,4 @@ async def test_a_token_is_stored_as_its_hash_alone(store: Store, clock: Clock) -
     [row] = store.table("sessions")
     assert len(row[2]) == 32
     assert token.encode() not in bytes(row[2])
-    assert (await store.db.read(session_by_token, bytes(row[2])) or (None,))[0] == session
+    assert (await store.db.find(sessions_by_token, bytes(row[2])) or (None,))[0] == session

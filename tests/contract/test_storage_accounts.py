@@ -10,12 +10,10 @@ from duologue.model import Kind, User
 from duologue.storage.append.batch import NoSuchChat
 from duologue.storage.database import Posted
 from duologue.storage.tables.accounts import (
-    SESSIONS_PER_USER,
     delete_user,
     end_sessions,
     live_sessions,
-    session_by_token,
-    sign_in,
+    sessions_by_token,
     touch_sessions,
     update_user,
     user_by_id,
@@ -24,6 +22,7 @@ from duologue.storage.tables.accounts import (
 from duologue.storage.tables.chats import open_chat
 from duologue.storage.tables.receipts import shown_marks
 from duologue.storage.tables.replay import event_page
+from duologue.storage.tables.sign_in import SESSIONS_PER_USER, NewSession, sign_in
 from tests.contract.store import Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 
@@ -35,7 +34,7 @@ async def test_a_number_is_one_user_however_often_it_signs_in(store_url: str) ->
     async with opened(store_url) as one, opened(store_url) as other:
         signed = await asyncio.gather(
             *(
-                (one, other)[number % 2].db.write(sign_in, phone, b"%d" % number, "", "", number)
+                (one, other)[number % 2].db.join(sign_in, NewSession(phone, b"%d" % number, "", "", number))
                 for number in range(20)
             )
         )
@@ -51,7 +50,7 @@ async def test_a_number_written_to_first_is_the_same_user_after_signing_in(store
     assert pair
     await store.send(pair, pair.side_of(one.id), "a")
     before = await store.db.read(user_by_phone, phone)
-    user, _, is_new = await store.db.write(sign_in, phone, b"t", "", "", store.clock())
+    user, _, is_new = await store.db.join(sign_in, NewSession(phone, b"t", "", "", store.clock()))
     assert before
     assert before.registered_at is None
     assert (user.id, is_new) == (before.id, True)
@@ -65,19 +64,19 @@ async def test_a_number_written_to_first_is_the_same_user_after_signing_in(store
 
 
 async def test_a_token_opens_its_session_until_that_ends(store: Store) -> None:
-    user, session, _ = await store.db.write(sign_in, new_phone(), b"token", "phone", "::1", 5)
-    assert await store.db.read(session_by_token, b"token") == (session, user)
-    assert await store.db.read(session_by_token, b"other") is None
+    user, session, _ = await store.db.join(sign_in, NewSession(new_phone(), b"token", "phone", "::1", 5))
+    assert await store.db.find(sessions_by_token, b"token") == (session, user)
+    assert await store.db.find(sessions_by_token, b"other") is None
     (ended,) = await store.db.write(end_sessions, user.id, [session.id, 77], 9)
     assert (ended.id, ended.ended_at) == (session.id, 9)
-    assert await store.db.read(session_by_token, b"token") is None
+    assert await store.db.find(sessions_by_token, b"token") is None
     assert await store.db.write(end_sessions, user.id, [session.id], 10) == []
     kinds = [event.kind for event in store.heard.of(user.id)]
     assert kinds == [Kind.SESSION_CREATED, Kind.USER_UPDATED, Kind.SESSION_ENDED]
 
 
 async def test_a_session_is_ended_by_nobody_else(store: Store) -> None:
-    user, session, _ = await store.db.write(sign_in, new_phone(), b"token", "", "", 5)
+    user, session, _ = await store.db.join(sign_in, NewSession(new_phone(), b"token", "", "", 5))
     stranger = await store.user()
     assert await store.db.write(end_sessions, stranger.id, [session.id], 9) == []
     assert await store.db.read(live_sessions, user.id) == [session]
@@ -87,10 +86,10 @@ async def test_one_session_too_many_ends_the_one_unused_for_longest(store: Store
     phone = new_phone()
     sessions = []
     for number in range(SESSIONS_PER_USER):
-        user, session, _ = await store.db.write(sign_in, phone, b"%d" % number, "", "", number)
+        user, session, _ = await store.db.join(sign_in, NewSession(phone, b"%d" % number, "", "", number))
         sessions.append(session.id)
     await store.db.write(touch_sessions, {sessions[0]: 1000, sessions[1]: 1000})
-    await store.db.write(sign_in, phone, b"last", "", "", 2000)
+    await store.db.join(sign_in, NewSession(phone, b"last", "", "", 2000))
     live = await store.db.read(live_sessions, user.id)
     assert len(live) == SESSIONS_PER_USER
     assert {session.id for session in live} >= set(sessions) - {sessions[2]}
@@ -100,7 +99,7 @@ async def test_one_session_too_many_ends_the_one_unused_for_longest(store: Store
 
 
 async def test_last_seen_only_moves_forward(store: Store) -> None:
-    user, session, _ = await store.db.write(sign_in, new_phone(), b"t", "", "", 100)
+    user, session, _ = await store.db.join(sign_in, NewSession(new_phone(), b"t", "", "", 100))
     for seen in (300, 200):
         await store.db.write(touch_sessions, {session.id: seen, 77: seen})
     assert [found.last_seen_at for found in await store.db.read(live_sessions, user.id)] == [300]
@@ -142,7 +141,7 @@ async def test_a_deleted_user_leaves_its_messages_and_nothing_else(store: Store)
     gone = await store.db.read(user_by_id, pair.low)
     assert gone
     assert (gone.phone, gone.display_name, gone.registered_at) == (None, "", None)
-    assert await store.db.read(session_by_token, before.phone.encode()) is None
+    assert await store.db.find(sessions_by_token, before.phone.encode()) is None
     assert await store.log_span(pair.low) == (0, 0)
     await store.finish_chores()
     for name in ("sessions", "events", "logs"):

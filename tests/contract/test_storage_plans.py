@@ -120,7 +120,6 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "next_erasure": (erasure.next_erasure, 1),
     "suspended_since": (lambda tx: suspensions.suspended_since(tx, 4995), 2 * 5),
     "overdue texts": (lambda tx: text_segments.overdue(tx, 4000), 50),
-    "session_by_token": (lambda tx: accounts.session_by_token(tx, b"x"), 1),
     "standings": (lambda tx: accounts.standings(tx, [11, 12, 13]), 9),
     "arrivals": (lambda tx: accounts.arrivals(tx, [(11, LONG // 2)]), 6),
     "sessions_by_token": (lambda tx: accounts.sessions_by_token(tx, [b"x", b"y"]), 2),

@@ -8,9 +8,10 @@ import pytest
 
 from duologue.model import Event, Kind, Session
 from duologue.storage.database import Tx
-from duologue.storage.tables.accounts import end_sessions, live_sessions, session_by_id, sign_in
+from duologue.storage.tables.accounts import end_sessions, live_sessions, session_by_id
 from duologue.storage.tables.events import LogHead, log_head, trim_logs
 from duologue.storage.tables.replay import event_page
+from duologue.storage.tables.sign_in import NewSession, sign_in
 from tests.contract.store import Store, mark, new_phone, opened, post
 from tests.contract.truth import assert_sound
 
@@ -94,8 +95,7 @@ async def test_a_step_is_small_whatever_there_is_to_drop(store: Store) -> None:
 
 async def test_every_user_comes_under_the_knife(store: Store) -> None:
     def sign_up(tx: Tx) -> None:
-        for number in range(450):
-            sign_in(tx, new_phone(), b"%d" % number, "", "", 1)
+        sign_in(tx, [NewSession(new_phone(), b"%d" % number, "", "", 1) for number in range(450)])
 
     await store.db.write(sign_up)
     assert len(await trim(store, 2)) >= 3
@@ -109,7 +109,7 @@ async def test_an_ended_session_stays_as_long_as_its_events(store_url: str) -> N
         user = await store.user()
         (session,) = await store.db.read(live_sessions, user.id)
         clock.now += 1000
-        _, live, _ = await store.db.write(sign_in, user.phone or "", b"other", "", "", clock.now)
+        _, live, _ = await store.db.join(sign_in, NewSession(user.phone or "", b"other", "", "", clock.now))
         clock.now += 1000
         await store.db.write(end_sessions, user.id, [session.id], clock.now)
         await trim(store, clock.now)

@@ -9,7 +9,7 @@ import pytest
 from duologue.clock import DAY, HOUR, MINUTE, SECOND
 from duologue.storage.database import Tx
 from duologue.storage.tables import quotas
-from duologue.storage.tables.accounts import session_by_token
+from duologue.storage.tables.accounts import sessions_by_token
 from duologue.storage.tables.quotas import Quota, QuotaExceeded, add, give_back, purge_quotas, remember, used
 from duologue.storage.tables.verifications import (
     LIFETIME,
@@ -18,6 +18,7 @@ from duologue.storage.tables.verifications import (
     WAITS,
     Redeemed,
     TooSoon,
+    Try,
     Verification,
     begin,
     not_sent,
@@ -38,7 +39,7 @@ async def start(store: Store, phone: str, now: int, address: str = HERE, *allowa
 
 async def attempt(store: Store, verification: Verification, now: int, *, right: bool = False) -> Redeemed:
     token = b"token of %d at %d" % (verification.id, now)
-    return await store.db.write(redeem, verification.id, token, "phone", HERE, now, right=right)
+    return await store.db.join(redeem, Try(verification.id, right, token, "phone", HERE, now))
 
 
 async def refused_until(store: Store, phone: str, now: int, address: str = HERE) -> int:
@@ -141,7 +142,7 @@ async def test_a_code_is_good_for_one_session(store: Store) -> None:
     user, session, is_new = first.signed_in
     assert (user.phone, session.created_at, is_new) == (verification.phone, NOW + 1, True)
     token = b"token of %d at %d" % (verification.id, NOW + 1)
-    assert await store.db.read(session_by_token, token) == (session, user)
+    assert await store.db.find(sessions_by_token, token) == (session, user)
     assert await attempt(store, verification, NOW + 2, right=True) == Redeemed(None, None)
     assert store.count("sessions") == 1
 
@@ -164,7 +165,7 @@ async def test_a_code_is_good_until_it_expires_and_not_a_moment_longer(store: St
 async def test_an_unknown_verification_is_like_an_exhausted_one(store: Store) -> None:
     verification = await start(store, new_phone(), NOW)
     for number in (0, verification.id ^ 1, 2**63 - 1):
-        found = await store.db.write(redeem, number, b"t", "", HERE, NOW, right=True)
+        found = await store.db.join(redeem, Try(number, True, b"t", "", HERE, NOW))
         assert found == Redeemed(None, None)
 
 

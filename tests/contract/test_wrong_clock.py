@@ -17,10 +17,11 @@ from duologue.core.sessions import Sessions, new_token
 from duologue.providers.sms.provider import SegmentHeader
 from duologue.storage.database import Tx
 from duologue.storage.tables import quotas
-from duologue.storage.tables.accounts import delete_user, live_sessions, sign_in, touch_sessions
+from duologue.storage.tables.accounts import delete_user, live_sessions, touch_sessions
 from duologue.storage.tables.chats import open_chat
 from duologue.storage.tables.clock import mend_future, newest_use, note_settled, settled_time
 from duologue.storage.tables.quotas import Allowance, Pace, Quota
+from duologue.storage.tables.sign_in import NewSession, sign_in
 from tests.contract.store import Store, new_phone, opened, rows
 from tests.support.carrier import is_busy, waits_for
 from tests.support.relays import DELAY, World, answers_to, world
@@ -185,7 +186,8 @@ async def test_a_deleted_user_is_erased_in_this_time(store_url: str, clock: Cloc
 
 async def test_a_session_used_in_a_time_to_come_is_idle_in_this_one(store: Store, clock: Clock) -> None:
     kept, unused = [
-        (await store.db.write(sign_in, new_phone(), new_token()[1], "", "", clock()))[1] for _ in range(2)
+        (await store.db.join(sign_in, NewSession(new_phone(), new_token()[1], "", "", clock())))[1]
+        for _ in range(2)
     ]
     clock.pass_by(100 * DAY)
     await store.db.write(touch_sessions, {kept.id: clock(), unused.id: clock()})
@@ -200,7 +202,7 @@ async def test_a_session_used_in_a_time_to_come_is_idle_in_this_one(store: Store
 
 async def test_who_comes_back_by_a_clock_that_jumped_is_still_signed_in(store: Store, clock: Clock) -> None:
     token, token_hash = new_token()
-    await store.db.write(sign_in, new_phone(), token_hash, "", "", clock())
+    await store.db.join(sign_in, NewSession(new_phone(), token_hash, "", "", clock()))
     settled = Clock(clock())
     sessions = Sessions(store.db, clock, 90 * DAY, settled)
     clock.pass_by(100 * DAY)
@@ -241,7 +243,7 @@ async def test_the_store_keeps_the_settled_time(store: Store, clock: Clock) -> N
         return settled_time(tx), newest_use(tx)
 
     assert await store.db.read(both) == (None, None)
-    await store.db.write(sign_in, new_phone(), b"t", "", "", clock())
+    await store.db.join(sign_in, NewSession(new_phone(), b"t", "", "", clock()))
     for at in (clock(), clock() - DAY):
         await store.db.write(note_settled, at)
         assert await store.db.read(both) == (at, clock())

@@ -26,7 +26,7 @@ def keyless_calls(source: str) -> Iterator[str]:
 
 
 def test_a_store_can_be_asked_by_key_only() -> None:
-    assert {"read", "write", "find"} == KEYLESS
+    assert {"read", "write", "find", "join"} == KEYLESS
     assert not KEYLESS & {*dir(Database)}
 
 

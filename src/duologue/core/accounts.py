@@ -17,6 +17,7 @@ from duologue.storage.database import Database
 from duologue.storage.tables import accounts as store
 from duologue.storage.tables.events import LogHead
 from duologue.storage.tables.quotas import Quota, QuotaExceeded
+from duologue.storage.tables.sign_in import NewSession, Suspended, sign_in
 
 
 class SignedIn(msgspec.Struct, frozen=True, gc=False):
@@ -58,10 +59,10 @@ class Accounts:
         number = parse_phone(phone)
         token, token_hash = new_token()
         try:
-            user, session, new_user = await self._db.directory().write(
-                store.sign_in, number, token_hash, device_name, ip, self._clock()
+            user, session, new_user = await self._db.directory().join(
+                sign_in, NewSession(number, token_hash, device_name, ip, self._clock())
             )
-        except store.Suspended:
+        except Suspended:
             raise ApiError("suspended") from None
         if new_user:
             self._chores.wake()

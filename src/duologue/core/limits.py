@@ -14,8 +14,8 @@ from duologue.protocol.bodies import (
 )
 from duologue.protocol.frames import MAX_WATCHED
 from duologue.protocol.server import Limits, Rate
-from duologue.storage.tables.accounts import SESSIONS_PER_USER
 from duologue.storage.tables.profile_news import PEERS_TOLD
+from duologue.storage.tables.sign_in import SESSIONS_PER_USER
 
 MAX_BODY: Final = 64 * 1024  # bytes
 MAX_HEAD: Final = 32 * 1024

@@ -139,8 +139,8 @@ class Sessions:
         if found is None or not self._is_live(found[0]):
             self._drop(token_hash)
             raise ApiError("not_signed_in", "The token is unknown, or its session has ended.")
-        session, is_suspended = found
-        if is_suspended:
+        session, user = found
+        if user.suspended_at is not None:
             self._drop(token_hash)
             raise ApiError("suspended")
         if session.last_seen_at < now - _LONG_AGO:

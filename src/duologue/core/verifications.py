@@ -34,9 +34,10 @@ from duologue.providers.sms.templates import code_text
 from duologue.storage.database import Database, Tx
 from duologue.storage.tables import quotas as quota_store
 from duologue.storage.tables import verifications as store
-from duologue.storage.tables.accounts import Suspended, user_by_phone
+from duologue.storage.tables.accounts import user_by_phone
 from duologue.storage.tables.quotas import Quota, QuotaExceeded
-from duologue.storage.tables.verifications import Redeemed, TooSoon, Verification
+from duologue.storage.tables.sign_in import Suspended
+from duologue.storage.tables.verifications import Redeemed, TooSoon, Try, Verification
 
 _log = logging.getLogger(__name__)
 
@@ -74,17 +75,6 @@ class _Begun(msgspec.Struct, frozen=True, gc=False):
     taken: list[Quota]
     failed: list[Quota]
     is_due: bool
-
-
-class _Try(msgspec.Struct, frozen=True, gc=False):
-    """Somebody's attempt to redeem a code."""
-
-    verification_id: int
-    right: bool
-    token_hash: bytes
-    device_name: str
-    address: str
-    now: int
 
 
 class Verifications:
@@ -223,9 +213,9 @@ class Verifications:
             raise ApiError("code_expired")
         right = same_code(code, code_for(self._secret, verification_id))
         token, token_hash = new_token()
-        given = _Try(verification_id, right, token_hash, device_name, address, self._clock())
+        given = Try(verification_id, right, token_hash, device_name, address, self._clock())
         try:
-            redeemed = await self._db.directory().write(self._redeem, given)
+            redeemed = await self._db.directory().join(self._redeem, given)
         except Suspended:
             raise ApiError("suspended") from None
         if redeemed.signed_in:
@@ -237,24 +227,16 @@ class Verifications:
         _CODES.labels("wrong").inc()
         raise ApiError("code_wrong", attempts_left=redeemed.attempts_left)
 
-    def _redeem(self, tx: Tx, given: _Try) -> Redeemed:
-        """Count the try against its verification alone: a neighbour's tries must not refuse a right code."""
-        now = given.now
-        redeemed = store.redeem(
-            tx,
-            given.verification_id,
-            given.token_hash,
-            given.device_name,
-            given.address,
-            now,
-            right=given.right,
-        )
-        if redeemed.signed_in:
-            phone = redeemed.signed_in[0].phone
-            assert phone is not None
-            count_redeemed(tx, phone, now)
-            quota_store.remember(tx, self._acquaintance(phone, given.address), now + ACQUAINTED_FOR)
-        return redeemed
+    def _redeem(self, tx: Tx, tries: Sequence[Try]) -> list[Redeemed | Suspended]:
+        """Count tries, each against its verification alone: a neighbour's tries must not refuse a right code."""
+        outcomes = store.redeem(tx, tries)
+        for given, outcome in zip(tries, outcomes, strict=True):
+            if isinstance(outcome, Redeemed) and outcome.signed_in:
+                phone = outcome.signed_in[0].phone
+                assert phone is not None
+                count_redeemed(tx, phone, given.now)
+                quota_store.remember(tx, self._acquaintance(phone, given.ip), given.now + ACQUAINTED_FOR)
+        return outcomes
 
 
 def _take_back(tx: Tx, begun: _Begun, now: int, *, surely_not_sent: bool) -> None:

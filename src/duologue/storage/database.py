@@ -201,6 +201,16 @@ class Shard(Protocol):
         """Run `fn` in a transaction and return once it is durable. Raises `ApiError` `overloaded`."""
         ...
 
+    async def join(self, fn: Callable[[Tx, Sequence[K]], Sequence[T | Exception]], item: K) -> T:
+        """Have `fn` write what an item asks for, and return its outcome once it is durable.
+
+        Items that wait for the same function go to one call of it, in one transaction: for writes that come in
+        crowds. It returns the outcome of each, in their order; an exception among them is its item's alone. What it
+        raises itself undoes everything, and then each item has a transaction of its own. Raises the outcome if it is
+        an exception, and `ApiError` `overloaded`.
+        """
+        ...
+
 
 class Database(Protocol):
     """A durable store, asked by key. Every method belongs to the event loop that called `open`."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import TypeVar
 
-Id = TypeVar("Id", bound=int | bytes)
+Id = TypeVar("Id", bound=int | str | bytes)
 
 
 def id_list(ids: Sequence[Id]) -> tuple[str, dict[str, Id]]:

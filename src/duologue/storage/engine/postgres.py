@@ -20,6 +20,7 @@ from duologue.model import Event, Message, Presets
 from duologue.storage.append.batch import AppendResult, Batch, Stored, as_stored
 from duologue.storage.append.batch_loader import BatchedRead, answer
 from duologue.storage.append.group import Group, StoreUnavailable
+from duologue.storage.append.joined import JoinedWrite, write_joined
 from duologue.storage.append.strangers import check_path
 from duologue.storage.database import (
     AlarmRule,
@@ -64,6 +65,8 @@ _GATHER: Final = 0.003
 """Seconds in which look-ups gather while they come in crowds: a statement costs little more for many than for one."""
 _WRITERS: Final = 3
 """Beside the message path."""
+_JOINED_AT_ONCE: Final = 128
+"""Items of one transaction. Messages wait for it."""
 _CAPACITY: Final = 20_000  # operations that wait
 _BATCH_LIMIT: Final = 1_000  # operations
 _BY_KEY: Final = (
@@ -147,6 +150,15 @@ class PostgresDatabase(OneShard):
             linger=_GATHER,
         )
         self._writers = Pool("postgres", self._watchdog.link, self._change, size=_WRITERS, capacity=_CAPACITY)
+        self._joiner = Pool(
+            "postgres-joiner",
+            self._watchdog.link,
+            self._change_together,
+            size=1,
+            capacity=_CAPACITY,
+            at_once=_JOINED_AT_ONCE,
+            linger=_GATHER,
+        )
         self._in_doubt = False
         self._wary = False
         self._wary_until = 0.0
@@ -163,6 +175,7 @@ class PostgresDatabase(OneShard):
         self._readers.start()
         self._finder.start()
         self._writers.start()
+        self._joiner.start()
         self._writer.start(self._loop, listener)
 
     async def close(self) -> None:
@@ -171,6 +184,7 @@ class PostgresDatabase(OneShard):
         await self._readers.close()
         await self._finder.close()
         await self._writers.close()
+        await self._joiner.close()
         await asyncio.to_thread(self._link.close)
         await asyncio.to_thread(self._watchdog.stop)
 
@@ -182,6 +196,9 @@ class PostgresDatabase(OneShard):
 
     async def write(self, fn: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await self._told(self._writers.run(lambda tx: fn(tx, *args, **kwargs)))
+
+    async def join(self, fn: Callable[[Tx, Sequence[K]], Sequence[T | Exception]], item: K) -> T:
+        return await self._told(self._joiner.run(JoinedWrite(fn, item)))
 
     async def _told(self, result: Awaitable[T]) -> T:
         try:
@@ -211,8 +228,13 @@ class PostgresDatabase(OneShard):
 
     def _change(self, link: PostgresSession, units: Sequence[Unit]) -> None:
         for unit in units:
-            transact = partial(self._transact, work=unit.work)
-            unit.result = retry_on_disconnect(link, self._writes, transact, self._doubt)
+            unit.result = self._change_durably(link, unit.work)
+
+    def _change_together(self, link: PostgresSession, units: Sequence[Unit]) -> None:
+        write_joined(units, partial(self._change_durably, link), (StoreUnavailable,))
+
+    def _change_durably(self, link: PostgresSession, work: Callable[[Tx], T]) -> T:
+        return retry_on_disconnect(link, self._writes, partial(self._transact, work=work), self._doubt)
 
     async def time(self) -> int | None:
         return await self.read(_time)

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final
 
 import psycopg
@@ -29,6 +30,9 @@ LOG_LOCK: Final = 7237961
 """The same number as in the migration that makes `duologue_append`."""
 _MOST_PREPARED: Final = 300
 """Statements of one connection; what comes later is sent whole each time."""
+_INSERTS_ROWS: Final = re.compile(r"INSERT INTO [^?]* VALUES \([^()]*\)$")
+_ROWS_AT_ONCE: Final = 128
+"""Rows of one statement."""
 _NO_PRESETS: Final = Presets()
 _DONE: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
 
@@ -52,6 +56,13 @@ class StatementRunner:
         adapt = self._adapt
         values = adapt.dump_sequence([params[name] for name in names], [PyFormat.AUTO] * len(names))
         return self.run(command, values, adapt.types or (), adapt.formats)
+
+    def insert(self, sql: str, rows: Sequence[Row]) -> None:
+        """Run an INSERT that ends with the places of one row, written as `?`, for many. Raises `psycopg.Error`."""
+        values = list(chain.from_iterable(rows))
+        adapt = self._adapt
+        dumped = adapt.dump_sequence(values, [PyFormat.AUTO] * len(values))
+        self.run(_of_rows(sql, len(rows)), dumped, adapt.types or (), adapt.formats)
 
     def run(
         self,
@@ -109,6 +120,15 @@ def _numbered(sql: str) -> tuple[bytes, tuple[str, ...]]:
     return re.sub(r":([a-z_]\w*)", place, sql).encode(), tuple(names)
 
 
+@lru_cache(maxsize=512)
+def _of_rows(sql: str, count: int) -> bytes:
+    """An INSERT with the places of so many rows, numbered."""
+    before, row = sql.split(" VALUES ")
+    places = iter(range(1, 1 + count * row.count("?")))
+    numbered = re.sub(r"\?", lambda _: f"${next(places)}", ", ".join([row] * count))
+    return f"{before} VALUES {numbered}".encode()
+
+
 class PostgresTx:
     """`Tx` over one connection that is in a transaction."""
 
@@ -139,11 +159,23 @@ class PostgresTx:
         return self._query(sql, params).command_tuples or 0
 
     def many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Rows that are inserted go many to a statement: each costs a small part of a statement of its own."""
         try:
+            if _INSERTS_ROWS.match(sql):
+                self._insert(sql, list(rows))
+                return
             with self._line.connection.cursor() as cursor:
                 cursor.executemany(sql.replace("?", "%s"), list(rows))
         except pg.UniqueViolation as fault:
             raise UniqueViolation from fault
+
+    def _insert(self, sql: str, rows: Sequence[Row]) -> None:
+        done = 0
+        while done < len(rows):
+            # In powers of two, so that there are few statements to prepare.
+            count = min(_ROWS_AT_ONCE, 1 << (len(rows) - done).bit_length() - 1)
+            self._line.insert(sql, rows[done : done + count])
+            done += count
 
     def lock_logs(self) -> None:
         """Raises `LockNotAvailable` when that takes too long."""

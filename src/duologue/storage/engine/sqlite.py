@@ -21,6 +21,7 @@ from duologue.storage.append.append import append
 from duologue.storage.append.batch import Batch, Stored
 from duologue.storage.append.batch_loader import BatchedRead, answer
 from duologue.storage.append.group import Group, StoreUnavailable
+from duologue.storage.append.joined import JoinedWrite, write_joined
 from duologue.storage.database import (
     AlarmRule,
     CommitListener,
@@ -223,6 +224,10 @@ class SqliteDatabase(OneShard):
         result: T = await self._writer.run(lambda tx: fn(tx, *args, **kwargs))
         return result
 
+    async def join(self, fn: Callable[[Tx, Sequence[K]], Sequence[T | Exception]], item: K) -> T:
+        outcome: T = await self._writer.run(JoinedWrite(fn, item))
+        return outcome
+
     async def time(self) -> int | None:
         return None
 
@@ -280,8 +285,10 @@ class SqliteDatabase(OneShard):
         posted = [unit for unit in units if isinstance(unit.work, Operation)]
         for unit, outcome in zip(posted, group.commit([unit.work for unit in posted]), strict=True):
             unit.result = outcome
+        joined = [unit for unit in units if isinstance(unit.work, JoinedWrite)]
+        write_joined(joined, partial(_undoable, tx), (sqlite3.OperationalError,))
         for unit in units:
-            if not isinstance(unit.work, Operation):
+            if not isinstance(unit.work, Operation | JoinedWrite):
                 _call(tx, unit)
         return group.events + tx.emitted
 
@@ -298,11 +305,16 @@ def _is_damage(fault: Exception) -> bool:
     return getattr(fault, "sqlite_errorcode", 0) & 0xFF in _DAMAGE
 
 
+def _undoable(tx: SqliteTx, work: Callable[[Tx], T]) -> T:
+    """Run a storage function in a savepoint: what it wrote before it failed is undone."""
+    with tx.savepoint():
+        return work(tx)
+
+
 def _call(tx: SqliteTx, unit: Unit) -> None:
-    """Run one caller's storage function in a savepoint, so that its failure is its own."""
+    """Run one caller's storage function, so that its failure is its own."""
     try:
-        with tx.savepoint():
-            unit.result = unit.work(tx)
+        unit.result = _undoable(tx, unit.work)
     except sqlite3.OperationalError:
         raise
     except Exception as fault:  # noqa: BLE001 - it belongs to the caller

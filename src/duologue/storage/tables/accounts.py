@@ -34,7 +34,6 @@ _OF_BOTH: Final = ", ".join(
     + [f"u.{name}" for name in USER_COLUMNS.split(", ")]
 )
 _FROM_BOTH: Final = "FROM sessions s JOIN users u ON u.id = s.user_id"
-_WITH_USER: Final = f"SELECT {_OF_BOTH} {_FROM_BOTH}"
 _STANDING: Final = (
     f"SELECT u.suspended_at, {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
     " JOIN logs l ON l.user_id = s.user_id WHERE s.id IN"
@@ -46,23 +45,17 @@ _ARRIVAL: Final = (
 )
 _HEAD_WIDTH: Final = 5  # columns
 _BY_TOKEN: Final = (
-    "SELECT s.token_hash, u.suspended_at,"
-    f" {', '.join(f's.{name}' for name in _SESSION_COLUMNS.split(', '))} {_FROM_BOTH}"
-    " WHERE u.deleted_at IS NULL AND s.token_hash IN"
+    # The token of a session that has ended is gone.
+    f"SELECT s.token_hash, {_OF_BOTH} {_FROM_BOTH} WHERE u.deleted_at IS NULL AND s.token_hash IN"
 )
+_USER_AT: Final = 1 + _SESSION_WIDTH  # columns
 NEWS_REST: Final = SECOND // 2
 """Milliseconds in which changes to a profile gather for its peers, once a first one is being told or has been."""
-SESSIONS_PER_USER: Final = 100
-"""One more sign-in ends the session that was unused for longest."""
 _STEP: Final = 1_000  # sessions
 _UNCHANGED: Final = Privacy()
 _ALWAYS: Final = 2**62  # later than any time
 _LATER: Final = 10 * MINUTE
 """Milliseconds. An earlier use may be written down after a later one, but not one that is earlier by so much."""
-
-
-class Suspended(Exception):
-    """The user is suspended, and may not sign in."""
 
 
 def load_user(row: Sequence[Any]) -> User:
@@ -88,6 +81,16 @@ def user_by_phone(tx: Tx, phone: str) -> User | None:
     """Return the user who holds this number now, signed in before or not."""
     row = tx.one(f"SELECT {USER_COLUMNS} FROM users WHERE phone = :phone", phone=phone)
     return load_user(row) if row else None
+
+
+def users_by_phone(tx: Tx, phones: Sequence[str]) -> dict[str, User]:
+    """Return the users who hold these numbers now, signed in before or not, by number."""
+    listed, values = id_list(phones)
+    users = [
+        load_user(row)
+        for row in tx.all(f"SELECT {USER_COLUMNS} FROM users WHERE phone IN {listed}", **values)
+    ]
+    return {user.phone: user for user in users if user.phone}
 
 
 def user_by_id(tx: Tx, user_id: int) -> User | None:
@@ -120,57 +123,6 @@ def ensure_user(tx: Tx, phone: str, now: int) -> User:
     return user
 
 
-def sign_in(
-    tx: Tx, phone: str, token_hash: bytes, device_name: str, ip: str, now: int
-) -> tuple[User, Session, bool]:
-    """A new session for a number, and whether this was its first sign-in ever. Raises `Suspended`."""
-    tx.lock_logs()
-    known = session_by_token(tx, token_hash)
-    if known:
-        # The same call again, because nobody could tell whether its first commit had come through.
-        session, user = known
-        return user, session, user.registered_at == session.created_at
-    user = ensure_user(tx, phone, now)
-    if user.suspended_at is not None:
-        raise Suspended
-    session = Session(new_id(), user.id, device_name, ip, now, now, None)
-    tx.run(
-        "INSERT INTO sessions (id, user_id, token_hash, device_name, ip, created_at, last_seen_at)"
-        " VALUES (:session_id, :user_id, :token_hash, :device_name, :ip, :now, :now)",
-        session_id=session.id,
-        user_id=user.id,
-        token_hash=token_hash,
-        device_name=device_name,
-        ip=ip,
-        now=now,
-    )
-    is_new = (
-        tx.run(
-            "UPDATE users SET registered_at = :now WHERE id = :user_id AND registered_at IS NULL",
-            user_id=user.id,
-            now=now,
-        )
-        > 0
-    )
-    _end_surplus(tx, user.id, now)
-    append_events(tx, [NewEvent(user.id, Kind.SESSION_CREATED, session.id, session)], now)
-    if is_new:
-        user = _reload(tx, user.id)
-        tell_profile(tx, user, now)
-    return user, session, is_new
-
-
-def _end_surplus(tx: Tx, user_id: int, now: int) -> None:
-    rows = tx.all(
-        "SELECT id FROM sessions WHERE user_id = :user_id AND ended_at IS NULL"
-        " ORDER BY last_seen_at DESC, created_at DESC, id LIMIT 1000 OFFSET :kept",
-        user_id=user_id,
-        kept=SESSIONS_PER_USER,
-    )
-    if rows:
-        end_sessions(tx, user_id, [row[0] for row in rows], now)
-
-
 def _reload(tx: Tx, user_id: int) -> User:
     user = user_by_id(tx, user_id)
     assert user is not None
@@ -178,15 +130,20 @@ def _reload(tx: Tx, user_id: int) -> User:
 
 
 def tell_profile(tx: Tx, user: User, now: int) -> None:
-    """Put the user's public profile into its own log, and have its peers told in small steps afterwards."""
+    """Put the user's public profile into its own log, and have its peers told."""
     append_events(tx, [NewEvent(user.id, Kind.USER_UPDATED, user.id, user)], now)
-    if tx.one("SELECT 1 FROM members WHERE user_id = :user_id LIMIT 1", user_id=user.id):
+    tell_peers(tx, user.id, now)
+
+
+def tell_peers(tx: Tx, user_id: int, now: int) -> None:
+    """Have a user's peers, if there are any, told of its public profile in small steps afterwards."""
+    if tx.one("SELECT 1 FROM members WHERE user_id = :user_id LIMIT 1", user_id=user_id):
         # What is being told begins anew, with whoever is a peer by then.
         tx.run(
             "INSERT INTO profile_news (user_id, due_at) VALUES (:user_id, :now)"
             " ON CONFLICT (user_id) DO UPDATE SET changes = profile_news.changes + 1, peers = NULL,"
             " due_at = CASE WHEN profile_news.peers IS NULL THEN profile_news.due_at ELSE :rested END",
-            user_id=user.id,
+            user_id=user_id,
             now=now,
             rested=now + NEWS_REST,
         )
@@ -265,29 +222,11 @@ def delete_user(tx: Tx, user_id: int, now: int) -> list[int]:
     return [session.id for session in live_sessions(tx, user_id)]
 
 
-def session_by_token(tx: Tx, token_hash: bytes, used_since: int = 0) -> tuple[Session, User] | None:
-    """The live session that a token opens, with its user; none if it was last used before `used_since`."""
-    row = tx.one(
-        f"{_WITH_USER} WHERE s.token_hash = :token_hash AND s.ended_at IS NULL AND s.last_seen_at >= :used_since"
-        " AND u.deleted_at IS NULL",
-        token_hash=token_hash,
-        used_since=used_since,
-    )
-    return _load_with_user(row)
-
-
-def _load_with_user(row: Sequence[Any] | None) -> tuple[Session, User] | None:
-    return (Session(*row[:_SESSION_WIDTH]), load_user(row[_SESSION_WIDTH:])) if row else None
-
-
-def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, tuple[Session, bool]]:
-    """The sessions that these tokens open, however long ago they were used; none of deleted users.
-
-    Each with True if its user is suspended.
-    """
+def sessions_by_token(tx: Tx, token_hashes: Sequence[bytes]) -> dict[bytes, tuple[Session, User]]:
+    """The live sessions that these tokens open, each with its user, however long ago they were used."""
     listed, values = id_list(token_hashes)
     rows = tx.all(f"{_BY_TOKEN} {listed}", **values)
-    return {bytes(row[0]): (Session(*row[2:]), row[1] is not None) for row in rows}
+    return {bytes(row[0]): (Session(*row[1:_USER_AT]), load_user(row[_USER_AT:])) for row in rows}
 
 
 def standings(tx: Tx, session_ids: Sequence[int]) -> dict[int, tuple[Session, bool]]:

@@ -5,17 +5,25 @@ One that was begun in the future is void: a clock was ahead then, and its times 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from duologue.clock import HOUR, MINUTE, SECOND, SLACK
-from duologue.model import Session, User, new_id
+from duologue.model import new_id
 from duologue.storage.database import Tx
+from duologue.storage.lists import id_list
 from duologue.storage.tables import quotas
-from duologue.storage.tables.accounts import session_by_token, sign_in
 from duologue.storage.tables.quotas import Quota
+from duologue.storage.tables.sign_in import (
+    NewSession,
+    SignedInUser,
+    Suspended,
+    parts_without_twins,
+    repeated,
+    sign_in,
+)
 
 LIFETIME: Final = 10 * MINUTE
 """Of a code, from the first time that it is sent."""
@@ -26,6 +34,10 @@ WAITS: Final = (60 * SECOND, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, HOUR)
 """What must pass after the first, second … send before the next one."""
 _COLUMNS: Final = (
     "id, phone, created_at, sent_at, next_send_at, expires_at, consumed_at, sends, attempts, voided_at"
+)
+_USABLE: Final = (
+    " AND attempts < :most AND consumed_at IS NULL AND voided_at IS NULL AND expires_at > :now"
+    " AND created_at <= :latest"
 )
 _PURGE: Final = 1_000  # rows
 
@@ -62,7 +74,7 @@ class TooSoon(Exception):
 class Redeemed(msgspec.Struct, frozen=True, gc=False):
     """Outcome of a code: a session, or the number of tries left (None when it can't be tried any more)."""
 
-    signed_in: tuple[User, Session, bool] | None
+    signed_in: SignedInUser | None
     attempts_left: int | None
 
 
@@ -136,32 +148,99 @@ def not_sent(tx: Tx, verification: Verification, now: int) -> None:
     )
 
 
-def redeem(
-    tx: Tx, verification_id: int, token_hash: bytes, device_name: str, ip: str, now: int, *, right: bool
-) -> Redeemed:
-    """Count a try and, if the code was `right`, consume it and sign its number in.
+class Try(msgspec.Struct, frozen=True, gc=False):
+    """Somebody's attempt to redeem a code, and the session that a right one is to make, at a time (epoch ms)."""
 
-    One statement counts and consumes, so that of many tries at once at most five count and one succeeds.
-    Raises `Suspended`.
+    verification_id: int
+    right: bool
+    token_hash: bytes
+    device_name: str
+    ip: str
+    now: int
+
+
+def redeem(tx: Tx, tries: Sequence[Try]) -> list[Redeemed | Suspended]:
+    """Count tries and, where the code was right, consume it and sign its number in; all at the newest of their times.
+
+    Tries of one verification are counted one after the other. One statement counts and consumes, so that of many
+    tries at once at most five count and one succeeds. The right code of a suspended user stays as it is.
     """
-    row = tx.one(
+    # Before any verification is touched: in one order everywhere, so nodes can't deadlock.
+    tx.lock_logs()
+    now = max((given.now for given in tries), default=0)
+    outcomes: dict[int, Redeemed | Suspended] = {}
+    for part in parts_without_twins(list(enumerate(tries)), lambda entry: entry[1].verification_id):
+        of_part = _redeem_each_once(tx, [given for _, given in part], now)
+        outcomes |= dict(zip((place for place, _ in part), of_part, strict=True))
+    return [outcomes[place] for place in range(len(tries))]
+
+
+def _redeem_each_once(tx: Tx, tries: Sequence[Try], now: int) -> list[Redeemed | Suspended]:
+    """Redeem verifications of which no two are one."""
+    wrong = [given.verification_id for given in tries if not given.right]
+    right = [given.verification_id for given in tries if given.right]
+    barred = _barred(tx, right, now)
+    counted = _count(tx, wrong, now, right=False)
+    counted |= _count(tx, [each for each in right if each not in barred], now, right=True)
+    made = _made(tx, [given for given in tries if given.right], counted, now)
+    outcomes: list[Redeemed | Suspended] = []
+    for given in tries:
+        _, attempts_left = counted.get(given.verification_id, (None, None))
+        is_barred = given.verification_id in barred
+        outcomes.append(Suspended() if is_barred else Redeemed(made.get(given.token_hash), attempts_left))
+    return outcomes
+
+
+def _barred(tx: Tx, ids: Sequence[int], now: int) -> set[int]:
+    """Find those of these verifications that could be redeemed if their numbers' users weren't suspended."""
+    if not ids:
+        return set()
+    listed, values = id_list(ids)
+    rows = tx.all(
+        f"SELECT id FROM verifications WHERE id IN {listed}{_USABLE} AND EXISTS"
+        " (SELECT 1 FROM users u WHERE u.phone = verifications.phone AND u.suspended_at IS NOT NULL)",
+        **_usable_at(now),
+        **values,
+    )
+    return {row[0] for row in rows}
+
+
+def _count(tx: Tx, ids: Sequence[int], now: int, *, right: bool) -> dict[int, tuple[str, int]]:
+    """Count a try of each usable verification, and consume it if the code was right; its number and tries left."""
+    if not ids:
+        return {}
+    listed, values = id_list(ids)
+    rows = tx.all(
         "UPDATE verifications SET attempts = attempts + 1,"
         " consumed_at = CASE WHEN :is_right = 1 THEN :now ELSE consumed_at END"
-        " WHERE id = :id AND attempts < :most AND consumed_at IS NULL AND voided_at IS NULL AND expires_at > :now"
-        " AND created_at <= :latest RETURNING phone, attempts",
+        f" WHERE id IN {listed}{_USABLE} RETURNING id, phone, attempts",
         is_right=int(right),
-        now=now,
-        id=verification_id,
-        most=MAX_ATTEMPTS,
-        latest=now + SLACK,
+        **_usable_at(now),
+        **values,
     )
-    if row is None:
-        # The same call again, because nobody could tell whether its first commit had come through.
-        known = session_by_token(tx, token_hash)
-        return Redeemed((known[1], known[0], known[1].registered_at == now) if known else None, None)
-    phone, attempts = row
-    signed_in = sign_in(tx, phone, token_hash, device_name, ip, now) if right else None
-    return Redeemed(signed_in, MAX_ATTEMPTS - attempts)
+    return {row[0]: (row[1], MAX_ATTEMPTS - row[2]) for row in rows}
+
+
+def _usable_at(now: int) -> dict[str, int]:
+    """Parameters of `_USABLE`."""
+    return {"now": now, "most": MAX_ATTEMPTS, "latest": now + SLACK}
+
+
+def _made(
+    tx: Tx, tries: Sequence[Try], counted: Mapping[int, tuple[str, int]], now: int
+) -> dict[bytes, SignedInUser]:
+    """Sign in the numbers whose right codes were counted; the session of each token."""
+    wanted = [
+        NewSession(counted[given.verification_id][0], given.token_hash, given.device_name, given.ip, now)
+        for given in tries
+        if given.verification_id in counted
+    ]
+    made = dict(zip((new.token_hash for new in wanted), sign_in(tx, wanted), strict=True)) if wanted else {}
+    rest = [given.token_hash for given in tries if given.token_hash not in made]
+    # The same call again, because nobody could tell whether its first commit had come through.
+    return repeated(tx, rest) | {
+        token: each for token, each in made.items() if not isinstance(each, Suspended)
+    }
 
 
 def of_phone(tx: Tx, phone: str) -> list[Verification]:

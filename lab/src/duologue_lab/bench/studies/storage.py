@@ -29,7 +29,8 @@ from duologue.clock import now_ms
 from duologue.model import Event, Pair
 from duologue.storage.database import Database, Mark, Operation, Post, settle
 from duologue.storage.engine.engines import make_database, migrate, sqlite_path
-from duologue.storage.tables import accounts, chats, messages, replay
+from duologue.storage.tables import chats, messages, replay
+from duologue.storage.tables.sign_in import NewSession, sign_in
 from duologue_lab.bench.cores import Cores
 from duologue_lab.bench.measured_server import ENGINES, database_server, fresh_store
 from duologue_lab.servers.postgres import PostgresServer
@@ -52,8 +53,8 @@ async def make_chats(db: Database, count: int, first: int = 0) -> list[Pair]:
     made = []
     for number in range(first, first + count):
         token = b"%d" % number
-        user, _, _ = await db.directory().write(
-            accounts.sign_in, f"+3361{number:07d}", token, "", "127.0.0.1", now_ms()
+        user, _, _ = await db.directory().join(
+            sign_in, NewSession(f"+3361{number:07d}", token, "", "127.0.0.1", now_ms())
         )
         pair = await db.directory().write(chats.open_chat, user.id, f"+3362{number:07d}", now_ms())
         assert pair
