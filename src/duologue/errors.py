@@ -95,6 +95,16 @@ CODES: Final[dict[str, ErrorCode]] = {
         "The other side of this chat has deleted its account",
         "Its history stays readable. Send to the phone number instead to start a new chat.",
     ),
+    "message_deleted": ErrorCode(
+        HTTPStatus.CONFLICT,
+        "The message was deleted",
+        "Nothing more can be done with it. Its place in the chat stays.",
+    ),
+    "edit_window_over": ErrorCode(
+        HTTPStatus.CONFLICT,
+        "The message is too old to be edited",
+        "`limits.edit_window_seconds` of `GET /v1/server` tells for how long it could be. Deleting it is possible.",
+    ),
     "log_changed": ErrorCode(
         HTTPStatus.CONFLICT,
         "The log is no longer the one that you know",

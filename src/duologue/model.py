@@ -55,6 +55,7 @@ class Kind(IntEnum):
     USER_UPDATED = 5
     SESSION_CREATED = 6
     SESSION_ENDED = 7
+    MESSAGE_UPDATED = 8
 
 
 class Subject(Enum):
@@ -75,6 +76,7 @@ SUBJECTS: Final = {
     Kind.USER_UPDATED: Subject.USER,
     Kind.SESSION_CREATED: Subject.SESSION,
     Kind.SESSION_ENDED: Subject.SESSION,
+    Kind.MESSAGE_UPDATED: Subject.MESSAGE,
 }
 
 
@@ -208,7 +210,7 @@ class Pair(Record, frozen=True):
 class Message(Record, frozen=True):
     """One message. `low_count` and `high_count`: messages of each side up to and including this one.
 
-    A `withheld` message is kept from its recipient and is in neither count.
+    A `withheld` message is kept from its recipient and is in neither count. Of a deleted one the text is gone.
     """
 
     chat_id: int
@@ -222,6 +224,13 @@ class Message(Record, frozen=True):
     sent_at: int
     by_sms: bool = False
     withheld: bool = False
+    edited_at: int | None = None
+    deleted_at: int | None = None
+
+    @property
+    def is_as_sent(self) -> bool:
+        """True if it was neither edited nor deleted."""
+        return self.edited_at is None and self.deleted_at is None
 
 
 class Chat(Record, frozen=True):
@@ -290,6 +299,8 @@ HopName = Literal[
     "sms_receipt",
     "sms_cancelled",
     "sms_failed",
+    "edited",
+    "deleted",
 ]
 
 

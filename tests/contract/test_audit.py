@@ -24,6 +24,7 @@ from duologue.storage.engine.engines import migrate, sqlite_path
 from duologue.storage.engine.migrate import SchemaTooNew, SchemaTooOld
 from duologue.storage.engine.postgres_tx import PostgresTx, StatementRunner
 from duologue.storage.engine.sqlite import SqliteTx
+from duologue.storage.tables import changes
 from duologue.storage.tables.accounts import delete_user, end_sessions, live_sessions, update_user
 from duologue.storage.tables.chats import update_chat
 from duologue.storage.tables.events import trim_logs
@@ -71,7 +72,9 @@ async def lived_in(url: str) -> tuple[Pair, Pair]:
         ana, ben, eve, gone = [await store.user() for _ in range(4)]
         first, second = await store.pair_of(ana, ben), await store.pair_of(ana, eve)
         left = await store.pair_of(gone, ana)
-        await store.fill(first, (0, 1, 1, 0, 1))
+        sent = await store.fill(first, (0, 1, 1, 0, 1))
+        await store.db.write(changes.edit, first, sent[0], "better", store.clock())
+        await store.db.write(changes.delete, first, sent[1], store.clock())
         await store.fill(second, (1, 0))
         await store.fill(left, (0, 1))
         await store.together(
@@ -141,6 +144,22 @@ BROKEN = {
     "an answer to what comes later": (
         "UPDATE messages SET reply_to = 4 WHERE chat_id = {chat} AND seq = 2",
         "answer to nothing",
+    ),
+    "a message was edited before it was sent": (
+        "UPDATE messages SET edited_at = sent_at - 1 WHERE chat_id = {chat} AND seq = 1",
+        "changed before sent",
+    ),
+    "of a deleted message the text is there": (
+        "UPDATE messages SET text = 'words' WHERE chat_id = {chat} AND seq = 2",
+        "deleted but readable",
+    ),
+    "a message that nobody was told of changed": (
+        "UPDATE events SET a = 99 WHERE kind = 8 AND ref = {chat}",
+        "change told before its message",
+    ),
+    "somebody else's message changed": (
+        "UPDATE events SET b = 1 - b WHERE kind = 8 AND ref = {chat}",
+        "sender mistaken",
     ),
     "a message is stored twice": (
         (

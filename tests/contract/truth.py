@@ -50,7 +50,7 @@ def _assert_chats_numbered(tables: Tables) -> None:
         assert (seq, low, high) == so_far[chat], f"message {seq} of chat {chat}"
     for chat, _, _, *counters, _ in tables["chats"]:
         assert tuple(counters) == so_far[chat], f"chat {chat}"
-    keys = {(chat, side, bytes(key)) for chat, _, side, _, _, _, _, key, _ in tables["messages"]}
+    keys = {(chat, side, bytes(key)) for chat, _, side, _, _, _, _, key, *_ in tables["messages"]}
     assert len(keys) == len(tables["messages"]), "some client_id is stored twice"
 
 

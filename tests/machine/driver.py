@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from duologue.errors import CODES
-from tests.machine.model import Chat, Json, Message, Model, Refused, User
+from tests.machine.model import Model, Refused
+from tests.machine.nouns import Chat, Json, Message, User
 
 TIMEOUT = 30.0
 
@@ -65,6 +66,17 @@ def assert_new_message(answer: Json, model: Model, chat: Chat, message: Message)
     assert answer["reply_to"] == message.reply_to
     assert answer["status"] == "sent"
     message.answer.update(answer)
+
+
+def learn_change(answer: Json, message: Message) -> None:
+    """Learn when a message was changed, if it is what the model expects; nothing else of it has changed."""
+    learnt = {"text": message.text}
+    for name, done in (("edited_at", message.edited), ("deleted_at", message.deleted)):
+        assert (answer[name] is not None) == done, answer
+        assert not done or answer[name] >= answer["sent_at"]
+        learnt[name] = answer[name]
+    message.answer.update(learnt)
+    assert answer | {"status": "sent"} == message.answer
 
 
 def assert_profile(answer: Json, user: User, known: int) -> None:
@@ -145,7 +157,7 @@ class Replica:
         assert event["seq"] == self.position + 1
         self.position += 1
         data = event["data"]
-        if event["type"] == "message.created":
+        if event["type"] in {"message.created", "message.updated"}:
             self.messages.setdefault(data["chat_id"], {})[data["seq"]] = data
         elif event["type"] == "receipt.updated":
             self.marks[data["chat_id"], data["user_id"]] = (data["delivered"], data["read"])

@@ -20,9 +20,11 @@ from tests.machine.driver import (
     assert_new_message,
     assert_ok,
     assert_refused,
+    learn_change,
     message_view,
 )
-from tests.machine.model import Chat, Json, Model, Refused, User
+from tests.machine.model import Model, Refused
+from tests.machine.nouns import Chat, Json, User
 
 PEOPLE = 4
 UNTOLD = "SELECT count(*) FROM profile_news WHERE peers IS NULL OR next_peer * 8 < length(peers)"
@@ -114,6 +116,27 @@ class People(RuleBasedStateMachine):
             assert stored == message_view(chat, message, user.phone)
         else:
             assert_new_message(stored, self.model, chat, message)
+        self.touched.append(chat)
+
+    def change(self, user: User, chat: Chat, seq: int, text: str | None) -> None:
+        """Edit a message, or delete it if there is no text for it."""
+        path = f"/v1/chats/{chat.id}/messages"
+        if text is None:
+            answer = self.call(user, "DELETE", f"{path}/{seq}")
+        else:
+            answer = self.call(user, "PATCH", f"{path}/{seq}", {"text": text})
+        try:
+            if text is None:
+                message = self.model.delete_message(user.phone, chat, seq)
+            else:
+                message = self.model.edit(user.phone, chat, seq, text)
+        except Refused as refusal:
+            assert_refused(answer, str(refusal))
+            return
+        told = assert_ok(answer, 204 if text is None else 200)
+        page = assert_ok(self.call(user, "GET", path, after=seq - 1, limit=1))
+        assert told in (None, page["items"][0])
+        learn_change({key: value for key, value in page["items"][0].items() if key != "withheld"}, message)
         self.touched.append(chat)
 
     def try_to_send(self, path: str, token: str, body: Json) -> None:

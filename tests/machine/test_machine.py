@@ -203,6 +203,20 @@ class Machine(People):
             sent = {"client_id": old.client_id, "text": old.text, "reply_to": old.reply_to}
             self.send(user, chat.peer_of(user.phone), sent, by_phone=by_phone)
 
+    @rule(who=people, pick=picks, seq=picks, text=st.none() | texts)
+    def change_a_message(self, who: int, pick: int, seq: int, text: str | None) -> None:
+        user = self.signed_in(who)
+        chat = self.chat_of(user, pick)
+        self.change(user, chat, seq % (chat.last_seq + 2), text)
+
+    @rule(who=people, pick=picks, text=st.none() | texts)
+    def change_a_message_of_ones_own(self, who: int, pick: int, text: str | None) -> None:
+        user = self.signed_in(who)
+        mine = [(chat, old) for chat in user.chats for old in chat.messages if old.sender == user.phone]
+        if mine:
+            chat, old = mine[pick % len(mine)]
+            self.change(user, chat, old.seq, text)
+
     @rule(who=people, pick=picks, limit=limits, bound=st.sampled_from(["", "before", "after", "around"]))
     def page_messages(self, who: int, pick: int, limit: int, bound: str) -> None:
         user = self.signed_in(who)

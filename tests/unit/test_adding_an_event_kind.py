@@ -29,23 +29,23 @@ class Step(NamedTuple):
 
 
 STEPS = (
-    Step("Kind", "src/duologue/model.py", "    SESSION_ENDED = 7\n", "    CHAT_TOYED_WITH = 8\n"),
+    Step("Kind", "src/duologue/model.py", "    MESSAGE_UPDATED = 8\n", "    CHAT_TOYED_WITH = 9\n"),
     Step(
         "SUBJECTS",
         "src/duologue/model.py",
-        "    Kind.SESSION_ENDED: Subject.SESSION,\n",
+        "    Kind.MESSAGE_UPDATED: Subject.MESSAGE,\n",
         "    Kind.CHAT_TOYED_WITH: Subject.CHAT,\n",
     ),
     Step(
         "LOADERS",
         "src/duologue/storage/tables/replay.py",
-        "    Kind.SESSION_ENDED: lambda tx, entry: session_by_id(tx, entry.ref),\n",
+        "    Kind.MESSAGE_UPDATED: _message,\n",
         "    Kind.CHAT_TOYED_WITH: lambda tx, entry: chat_view(tx, entry.user_id, entry.ref),\n",
     ),
     Step(
         "EVENT_TYPES",
         "src/duologue/protocol/render.py",
-        '    Kind.SESSION_ENDED: "session.ended",\n',
+        '    Kind.MESSAGE_UPDATED: "message.updated",\n',
         '    Kind.CHAT_TOYED_WITH: "chat.toyed_with",\n',
     ),
 )

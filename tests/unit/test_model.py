@@ -86,7 +86,7 @@ def test_a_pair_knows_its_sides() -> None:
 
 
 def test_the_kinds_in_the_databases_keep_their_numbers() -> None:
-    assert {kind.name: kind.value for kind in Kind if kind <= 7} == {
+    assert {kind.name: kind.value for kind in Kind if kind <= 8} == {
         "MESSAGE_CREATED": 1,
         "RECEIPT_MINE": 2,
         "RECEIPT_PEER": 3,
@@ -94,4 +94,5 @@ def test_the_kinds_in_the_databases_keep_their_numbers() -> None:
         "USER_UPDATED": 5,
         "SESSION_CREATED": 6,
         "SESSION_ENDED": 7,
+        "MESSAGE_UPDATED": 8,
     }

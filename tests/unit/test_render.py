@@ -25,6 +25,8 @@ MESSAGES = st.builds(
     reply_to=st.just(0) | SEQS,
     sent_at=st.integers(0, 2**42),
     by_sms=st.booleans(),
+    edited_at=st.none() | st.integers(0, 2**42),
+    deleted_at=st.none() | st.integers(0, 2**42),
 )
 
 

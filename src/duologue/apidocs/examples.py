@@ -10,6 +10,7 @@ from duologue import __version__
 from duologue.clock import DAY
 from duologue.core.limits import published
 from duologue.protocol import bodies, events, simulator
+from duologue.protocol.changes import EditMessage
 from duologue.protocol.server import Health, ServerInfo
 from duologue.protocol.trace import Step, Trace
 
@@ -123,6 +124,7 @@ EXAMPLES: Final[dict[Any, Any]] = {
     bodies.Page[bodies.Chat]: bodies.Page(items=[_CHAT], next="AAAAAAAqmfQ0nDsL"),
     bodies.SendToPhone: bodies.SendToPhone(to="+447700900123", text=_TEXT, client_id=_CLIENT_ID),
     bodies.SendToChat: bodies.SendToChat(text=_TEXT, client_id=_CLIENT_ID),
+    EditMessage: EditMessage(text=_TEXT),
     bodies.Message: _MESSAGE,
     bodies.MessagePage: bodies.MessagePage(items=[_MESSAGE], has_more_before=True, has_more_after=False),
     Trace: _TRACE,

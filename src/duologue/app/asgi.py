@@ -20,6 +20,7 @@ from duologue.core.services import Services
 from duologue.edge.problems import HEADERS, handle, with_head
 from duologue.http import (
     accounts,
+    changes,
     chats,
     events,
     exports,
@@ -46,6 +47,7 @@ _HANDLERS: Final[list[Any]] = [
     *exports.HANDLERS,
     *chats.HANDLERS,
     *messages.HANDLERS,
+    *changes.HANDLERS,
     *receipts.HANDLERS,
     *traces.HANDLERS,
     *events.HANDLERS,

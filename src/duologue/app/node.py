@@ -16,10 +16,11 @@ from duologue import __version__
 from duologue.app.asgi import make_app
 from duologue.app.edge import address_cap, edge_of
 from duologue.app.sms import SmsServices, relay_rule, spending
-from duologue.clock import DAY, Clock, SteadyClock, steady_ms
+from duologue.clock import DAY, SECOND, Clock, SteadyClock, steady_ms
 from duologue.config import Settings
 from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remotes, parse_networks
+from duologue.core.changes import Changes
 from duologue.core.chats import Chats
 from duologue.core.chores import Chores
 from duologue.core.clock import ClockWatch
@@ -114,6 +115,7 @@ class Node:
             accounts=accounts,
             chats=chats,
             messages=messages,
+            changes=Changes(self.db, self.clock, edit_window=self.settings.edit_window_seconds * SECOND),
             receipts=self.receipts,
             strangers=self.strangers,
             presence=self.presence,
@@ -164,7 +166,8 @@ class Node:
         return [each for each in self.registry.connections if isinstance(each, Connection) and each.caller]
 
     def _info(self) -> ServerInfo:
-        limits = published(self._retention, address_cap(self.settings))
+        window = self.settings.edit_window_seconds
+        limits = published(self._retention, window, address_cap(self.settings))
         return ServerInfo("duologue", __version__, self.settings.sign_in, limits, self._features())
 
     def _features(self) -> list[str]:

@@ -258,6 +258,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     event_retention_days: Annotated[
         int, Meta(ge=1, le=3650, description="How long events can be resumed from.")
     ] = 90
+    edit_window_seconds: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=315_360_000,
+            description="How long after it was sent a message can be edited; 0: not at all.",
+        ),
+    ] = 86_400
     session_idle_days: Annotated[
         int, Meta(ge=1, le=3650, description="After so many days without use a session ends.")
     ] = 90

@@ -35,6 +35,8 @@ IDLE_CONNECTION: Final = 60
 """Seconds that a connection without a request is kept."""
 MAX_CONNECTIONS_PER_ADDRESS: Final = 1_000
 """Connections of one network to one process, unless the operator says otherwise."""
+EDIT_WINDOW: Final = 86_400
+"""Seconds for which a message may be edited, unless the operator says otherwise."""
 UNREAD_WITHIN: Final = 30
 """Seconds in which a client must take some part of the answer that waits for it."""
 MAX_CHATS_PAGE: Final = 100  # chats
@@ -69,7 +71,11 @@ WATCHED_PER_FRAME: Final = 10
 """A `watch` of so many users costs as much as a frame more."""
 
 
-def published(retention_ms: int, connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS) -> Limits:
+def published(
+    retention_ms: int,
+    edit_window_seconds: int = EDIT_WINDOW,
+    connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
+) -> Limits:
     """The limits as clients see them."""
     return Limits(
         text_characters=MAX_TEXT,
@@ -93,6 +99,7 @@ def published(retention_ms: int, connections_per_address: int = MAX_CONNECTIONS_
         page_bytes=MAX_PAGE_BYTES,
         long_poll_seconds=MAX_WAIT,
         event_retention_days=retention_ms // DAY,
+        edit_window_seconds=edit_window_seconds,
         sessions_per_user=SESSIONS_PER_USER,
         profile_update_chats=PEERS_TOLD,
         socket_frame_bytes=MAX_FRAME,

@@ -8,6 +8,7 @@ import msgspec
 
 from duologue.core.accounts import Accounts
 from duologue.core.addresses import Remotes
+from duologue.core.changes import Changes
 from duologue.core.chats import Chats
 from duologue.core.events import Events
 from duologue.core.exports import Exports
@@ -36,6 +37,7 @@ class Services(msgspec.Struct, frozen=True):
     accounts: Accounts
     chats: Chats
     messages: Messages
+    changes: Changes
     receipts: Receipts
     strangers: Strangers
     presence: PresenceTracker

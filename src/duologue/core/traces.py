@@ -120,10 +120,24 @@ def _trace(tx: Tx, user_id: int, pair: Pair, seq: int, rule: RelayRule | None) -
     noted.setdefault(Hop.COMMITTED, message.sent_at)
     steps = [Step(_NAMES[hop], at) for hop, at in noted.items() if shown or hop in _OWN]
     row = outbox.find(tx, pair.chat_id, seq)
+    steps += _changed(message, row if shown else None)
     if row and shown:
         needless = row.state is State.QUEUED and rule is not None and is_needless(tx, row, rule)
         steps += _relayed(tx, row, noted.get(Hop.ACKNOWLEDGED, row.created_at) if needless else None)
     return sorted(steps, key=lambda step: step.at)
+
+
+def _changed(message: Message, row: Outgoing | None) -> list[Step]:
+    """The last edit and the deletion, with what an SMS of it may have carried away before."""
+    steps = [] if message.edited_at is None else [Step("edited", message.edited_at)]
+    if message.deleted_at is not None:
+        detail = ""
+        if row and row.sent_at is not None:
+            detail = "an SMS of it was sent"
+        elif row and row.state is State.LEASED:
+            detail = "an SMS of it may have been sent"
+        steps.append(Step("deleted", message.deleted_at, detail))
+    return steps
 
 
 _OWN: Final = (Hop.ACCEPTED, Hop.COMMITTED)

@@ -75,6 +75,7 @@ class Call:
     __slots__ = (
         "_request",
         "accounts",
+        "changes",
         "chats",
         "events",
         "exports",
@@ -89,6 +90,7 @@ class Call:
         self._request = request
         services: Services = request.app.state.services
         self.accounts = services.accounts
+        self.changes = services.changes
         self.chats = services.chats
         self.events = services.events
         self.exports = services.exports

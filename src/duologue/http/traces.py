@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Any
 
 from litestar import get
 from litestar.di import NamedDependency
-from msgspec import Meta
 
 from duologue.http.rates import READ
 from duologue.http.request import Call
 from duologue.http.route_docs import errors
+from duologue.http.seqs import SeqInPath, seq_of
 from duologue.model import decode_id
 from duologue.protocol import bodies, render
 from duologue.protocol.trace import Trace
-
-_DIGITS: Final = 10  # digits of a seq
 
 
 @get(
@@ -26,7 +24,7 @@ _DIGITS: Final = 10  # digits of a seq
 )
 async def trace_message(
     chat_id: bodies.ChatId,
-    seq: Annotated[str, Meta(description="The message's seq.", examples=["42"])],
+    seq: SeqInPath,
     call: NamedDependency[Call],
 ) -> Trace:
     """Tell where a message of one's own has been: every hop with its time, kept for a few days.
@@ -35,8 +33,7 @@ async def trace_message(
     reported on, or why not.
     """
     pair = await call.chats.pair(call.caller.user_id, decode_id("cht", chat_id))
-    number = int(seq) if seq.isascii() and seq.isdigit() and len(seq) <= _DIGITS else 0
-    return render.trace(await call.traces.trace(call.caller, pair, number))
+    return render.trace(await call.traces.trace(call.caller, pair, seq_of(seq)))
 
 
 HANDLERS: list[Any] = [trace_message]

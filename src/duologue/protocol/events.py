@@ -17,7 +17,13 @@ class AnyEvent(Body, frozen=True, tag_field="type"):
 
 
 class MessageCreated(AnyEvent, frozen=True, tag="message.created"):
-    """A message was sent, by the peer or by oneself; as it was then, with `status` still `sent`."""
+    """A message was sent, by the peer or by oneself, with `status` still `sent`; read again later, as it is then."""
+
+    data: Message
+
+
+class MessageUpdated(AnyEvent, frozen=True, tag="message.updated"):
+    """A message was edited or deleted; as it is now, with `status` still `sent`: that follows from the receipts."""
 
     data: Message
 
@@ -66,7 +72,14 @@ class UnknownEvent(AnyEvent, frozen=True, tag="unknown"):
 
 
 Event = (
-    MessageCreated | ReceiptUpdated | ChatUpdated | UserUpdated | SessionCreated | SessionEnded | UnknownEvent
+    MessageCreated
+    | MessageUpdated
+    | ReceiptUpdated
+    | ChatUpdated
+    | UserUpdated
+    | SessionCreated
+    | SessionEnded
+    | UnknownEvent
 )
 
 

@@ -23,6 +23,7 @@ EVENT_TYPES: Final = {
     Kind.USER_UPDATED: "user.updated",
     Kind.SESSION_CREATED: "session.created",
     Kind.SESSION_ENDED: "session.ended",
+    Kind.MESSAGE_UPDATED: "message.updated",
 }
 UNKNOWN: Final = "unknown"
 """Type of an event of a kind that only a newer release knows."""
@@ -42,6 +43,10 @@ def user_id(number: int) -> str:
 def session_id(number: int) -> str:
     """The wire form of a session id."""
     return encode_id("ses", number)
+
+
+def _time(ms: int | None) -> str | None:
+    return None if ms is None else rfc3339(ms)
 
 
 def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
@@ -64,8 +69,8 @@ def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
         client_id=record.client_id,
         text=record.text,
         sent_at=rfc3339(record.sent_at),
-        edited_at=None,
-        deleted_at=None,
+        edited_at=_time(record.edited_at),
+        deleted_at=_time(record.deleted_at),
         reply_to=record.reply_to or None,
         reactions=[],
         status=status,
@@ -104,6 +109,8 @@ def message_json(record: model.Message) -> bytes:
 
     The message path renders each message once, for its sender's answer and for everybody's events.
     """
+    if not record.is_as_sent:
+        return _encode(message(record, 0, 0))
     return _MESSAGE % (
         record.chat_id,
         record.seq,
@@ -219,7 +226,7 @@ _UNKNOWN_EVENT: Final = _frame(UNKNOWN)
 def event(record: model.Event) -> bytes:
     """The frame of an event, as JSON; the event in it is the same over every transport.
 
-    Messages and receipts are the same bytes at any time; chats, users and sessions show their state when read. Of an
+    Receipts are the same bytes at any time; messages, chats, users and sessions show their state when read. Of an
     event that a newer release has written only the place in the log is told.
     """
     body = record.body

@@ -57,6 +57,9 @@ class Limits(Body, frozen=True):
     ]
     long_poll_seconds: Annotated[int, Meta(description="The longest `wait` for events.")]
     event_retention_days: Annotated[int, Meta(description="How long events can be resumed from.")]
+    edit_window_seconds: Annotated[
+        int, Meta(description="How long after it was sent a message can be edited.")
+    ]
     sessions_per_user: Annotated[
         int, Meta(description="Signing in once more ends the one unused the longest.")
     ]

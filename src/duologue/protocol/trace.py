@@ -16,7 +16,8 @@ class Step(Body, frozen=True):
     hop: Annotated[
         HopName,
         Meta(
-            description="`pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone."
+            description="`pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone;"
+            " `edited` and `deleted` about the message itself."
         ),
     ]
     at: Time

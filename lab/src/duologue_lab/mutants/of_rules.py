@@ -74,8 +74,8 @@ STRANGERS: Final = (
     Mutant(
         "a withheld text is shown",
         "storage/tables/receipts.py",
-        'withheld=True, client_id="", text="", reply_to=0',
-        'withheld=True, client_id="", reply_to=0',
+        '        text="",\n        reply_to=0',
+        "        reply_to=0",
         ("tests/api/test_strangers.py::test_nobody_sees_anything_of_a_withheld_message",),
     ),
     Mutant(

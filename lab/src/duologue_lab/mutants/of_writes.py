@@ -17,7 +17,7 @@ MESSAGES: Final = (
     Mutant(
         "a repeat with another text gets the first outcome",
         "storage/append/group.py",
-        "    if (post.text, post.reply_to) == (message.text, message.reply_to):",
+        "    if is_same_text and post.reply_to == message.reply_to:",
         "    if message.seq:",
         sqlite("storage_idempotency", "duplicates_in_one_batch_are_one_message")
         + contract("storage_idempotency", "a_repeat_behind_other_content_under_its_key_is_still_a_repeat"),

@@ -30,6 +30,7 @@ from duologue.storage.database import AlarmRule, Database, Marked, Shard, Tx, se
 from duologue.storage.tables import jobs, opt_outs, outbox, quotas, service_numbers, sms_relay, unanswered
 from duologue.storage.tables.accounts import user_by_id
 from duologue.storage.tables.alarms import Alarm
+from duologue.storage.tables.changes import DELETED
 from duologue.storage.tables.chats import pair_of, write_rule
 from duologue.storage.tables.messages import page_after
 from duologue.storage.tables.outbox import Outgoing, State
@@ -160,16 +161,14 @@ class SmsRelay:
         user, sender = user_by_id(tx, row.user_id), user_by_id(tx, pair.peer_of(row.user_id))
         assert user is not None
         assert sender is not None
-        # Its sender was suspended after it was accepted: most likely for what it says.
-        is_unwanted = sender.suspended_at is not None
-        if reason := "sender_suspended" if is_unwanted else self._objection(tx, row, pair, user):
+        [message] = page_after(tx, pair, row.seq - 1, 1)
+        if reason := _unwanted(sender, message) or self._objection(tx, row, pair, user):
             jobs.end(tx, outbox.QUEUE, row, State.CANCELLED, reason, now)
             return None
         if now >= row.expires_at:
             jobs.expire(tx, outbox.QUEUE, row, now)
             return None
         assert user.phone is not None
-        [message] = page_after(tx, pair, row.seq - 1, 1)
         if pause := self._pause(tx, row, user.phone, message, now):
             _put_off(tx, row, *pause)
             return None
@@ -281,6 +280,14 @@ class SmsRelay:
                 await future
         await shard.write(outbox.marked, row)
         _OUTCOMES.labels("delivered").inc()
+
+
+def _unwanted(sender: User, message: Message) -> str | None:
+    """Return the reason why a message is not to reach anybody any more; None if there is none."""
+    if message.deleted_at is not None:
+        return DELETED
+    # Its sender was suspended after it was accepted: most likely for what it says.
+    return None if sender.suspended_at is None else "sender_suspended"
 
 
 def _take_arrived(tx: Tx, now: int, limit: int) -> tuple[list[tuple[Outgoing, Pair, int]], bool]:

@@ -154,8 +154,14 @@ def _height(operation: Operation) -> int:
 
 
 def answer_repeat(post: Post, message: Message) -> Outcome:
-    """The answer to a `client_id` that has been stored before: the first outcome, if the content is the same."""
-    if (post.text, post.reply_to) == (message.text, message.reply_to):
+    """The answer to a `client_id` that has been stored before: the message as it is, if the content is the same.
+
+    What the text of a message was before it was edited or deleted is no longer known, so any text repeats it.
+    """
+    is_same_text = (
+        message.edited_at is not None or message.deleted_at is not None or post.text == message.text
+    )
+    if is_same_text and post.reply_to == message.reply_to:
         return Posted(message, replayed=True)
     return ApiError("client_id_reused", errors={"client_id": "names another message already"})
 

@@ -7,12 +7,12 @@ At no time is more held than a page of each table and the chats and sessions of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from duologue.model import pair_id
+from duologue.model import Subject, kinds_about, pair_id
 from duologue.storage.audit.audit_logs import AuditedUser, Found, check_account
 from duologue.storage.audit.pages import Stream
 from duologue.storage.database import Row, Tx
@@ -87,7 +87,8 @@ def _check_chats(stream: Streams, found: Found) -> None:
     )
     messages = stream(
         "messages",
-        "SELECT x.chat_id, x.seq, x.side, x.low_count, x.high_count, x.reply_to, w.side, w.visible FROM messages x"
+        "SELECT x.chat_id, x.seq, x.side, x.low_count, x.high_count, x.reply_to, w.side, w.visible,"
+        " x.sent_at, x.edited_at, x.deleted_at, x.text = '' FROM messages x"
         " LEFT JOIN withheld w ON w.chat_id = x.chat_id AND w.seq = x.seq",
         "x.chat_id, x.seq",
     )
@@ -120,7 +121,7 @@ def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, 
     """Counters that a chat should have: its newest seq, each side's messages, and those that each doesn't see."""
     seq = low = high = 0
     visible, newest_withheld = [0, 0], [0, 0]
-    for _, number, side, low_count, high_count, reply_to, withheld_side, pointer in rows:
+    for _, number, side, low_count, high_count, reply_to, withheld_side, pointer, *changes in rows:
         if number != seq + 1:
             found("chat not numbered", f"chat {chat}: {number} follows {seq}")
         seq = number
@@ -139,9 +140,19 @@ def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, 
                 f"chat {chat}: {seq} says {low_count} + {high_count}, it is {low} + {high}",
             )
             low, high = low_count, high_count
+        _check_changes(f"chat {chat}: {seq}", changes, found)
         if not 0 <= reply_to < seq:
             found("answer to nothing", f"chat {chat}: {seq} answers {reply_to}")
     return seq, low, high, *newest_withheld
+
+
+def _check_changes(where: str, changes: Sequence[Any], found: Found) -> None:
+    """A message is changed after it was sent, and nothing is left of it once it is deleted."""
+    sent_at, edited_at, deleted_at, is_empty = changes
+    if min(each for each in (edited_at, deleted_at, sent_at) if each is not None) < sent_at:
+        found("changed before sent", f"{where}, sent at {sent_at}, says {edited_at}, {deleted_at}")
+    if deleted_at is not None and not is_empty:
+        found("deleted but readable", f"{where}, deleted at {deleted_at}, has a text")
 
 
 def _ranges(tx: Tx) -> Iterator[tuple[int, int]]:
@@ -200,7 +211,7 @@ def _check_users(stream: Streams, found: Found) -> None:
     events = stream(
         "events",
         "SELECT e.user_id, e.seq, e.kind, e.ref, e.a, e.b, x.side FROM events e"
-        " LEFT JOIN messages x ON e.kind = 1 AND x.chat_id = e.ref AND x.seq = e.a",
+        f" LEFT JOIN messages x ON e.kind IN {kinds_about(Subject.MESSAGE)} AND x.chat_id = e.ref AND x.seq = e.a",
         "e.user_id, e.seq",
     )
     erasures = stream("erasures", "SELECT user_id FROM erasures", "user_id")

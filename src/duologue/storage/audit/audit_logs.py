@@ -15,6 +15,7 @@ from duologue.storage.tables.events import pass_over
 Found = Callable[[str, str], None]
 """Called with the rule that is broken, and what was found where."""
 _OF_CHATS: Final = frozenset(kinds_about(Subject.MESSAGE, Subject.RECEIPT, Subject.CHAT))
+_OF_MESSAGES: Final = frozenset(kinds_about(Subject.MESSAGE))
 _OF_USERS: Final = frozenset(kinds_about(Subject.USER))
 _OF_SESSIONS: Final = frozenset(kinds_about(Subject.SESSION))
 _KINDS: Final = frozenset(map(int, Kind))
@@ -145,16 +146,10 @@ def _check_events(
 
 def _take(user: int, side: Side, event: Row, found: Found, *, trimmed: bool) -> None:
     """One event about a chat."""
-    seq, kind, a, b, message_side = event
+    seq, kind, a, b, _ = event
     where = f"user {user}, event {seq}, chat {side.chat}"
-    if kind == Kind.MESSAGE_CREATED:
-        if a != side.due() and (side.told or not trimmed):
-            found("message not told once", f"{where}: {a} follows {side.told}")
-        if message_side is None:
-            found("event about nothing", f"{where}: there is no message {a}")
-        elif b != (message_side == side.number):
-            found("sender mistaken", f"{where}: message {a}")
-        side.told, side.newest = a, seq
+    if kind in _OF_MESSAGES:
+        _take_message(where, side, event, found, trimmed=trimmed)
     elif kind == Kind.RECEIPT_MINE:
         _check_rise(where, side, side.told_marks, (a, b), found)
         side.told_marks = a, b
@@ -163,6 +158,21 @@ def _take(user: int, side: Side, event: Row, found: Found, *, trimmed: bool) -> 
         side.told_peer_marks = a, b
     elif not side.newest:
         side.newest = seq
+
+
+def _take_message(where: str, side: Side, event: Row, found: Found, *, trimmed: bool) -> None:
+    """One event about a message: it was created, or changed later."""
+    seq, kind, a, b, message_side = event
+    if message_side is None:
+        found("event about nothing", f"{where}: there is no message {a}")
+    elif b != (message_side == side.number):
+        found("sender mistaken", f"{where}: message {a}")
+    if kind == Kind.MESSAGE_CREATED:
+        if a != side.due() and (side.told or not trimmed):
+            found("message not told once", f"{where}: {a} follows {side.told}")
+        side.told, side.newest = a, seq
+    elif (side.chat, a) in side.withheld or (a > side.told and not trimmed):
+        found("change told before its message", f"{where}: message {a} after {side.told}")
 
 
 def _check_rise(

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from duologue.model import Kind, Subject, kinds_about
+from duologue.model import Subject, kinds_about
 from duologue.storage.audit.damage import Gap, Key, Salvage, Table, damaged_pages, tables
 from duologue.storage.audit.snapshot import CannotRead, check_version
 from duologue.storage.database import Row
@@ -135,7 +135,7 @@ def _mend(copy: sqlite3.Connection) -> None:
         " WHERE deleted_at IS NULL"
     )
     copy.execute(
-        f"DELETE FROM events WHERE kind = {Kind.MESSAGE_CREATED:d}"
+        f"DELETE FROM events WHERE kind IN {kinds_about(Subject.MESSAGE)}"
         " AND NOT EXISTS (SELECT 1 FROM messages x WHERE x.chat_id = events.ref AND x.seq = events.a)"
     )
     copy.execute(

@@ -86,11 +86,11 @@ def due_alarms(tx: Tx, now: int) -> list[Alarm]:
 def waiting(tx: Tx, alarm: Alarm, *, acknowledged: bool) -> list[WaitingMessage]:
     """Return the next messages that an alarm is about, at most `MESSAGES_AT_ONCE`.
 
-    Those that a device has are among them if `acknowledged` ones are asked for.
+    Those that a device has are among them if `acknowledged` ones are asked for. Deleted ones never are.
     """
     rows = tx.all(
         "SELECT seq, sent_at, client_id FROM messages x"
-        " WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side"
+        " WHERE chat_id = :chat_id AND seq >= :seq AND side <> :side AND deleted_at IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.chat_id = x.chat_id AND w.seq = x.seq)"
         " ORDER BY seq LIMIT :most",
         chat_id=alarm.chat_id,

@@ -14,7 +14,7 @@ from duologue.storage.lists import id_list
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TEXT_MARK, _UUID_MARK, _SMS_MARK = b"\x00", b"\x01", b"\x02"
 
-COLUMNS = "seq, side, low_count, high_count, client_id, text, reply_to, sent_at"
+COLUMNS = "seq, side, low_count, high_count, client_id, text, reply_to, sent_at, edited_at, deleted_at"
 
 
 def pack_client_id(client_id: str, *, by_sms: bool) -> bytes:
@@ -42,11 +42,20 @@ def is_by_sms(packed: bytes) -> bool:
 
 def load(pair: Pair, row: Sequence[Any]) -> Message:
     """A message from its `COLUMNS`."""
-    seq, side, low_count, high_count, packed, text, reply_to, sent_at = row
-    sender = pair.high if side else pair.low
-    client_id, by_sms = unpack_client_id(packed), is_by_sms(packed)
+    seq, side, low_count, high_count, packed, text, reply_to, sent_at, edited_at, deleted_at = row
     return Message(
-        pair.chat_id, seq, sender, low_count, high_count, client_id, text, reply_to, sent_at, by_sms
+        pair.chat_id,
+        seq,
+        pair.high if side else pair.low,
+        low_count,
+        high_count,
+        unpack_client_id(packed),
+        text,
+        reply_to,
+        sent_at,
+        is_by_sms(packed),
+        edited_at=edited_at,
+        deleted_at=deleted_at,
     )
 
 

@@ -223,7 +223,8 @@ def fold(tx: Tx, outbox_id: int, now: int) -> None:
 def arrived_up_to(tx: Tx, row: Outgoing) -> int:
     """Up to which seq everything from the peer is on the recipient's phone or devices: its mark may rise to there.
 
-    A message that failed, or never was relayed, holds the mark back: it would claim that one too.
+    A message that failed, or never was relayed, holds the mark back: it would claim that one too. A deleted
+    one holds nothing back.
     """
     mine = tx.one(
         "SELECT m.delivered, CASE WHEN c.low_user = :user_id THEN 0 ELSE 1 END FROM members m"
@@ -237,6 +238,7 @@ def arrived_up_to(tx: Tx, row: Outgoing) -> int:
     rows = tx.all(
         "SELECT x.seq, o.state FROM messages x LEFT JOIN sms_outbox o ON o.chat_id = x.chat_id AND o.seq = x.seq"
         " WHERE x.chat_id = :chat_id AND x.seq > :delivered AND x.side <> :side"
+        " AND x.deleted_at IS NULL"
         " AND NOT EXISTS (SELECT 1 FROM withheld w WHERE w.chat_id = x.chat_id AND w.seq = x.seq)"
         " ORDER BY x.seq LIMIT :step",
         chat_id=row.chat_id,
@@ -263,6 +265,19 @@ def cancel_for(tx: Tx, user_id: int, reason: str, now: int) -> int:
         reason=reason,
         now=now,
         user_id=user_id,
+    )
+
+
+def withdraw(tx: Tx, chat_id: int, seq: int, reason: str, now: int) -> None:
+    """Cancel the SMS of a message if it waits to be sent; the reason keeps what it waited for."""
+    tx.run(
+        "UPDATE sms_outbox SET state = 6, ended_at = :now,"
+        " reason = CASE WHEN reason = '' THEN :reason ELSE :reason || ', after: ' || reason END"
+        " WHERE chat_id = :chat_id AND seq = :seq AND state = 0",
+        now=now,
+        reason=reason,
+        chat_id=chat_id,
+        seq=seq,
     )
 
 

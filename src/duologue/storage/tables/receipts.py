@@ -208,7 +208,16 @@ def as_seen(tx: Tx, chat_id: int, user_id: int, messages: Sequence[Message]) -> 
 def _hidden(message: Message, user_id: int) -> Message:
     if message.sender_id == user_id:
         return msgspec.structs.replace(message, withheld=True)
-    return msgspec.structs.replace(message, withheld=True, client_id="", text="", reply_to=0, by_sms=False)
+    return msgspec.structs.replace(
+        message,
+        withheld=True,
+        client_id="",
+        text="",
+        reply_to=0,
+        by_sms=False,
+        edited_at=None,
+        deleted_at=None,
+    )
 
 
 class LogStep(msgspec.Struct, frozen=True, gc=False):

@@ -28,7 +28,7 @@ _PAGE: Final = (
     "SELECT (SELECT at FROM events WHERE user_id = :user_id AND seq = :after),"
     f" e.seq, e.kind, e.ref, e.a, e.b, e.at, c.low_user, c.high_user, {_MESSAGE} FROM events e"
     f" LEFT JOIN chats c ON e.kind IN {kinds_about(Subject.MESSAGE, Subject.RECEIPT)} AND c.id = e.ref"
-    f" LEFT JOIN messages x ON e.kind = {Kind.MESSAGE_CREATED:d} AND x.chat_id = e.ref AND x.seq = e.a"
+    f" LEFT JOIN messages x ON e.kind IN {kinds_about(Subject.MESSAGE)} AND x.chat_id = e.ref AND x.seq = e.a"
     " WHERE e.user_id = :user_id AND e.seq > :after"
     # Of a deleted user the log's head goes first, the events in small steps later.
     " AND EXISTS (SELECT 1 FROM logs WHERE user_id = :user_id) ORDER BY e.seq LIMIT :limit"
@@ -48,6 +48,10 @@ class _Entry(NamedTuple):
     message: Sequence[Any]
 
 
+def _message(_: Tx, entry: _Entry) -> Body:
+    return load(Pair(entry.ref, entry.low, entry.high), entry.message)
+
+
 def _receipt_mine(_: Tx, entry: _Entry) -> Body:
     return Receipt(entry.ref, entry.user_id, entry.a, entry.b)
 
@@ -63,13 +67,14 @@ def _profile(tx: Tx, entry: _Entry) -> Body | None:
 
 
 LOADERS: Final[Mapping[Kind, Callable[[Tx, _Entry], Body | None]]] = {
-    Kind.MESSAGE_CREATED: lambda _, entry: load(Pair(entry.ref, entry.low, entry.high), entry.message),
+    Kind.MESSAGE_CREATED: _message,
     Kind.RECEIPT_MINE: _receipt_mine,
     Kind.RECEIPT_PEER: _receipt_peer,
     Kind.CHAT_UPDATED: lambda tx, entry: chat_view(tx, entry.user_id, entry.ref),
     Kind.USER_UPDATED: _profile,
     Kind.SESSION_CREATED: lambda tx, entry: session_by_id(tx, entry.ref),
     Kind.SESSION_ENDED: lambda tx, entry: session_by_id(tx, entry.ref),
+    Kind.MESSAGE_UPDATED: _message,
 }
 """The record that an event of each kind is about, as it is now; None if it is gone."""
 # In Python 3.11 looking up a member of an enum takes longer than making a record.
