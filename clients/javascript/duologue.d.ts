@@ -181,6 +181,8 @@ export declare class Duologue {
   updateChat(chatId: string, changes: ChatChanges): Promise<Chat>;
   accept(chatId: string): Promise<void>;
   messages(chatId: string, stretch?: Stretch): Promise<MessagePage>;
+  editMessage(chatId: string, seq: number, text: string): Promise<Message>;
+  deleteMessage(chatId: string, seq: number): Promise<void>;
   markRead(chatId: string, seq: number): Promise<void>;
   trace(chatId: string, seq: number): Promise<Trace>;
 

@@ -231,6 +231,16 @@ export class Duologue {
     return page;
   }
 
+  /** Give a message of one's own another text, while the server's `edit_window_seconds` aren't over. */
+  editMessage(/** @type {string} */ chatId, /** @type {number} */ seq, /** @type {string} */ text) {
+    return this.request("PATCH", `/v1/chats/${id(chatId)}/messages/${seq}`, { text });
+  }
+
+  /** Delete a message of one's own for both sides: only its place stays. */
+  async deleteMessage(/** @type {string} */ chatId, /** @type {number} */ seq) {
+    await this.request("DELETE", `/v1/chats/${id(chatId)}/messages/${seq}`);
+  }
+
   /** Everything up to `seq` is read. */
   async markRead(/** @type {string} */ chatId, /** @type {number} */ seq) {
     if (this.#connection.say({ op: "read", chat_id: chatId, seq })) return;

@@ -17,6 +17,8 @@ const HOPS = new Set([
   "sms_receipt",
   "sms_cancelled",
   "sms_failed",
+  "edited",
+  "deleted",
 ]);
 
 /**
