@@ -33,6 +33,7 @@ export type Credentials =
   | Required<Pick<SignIn, "verification_id" | "code">> & Pick<SignIn, "device_name">;
 
 export type Message = Bodies["Message"];
+export type Reaction = Bodies["Reaction"];
 export type Status = Message["status"];
 export type MessagePage = Bodies["MessagePage"];
 export type Trace = Bodies["Trace"];
@@ -183,6 +184,8 @@ export declare class Duologue {
   messages(chatId: string, stretch?: Stretch): Promise<MessagePage>;
   editMessage(chatId: string, seq: number, text: string): Promise<Message>;
   deleteMessage(chatId: string, seq: number): Promise<void>;
+  react(chatId: string, seq: number, emoji: string): Promise<void>;
+  unreact(chatId: string, seq: number, emoji: string): Promise<void>;
   markRead(chatId: string, seq: number): Promise<void>;
   trace(chatId: string, seq: number): Promise<Trace>;
 

@@ -241,6 +241,16 @@ export class Duologue {
     await this.request("DELETE", `/v1/chats/${id(chatId)}/messages/${seq}`);
   }
 
+  /** Put an emoji on a message, one's own or the peer's. */
+  async react(/** @type {string} */ chatId, /** @type {number} */ seq, /** @type {string} */ emoji) {
+    await this.request("PUT", `/v1/chats/${id(chatId)}/messages/${seq}/reactions/${encodeURIComponent(emoji)}`);
+  }
+
+  /** Take an emoji of one's own back. */
+  async unreact(/** @type {string} */ chatId, /** @type {number} */ seq, /** @type {string} */ emoji) {
+    await this.request("DELETE", `/v1/chats/${id(chatId)}/messages/${seq}/reactions/${encodeURIComponent(emoji)}`);
+  }
+
   /** Everything up to `seq` is read. */
   async markRead(/** @type {string} */ chatId, /** @type {number} */ seq) {
     if (this.#connection.say({ op: "read", chat_id: chatId, seq })) return;

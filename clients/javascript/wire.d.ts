@@ -223,6 +223,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/chats/{chat_id}/messages/{seq}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Delete a message of one's own for both sides
+         * @description Its place stays, without its text; safe to repeat.
+         */
+        delete: operations["deleteMessage"];
+        options?: never;
+        head?: never;
+        /**
+         * Edit a message of one's own
+         * @description For `edit_window_seconds` after it was sent; the same text changes nothing.
+         */
+        patch: operations["editMessage"];
+        trace?: never;
+    };
+    "/v1/chats/{chat_id}/messages/{seq}/reactions/{emoji}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * React to a message, one's own or the peer's
+         * @description Safe to repeat; each person has a few on a message.
+         */
+        put: operations["addReaction"];
+        post?: never;
+        /**
+         * Take a reaction of one's own back
+         * @description Safe to repeat.
+         */
+        delete: operations["removeReaction"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/chats/{chat_id}/messages/{seq}/trace": {
         parameters: {
             query?: never;
@@ -585,10 +633,21 @@ export interface components {
             data: components["schemas"]["Chat"];
         };
         /**
+         * EditMessage
+         * @description Another text for a message.
+         */
+        EditMessage: {
+            /**
+             * @description What was written: 1 to 4096 characters, any but NUL.
+             * @example Are you at the station already?
+             */
+            text: string;
+        };
+        /**
          * Event
          * @description Something that changed for me, told apart by `type`.
          */
-        Event: components["schemas"]["MessageCreated"] | components["schemas"]["ReceiptUpdated"] | components["schemas"]["ChatUpdated"] | components["schemas"]["UserUpdated"] | components["schemas"]["SessionCreated"] | components["schemas"]["SessionEnded"] | components["schemas"]["UnknownEvent"];
+        Event: components["schemas"]["MessageCreated"] | components["schemas"]["MessageUpdated"] | components["schemas"]["ReceiptUpdated"] | components["schemas"]["ChatUpdated"] | components["schemas"]["UserUpdated"] | components["schemas"]["SessionCreated"] | components["schemas"]["SessionEnded"] | components["schemas"]["UnknownEvent"];
         /**
          * EventPage
          * @description Events in the order of their seqs; go on with `after=next&at=next_at`.
@@ -694,6 +753,10 @@ export interface components {
             long_poll_seconds: number;
             /** @description How long events can be resumed from. */
             event_retention_days: number;
+            /** @description How long after it was sent a message can be edited. */
+            edit_window_seconds: number;
+            /** @description Emoji of one person on one message. */
+            reactions_per_user: number;
             /** @description Signing in once more ends the one unused the longest. */
             sessions_per_user: number;
             /** @description How many peers, latest first, hear of a new name. */
@@ -859,7 +922,7 @@ export interface components {
         };
         /**
          * MessageCreated
-         * @description A message was sent, by the peer or by oneself; as it was then, with `status` still `sent`.
+         * @description A message was sent, by the peer or by oneself, with `status` still `sent`; read again later, as it is then.
          */
         MessageCreated: {
             /**
@@ -890,6 +953,31 @@ export interface components {
             has_more_before: boolean;
             /** @description Whether there are newer messages than these. */
             has_more_after: boolean;
+        };
+        /**
+         * MessageUpdated
+         * @description A message was edited, deleted or reacted to; as it is now.
+         *
+         *         `status` is still `sent`: it follows from the receipts.
+         */
+        MessageUpdated: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            type: "message.updated";
+            /**
+             * @description A position in one's event log: 1, 2, 3… without holes.
+             * @example 124
+             */
+            seq: number;
+            /**
+             * Format: date-time
+             * @description RFC 3339 in UTC with milliseconds, from the server's clock.
+             * @example 2026-11-23T09:30:00.123Z
+             */
+            at: string;
+            data: components["schemas"]["Message"];
         };
         /**
          * MoveMark
@@ -951,7 +1039,7 @@ export interface components {
              * @example invalid
              * @enum {string}
              */
-            code: "bad_host" | "bad_json" | "bad_request" | "bad_signature" | "client_id_reused" | "code_expired" | "code_wrong" | "country_not_allowed" | "events_expired" | "head_too_large" | "internal" | "invalid" | "invalid_cursor" | "invalid_phone" | "log_changed" | "log_full" | "method_not_allowed" | "not_found" | "not_json" | "not_sender" | "not_signed_in" | "origin_not_allowed" | "overloaded" | "peer_gone" | "rate_limited" | "self_chat" | "seq_out_of_range" | "sms_budget_spent" | "sms_unavailable" | "suspended" | "too_large" | "upgrade_required" | "verification_not_needed" | "verification_required";
+            code: "bad_host" | "bad_json" | "bad_request" | "bad_signature" | "client_id_reused" | "code_expired" | "code_wrong" | "country_not_allowed" | "edit_window_over" | "events_expired" | "head_too_large" | "internal" | "invalid" | "invalid_cursor" | "invalid_phone" | "log_changed" | "log_full" | "message_deleted" | "method_not_allowed" | "not_found" | "not_json" | "not_sender" | "not_signed_in" | "origin_not_allowed" | "overloaded" | "peer_gone" | "rate_limited" | "self_chat" | "seq_out_of_range" | "sms_budget_spent" | "sms_unavailable" | "suspended" | "too_large" | "too_many_reactions" | "upgrade_required" | "verification_not_needed" | "verification_required";
             /** @description Which fields or parameters were refused, and why. */
             errors?: {
                 [key: string]: string;
@@ -1343,10 +1431,10 @@ export interface components {
          */
         Step: {
             /**
-             * @description `pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone.
+             * @description `pushed` and `acknowledged` are about the recipient's devices; `sms_…` about its phone; `edited` and `deleted` about the message itself.
              * @enum {string}
              */
-            hop: "accepted" | "acknowledged" | "committed" | "pushed" | "sms_cancelled" | "sms_due" | "sms_failed" | "sms_receipt" | "sms_sent";
+            hop: "accepted" | "acknowledged" | "committed" | "deleted" | "edited" | "pushed" | "sms_cancelled" | "sms_due" | "sms_failed" | "sms_receipt" | "sms_sent";
             /**
              * Format: date-time
              * @description RFC 3339 in UTC with milliseconds, from the server's clock.
@@ -1521,6 +1609,15 @@ export interface components {
         };
         /** @description `log_changed`: The log is no longer the one that you know. */
         log_changed: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description `log_full`: The chat, or the event log of one of its users, has no number left. */
+        log_full: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2714,6 +2811,196 @@ export interface operations {
             503: components["responses"]["overloaded"];
         };
     };
+    deleteMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A chat. */
+                chat_id: string;
+                /** @description The message's seq. */
+                seq: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["not_signed_in"];
+            /** @description `not_sender`: Only the sender may do this with a message. `suspended`: The account is suspended. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["not_found"];
+            409: components["responses"]["log_full"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded"];
+        };
+    };
+    editMessage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A chat. */
+                chat_id: string;
+                /** @description The message's seq. */
+                seq: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "text": "Are you at the station already?"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EditMessage"];
+            };
+        };
+        responses: {
+            /** @description One message. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "msg_3243f6a8885a308d_42",
+                     *       "chat_id": "cht_3243f6a8885a308d",
+                     *       "seq": 42,
+                     *       "sender_id": "usr_0b7e151628aed2a6",
+                     *       "client_id": "01936f3e-7d1c-7cc3-b9a4-1f0c2b6f8d11",
+                     *       "text": "Are you at the station already?",
+                     *       "sent_at": "2026-11-23T09:30:00.123Z",
+                     *       "edited_at": null,
+                     *       "deleted_at": null,
+                     *       "reply_to": null,
+                     *       "reactions": [],
+                     *       "status": "sent",
+                     *       "via": "app"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Message"];
+                };
+            };
+            400: components["responses"]["bad_json"];
+            401: components["responses"]["not_signed_in"];
+            /** @description `not_sender`: Only the sender may do this with a message. `suspended`: The account is suspended. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            404: components["responses"]["not_found"];
+            /** @description `message_deleted`: The message was deleted. `edit_window_over`: The message is too old to be edited. `log_full`: The chat, or the event log of one of its users, has no number left. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            413: components["responses"]["too_large"];
+            415: components["responses"]["not_json"];
+            422: components["responses"]["invalid"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded"];
+        };
+    };
+    addReaction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A chat. */
+                chat_id: string;
+                /** @description The message's seq. */
+                seq: string;
+                /** @description One emoji, percent-encoded. */
+                emoji: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["not_signed_in"];
+            403: components["responses"]["suspended"];
+            404: components["responses"]["not_found"];
+            /** @description `message_deleted`: The message was deleted. `too_many_reactions`: You have as many emoji on that message as you may. `log_full`: The chat, or the event log of one of its users, has no number left. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            422: components["responses"]["invalid"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded"];
+        };
+    };
+    removeReaction: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A chat. */
+                chat_id: string;
+                /** @description The message's seq. */
+                seq: string;
+                /** @description One emoji, percent-encoded. */
+                emoji: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            401: components["responses"]["not_signed_in"];
+            403: components["responses"]["suspended"];
+            404: components["responses"]["not_found"];
+            409: components["responses"]["log_full"];
+            422: components["responses"]["invalid"];
+            429: components["responses"]["rate_limited"];
+            500: components["responses"]["internal"];
+            503: components["responses"]["overloaded"];
+        };
+    };
     traceMessage: {
         parameters: {
             query?: never;
@@ -3103,6 +3390,8 @@ export interface operations {
                      *         "page_bytes": 1048576,
                      *         "long_poll_seconds": 60,
                      *         "event_retention_days": 90,
+                     *         "edit_window_seconds": 86400,
+                     *         "reactions_per_user": 3,
                      *         "sessions_per_user": 100,
                      *         "profile_update_chats": 1000,
                      *         "socket_frame_bytes": 65536,
@@ -3159,6 +3448,13 @@ export interface operations {
                      *             "quota": 1200,
                      *             "window": 60,
                      *             "burst": 600,
+                     *             "per": "user"
+                     *           },
+                     *           {
+                     *             "name": "react",
+                     *             "quota": 120,
+                     *             "window": 60,
+                     *             "burst": 60,
                      *             "per": "user"
                      *           },
                      *           {

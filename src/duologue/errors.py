@@ -100,6 +100,11 @@ CODES: Final[dict[str, ErrorCode]] = {
         "The message was deleted",
         "Nothing more can be done with it. Its place in the chat stays.",
     ),
+    "too_many_reactions": ErrorCode(
+        HTTPStatus.CONFLICT,
+        "You have as many emoji on that message as you may",
+        "Take one back first. `limits.reactions_per_user` of `GET /v1/server` tells how many there may be.",
+    ),
     "edit_window_over": ErrorCode(
         HTTPStatus.CONFLICT,
         "The message is too old to be edited",

@@ -207,6 +207,13 @@ class Pair(Record, frozen=True):
         return 0 if user_id == self.low else 1
 
 
+class Reaction(Record, frozen=True):
+    """An emoji that a user has put on a message."""
+
+    user_id: int
+    emoji: str
+
+
 class Message(Record, frozen=True):
     """One message. `low_count` and `high_count`: messages of each side up to and including this one.
 
@@ -226,11 +233,12 @@ class Message(Record, frozen=True):
     withheld: bool = False
     edited_at: int | None = None
     deleted_at: int | None = None
+    reactions: tuple[Reaction, ...] = ()
 
     @property
     def is_as_sent(self) -> bool:
-        """True if it was neither edited nor deleted."""
-        return self.edited_at is None and self.deleted_at is None
+        """True if it was neither edited nor deleted, and nobody has reacted to it."""
+        return self.edited_at is None and self.deleted_at is None and not self.reactions
 
 
 class Chat(Record, frozen=True):

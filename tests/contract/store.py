@@ -38,7 +38,7 @@ TABLES = {
     "members": "SELECT user_id, chat_id, peer_id, activity, delivered, read, read_shown, read_count, muted_until,"
     " archived, pinned, known, delivered_shown, withheld FROM members",
     "messages": "SELECT chat_id, seq, side, low_count, high_count, reply_to, sent_at, client_id, text, edited_at,"
-    " deleted_at FROM messages",
+    " deleted_at, reactions FROM messages",
     "withheld": "SELECT chat_id, seq, side, visible FROM withheld",
     "events": "SELECT user_id, seq, kind, ref, a, b, at FROM events",
 }

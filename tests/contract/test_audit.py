@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from duologue.cli import app
-from duologue.model import Pair
+from duologue.model import Pair, Reaction
 from duologue.storage.audit import audit as audit_module
 from duologue.storage.audit import audit_logs, pages
 from duologue.storage.audit.audit import AuditReport, audit
@@ -75,6 +75,8 @@ async def lived_in(url: str) -> tuple[Pair, Pair]:
         sent = await store.fill(first, (0, 1, 1, 0, 1))
         await store.db.write(changes.edit, first, sent[0], "better", store.clock())
         await store.db.write(changes.delete, first, sent[1], store.clock())
+        thanks = Reaction(ana.id, "👍"), Reaction(ben.id, "❤️")
+        await store.db.write(changes.react, first, sent[2], thanks, store.clock())
         await store.fill(second, (1, 0))
         await store.fill(left, (0, 1))
         await store.together(
@@ -152,6 +154,18 @@ BROKEN = {
     "of a deleted message the text is there": (
         "UPDATE messages SET text = 'words' WHERE chat_id = {chat} AND seq = 2",
         "deleted but readable",
+    ),
+    "of a deleted message a reaction is there": (
+        "UPDATE messages SET reactions = '0👍' WHERE chat_id = {chat} AND seq = 2",
+        "deleted but readable",
+    ),
+    "a reaction is there twice": (
+        "UPDATE messages SET reactions = '0👍 0👍' WHERE chat_id = {chat} AND seq = 1",
+        "reactions mistaken",
+    ),
+    "a reaction is nobody's": (
+        "UPDATE messages SET reactions = '2👍' WHERE chat_id = {chat} AND seq = 1",
+        "reactions mistaken",
     ),
     "a message that nobody was told of changed": (
         "UPDATE events SET a = 99 WHERE kind = 8 AND ref = {chat}",

@@ -68,9 +68,9 @@ def assert_new_message(answer: Json, model: Model, chat: Chat, message: Message)
     message.answer.update(answer)
 
 
-def learn_change(answer: Json, message: Message) -> None:
+def learn_change(answer: Json, model: Model, message: Message) -> None:
     """Learn when a message was changed, if it is what the model expects; nothing else of it has changed."""
-    learnt = {"text": message.text}
+    learnt = {"text": message.text, "reactions": model.reactions_view(message)}
     for name, done in (("edited_at", message.edited), ("deleted_at", message.deleted)):
         assert (answer[name] is not None) == done, answer
         assert not done or answer[name] >= answer["sent_at"]

@@ -11,6 +11,8 @@ from itertools import count
 
 from tests.machine.nouns import Chat, Expected, Json, Marks, Message, Settings, User
 
+MOST_REACTIONS = 3
+
 
 class Refused(Exception):
     """The error code that the server must answer with; nothing has changed then."""
@@ -67,6 +69,9 @@ class Model:
             chat.known[gone] = chat.known.pop(phone)
             for message in chat.messages:
                 message.sender = gone if message.sender == phone else message.sender
+                message.reactions = [
+                    (gone if side == phone else side, emoji) for side, emoji in message.reactions
+                ]
 
     def end_sessions(self, phone: str, session_ids: Iterable[str]) -> None:
         group = next(self._groups)
@@ -200,9 +205,7 @@ class Model:
 
     def _own(self, phone: str, chat: Chat, seq: int) -> Message:
         """One of a user's own messages. A user learns nothing of a message that is withheld from it."""
-        message = next((each for each in chat.seen_by(phone) if each.seq == seq), None)
-        if message is None:
-            raise Refused("not_found")
+        message = self._seen(phone, chat, seq)
         if message.sender != phone:
             raise Refused("not_sender")
         return message
@@ -210,6 +213,37 @@ class Model:
     def _tell_change(self, chat: Chat, message: Message) -> None:
         told = [message.sender] if message.withheld else list(chat.sides)
         self._tell(told, "message.updated", message.answer)
+
+    def _seen(self, phone: str, chat: Chat, seq: int) -> Message:
+        """A message that a user sees. A user learns nothing of one that is withheld from it."""
+        message = next((each for each in chat.seen_by(phone) if each.seq == seq), None)
+        if message is None:
+            raise Refused("not_found")
+        return message
+
+    def react(self, phone: str, chat: Chat, seq: int, emoji: str, *, on: bool) -> Message:
+        """Put an emoji on a message, which is an answer to a stranger, or take it off."""
+        message, reaction = self._seen(phone, chat, seq), (phone, emoji)
+        if on and message.deleted:
+            raise Refused("message_deleted")
+        if (reaction in message.reactions) == on:
+            return message
+        if not on:
+            message.reactions.remove(reaction)
+        elif sum(side == phone for side, _ in message.reactions) == MOST_REACTIONS:
+            raise Refused("too_many_reactions")
+        else:
+            self._answer(phone, chat)
+            message.reactions.append(reaction)
+        self._tell_change(chat, message)
+        return message
+
+    def reactions_view(self, message: Message) -> list[Json]:
+        """Reactions as they stand on the wire."""
+        people: dict[str, list[str]] = {}
+        for phone, emoji in message.reactions:
+            people.setdefault(emoji, []).append(self.users[phone].id)
+        return [{"emoji": emoji, "user_ids": user_ids} for emoji, user_ids in people.items()]
 
     def edit(self, phone: str, chat: Chat, seq: int, text: str) -> Message:
         message = self._own(phone, chat, seq)
@@ -223,7 +257,7 @@ class Model:
     def delete_message(self, phone: str, chat: Chat, seq: int) -> Message:
         message = self._own(phone, chat, seq)
         if not message.deleted:
-            message.text, message.deleted = "", True
+            message.text, message.deleted, message.reactions = "", True, []
             self._tell_change(chat, message)
         return message
 

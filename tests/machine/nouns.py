@@ -38,6 +38,8 @@ class Message:
     """Whether its recipient never sees it."""
     edited: bool = False
     deleted: bool = False
+    reactions: list[tuple[str, str]] = field(default_factory=list)
+    """Side and emoji of each, in their order."""
     answer: Json = field(default_factory=dict)
 
     @property

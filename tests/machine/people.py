@@ -6,6 +6,7 @@ import contextlib
 from itertools import count
 from time import monotonic, sleep
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import httpx
 from hypothesis.stateful import RuleBasedStateMachine, invariant
@@ -24,7 +25,7 @@ from tests.machine.driver import (
     message_view,
 )
 from tests.machine.model import Model, Refused
-from tests.machine.nouns import Chat, Json, User
+from tests.machine.nouns import Chat, Json, Message, User
 
 PEOPLE = 4
 UNTOLD = "SELECT count(*) FROM profile_news WHERE peers IS NULL OR next_peer * 8 < length(peers)"
@@ -134,10 +135,28 @@ class People(RuleBasedStateMachine):
             assert_refused(answer, str(refusal))
             return
         told = assert_ok(answer, 204 if text is None else 200)
-        page = assert_ok(self.call(user, "GET", path, after=seq - 1, limit=1))
-        assert told in (None, page["items"][0])
-        learn_change({key: value for key, value in page["items"][0].items() if key != "withheld"}, message)
+        assert told in (None, self.learn(user, chat, message))
+
+    def learn(self, user: User, chat: Chat, message: Message) -> Json:
+        """Look at a message that has changed; the answer of the server."""
+        path = f"/v1/chats/{chat.id}/messages"
+        page = assert_ok(self.call(user, "GET", path, after=message.seq - 1, limit=1))
+        [found] = page["items"]
+        learn_change({key: value for key, value in found.items() if key != "withheld"}, self.model, message)
         self.touched.append(chat)
+        return dict(found)
+
+    def react_to(self, user: User, chat: Chat, seq: int, emoji: str, *, on: bool) -> None:
+        """Put an emoji on a message, or take it off."""
+        path = f"/v1/chats/{chat.id}/messages/{seq}/reactions/{quote(emoji)}"
+        answer = self.call(user, "PUT" if on else "DELETE", path)
+        try:
+            message = self.model.react(user.phone, chat, seq, emoji, on=on)
+        except Refused as refusal:
+            assert_refused(answer, str(refusal))
+            return
+        assert_ok(answer, 204)
+        self.learn(user, chat, message)
 
     def try_to_send(self, path: str, token: str, body: Json) -> None:
         """Send once, on a connection of one's own; perhaps nobody answers."""

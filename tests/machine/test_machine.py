@@ -217,6 +217,12 @@ class Machine(People):
             chat, old = mine[pick % len(mine)]
             self.change(user, chat, old.seq, text)
 
+    @rule(who=people, pick=picks, seq=picks, emoji=st.sampled_from("👍🎉🚉🙏"), on=unlikely)
+    def react(self, who: int, pick: int, seq: int, emoji: str, on: bool) -> None:
+        user = self.signed_in(who)
+        chat = self.chat_of(user, pick)
+        self.react_to(user, chat, seq % (chat.last_seq + 2), emoji, on=not on)
+
     @rule(who=people, pick=picks, limit=limits, bound=st.sampled_from(["", "before", "after", "around"]))
     def page_messages(self, who: int, pick: int, limit: int, bound: str) -> None:
         user = self.signed_in(who)

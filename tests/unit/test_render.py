@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from duologue.model import Event, Kind, Message, Receipt
+from duologue.model import Event, Kind, Message, Reaction, Receipt
 from duologue.protocol import bodies, frames, render
 
 IDS = st.integers(1, 2**63 - 1)
@@ -27,6 +27,7 @@ MESSAGES = st.builds(
     by_sms=st.booleans(),
     edited_at=st.none() | st.integers(0, 2**42),
     deleted_at=st.none() | st.integers(0, 2**42),
+    reactions=st.lists(st.builds(Reaction, user_id=IDS, emoji=st.sampled_from("👍❤🎉"))).map(tuple),
 )
 
 

@@ -63,17 +63,21 @@ function bubble(message, { mine, status, quoted }) {
     { class: `bubble ${gone ? "gone" : ""} ${!gone && isEmojiOnly(message.text) ? "emoji" : ""}` },
     message.reply_to !== null && quote(message.reply_to, quoted),
     h("p", { class: "text", dir: "auto" }, text),
+    message.reactions.length > 0 && h("p", { class: "reactions" }, message.reactions.map(reaction)),
     h(
       "span",
       { class: "meta" },
       message.via === "sms" && h("span", { class: "via" }, t("sent_by_sms")),
-      message.edited_at && h("span", {}, t("edited")),
+      !gone && message.edited_at && h("span", {}, t("edited")),
       h("time", { dateTime: message.sent_at, title: exactTime(message.sent_at) }, clockTime(message.sent_at)),
       mine && statusIcon(status),
     ),
     options(),
   );
 }
+
+/** @param {import("./sdk.js").Message["reactions"][number]} reaction */
+const reaction = ({ emoji, user_ids }) => h("span", {}, user_ids.length > 1 ? `${emoji} ${user_ids.length}` : emoji);
 
 /** The button that opens a message's menu; Enter on the message opens it too. */
 const options = () =>

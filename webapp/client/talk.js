@@ -71,6 +71,7 @@ export class Talk {
       firstUnread,
       message.edited_at,
       message.deleted_at,
+      JSON.stringify(message.reactions),
     ].join();
   }
 

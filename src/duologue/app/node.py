@@ -36,6 +36,7 @@ from duologue.core.messages import Messages
 from duologue.core.neighbours import Neighbours
 from duologue.core.presence import PresenceTracker
 from duologue.core.rates import SIGN_IN, Rates
+from duologue.core.reactions import Reactions
 from duologue.core.readiness import Readiness
 from duologue.core.receipts import Receipts
 from duologue.core.retention import tidy_forever, trim_forever
@@ -116,6 +117,7 @@ class Node:
             chats=chats,
             messages=messages,
             changes=Changes(self.db, self.clock, edit_window=self.settings.edit_window_seconds * SECOND),
+            reactions=Reactions(self.db, self.clock),
             receipts=self.receipts,
             strangers=self.strangers,
             presence=self.presence,

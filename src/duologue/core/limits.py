@@ -6,6 +6,7 @@ from typing import Final
 
 from duologue.clock import DAY
 from duologue.core.rates import CODES, NEW_CHATS, POLICIES, PROFILE_CHANGES
+from duologue.errors import RatePolicy
 from duologue.protocol.bodies import (
     MAX_CLIENT_ID,
     MAX_DEVICE_NAME,
@@ -35,6 +36,8 @@ IDLE_CONNECTION: Final = 60
 """Seconds that a connection without a request is kept."""
 MAX_CONNECTIONS_PER_ADDRESS: Final = 1_000
 """Connections of one network to one process, unless the operator says otherwise."""
+REACTIONS_PER_USER: Final = 3
+"""Emoji of one person on one message."""
 EDIT_WINDOW: Final = 86_400
 """Seconds for which a message may be edited, unless the operator says otherwise."""
 UNREAD_WITHIN: Final = 30
@@ -71,6 +74,10 @@ WATCHED_PER_FRAME: Final = 10
 """A `watch` of so many users costs as much as a frame more."""
 
 
+def _published_rate(policy: RatePolicy) -> Rate:
+    return Rate(policy.name, policy.quota, policy.window, policy.burst or policy.quota, policy.per)
+
+
 def published(
     retention_ms: int,
     edit_window_seconds: int = EDIT_WINDOW,
@@ -100,6 +107,7 @@ def published(
         long_poll_seconds=MAX_WAIT,
         event_retention_days=retention_ms // DAY,
         edit_window_seconds=edit_window_seconds,
+        reactions_per_user=REACTIONS_PER_USER,
         sessions_per_user=SESSIONS_PER_USER,
         profile_update_chats=PEERS_TOLD,
         socket_frame_bytes=MAX_FRAME,
@@ -115,9 +123,6 @@ def published(
         streams_per_user=LASTING_PER_USER,
         requests_in_flight_per_address=IN_FLIGHT_PER_ADDRESS,
         streams_per_address=LASTING_PER_ADDRESS,
-        rates=[
-            Rate(policy.name, policy.quota, policy.window, policy.burst or policy.quota, policy.per)
-            for policy in (*POLICIES, CODES, NEW_CHATS, PROFILE_CHANGES)
-        ],
+        rates=[_published_rate(policy) for policy in (*POLICIES, CODES, NEW_CHATS, PROFILE_CHANGES)],
         unanswered_messages=UNANSWERED_MESSAGES,
     )

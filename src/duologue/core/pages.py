@@ -16,6 +16,8 @@ STEP: Final = 100
 """Rows that one statement reads. With the longest texts that is 1.6 MiB, which memory holds besides the page."""
 _MESSAGE: Final = 640
 """Bytes of a message's JSON without its text, at most."""
+_REACTION: Final = 112
+"""Bytes of a reaction in a message's JSON, at most: the longest emoji has 35."""
 _CHAT: Final = 1_536
 """Bytes of a chat's JSON without its last message, at most."""
 _encode = msgspec.json.Encoder().encode
@@ -51,7 +53,7 @@ def fill(
 
 def message_bytes(message: Message) -> int:
     """The size of a message's JSON, at most."""
-    return _MESSAGE + len(_encode(message.text))
+    return _MESSAGE + len(_encode(message.text)) + _REACTION * len(message.reactions)
 
 
 def chat_bytes(chat: Chat) -> int:

@@ -32,6 +32,8 @@ SIGN_IN: Final = RatePolicy("sign-in", 1_200, 60, burst=600, per="address")
 READ: Final = RatePolicy("read", 1_200, 60, burst=300)
 WRITE: Final = RatePolicy("write", 1_200, 60, burst=300)
 SEND: Final = RatePolicy("send", 1_200, 60, burst=600)
+REACT: Final = RatePolicy("react", 120, 60, burst=60)
+"""Reactions of one user, added or removed: each is an event in two logs."""
 COSTLY: Final = RatePolicy("costly", 120, 60, burst=60)
 EXPORT: Final = RatePolicy("export", 10, 3_600, burst=5)
 FRAMES: Final = RatePolicy("frames", 24_000, 60, burst=2_000)
@@ -53,6 +55,7 @@ POLICIES: Final = (
     READ,
     WRITE,
     SEND,
+    REACT,
     COSTLY,
     EXPORT,
     FRAMES,

@@ -16,6 +16,7 @@ from duologue.core.lookout import Lookout
 from duologue.core.messages import Messages
 from duologue.core.presence import PresenceTracker
 from duologue.core.rates import Rates
+from duologue.core.reactions import Reactions
 from duologue.core.receipts import Receipts
 from duologue.core.sessions import Sessions
 from duologue.core.sms_callbacks import SmsCallbacks
@@ -38,6 +39,7 @@ class Services(msgspec.Struct, frozen=True):
     chats: Chats
     messages: Messages
     changes: Changes
+    reactions: Reactions
     receipts: Receipts
     strangers: Strangers
     presence: PresenceTracker

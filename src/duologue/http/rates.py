@@ -36,6 +36,7 @@ def _rated(rate: RouteRate, *, public: bool = False) -> dict[str, Any]:
 READ: Final = _rated(RouteRate(rates.READ))
 WRITE: Final = _rated(RouteRate(rates.WRITE))
 SEND: Final = _rated(RouteRate(rates.SEND))
+REACT: Final = _rated(RouteRate(rates.REACT))
 COSTLY: Final = _rated(RouteRate(rates.COSTLY))
 """For a route that reads or writes many rows."""
 EXPORT: Final = _rated(RouteRate(rates.EXPORT, lasts=True))

@@ -80,6 +80,7 @@ class Call:
         "events",
         "exports",
         "messages",
+        "reactions",
         "receipts",
         "sessions",
         "strangers",
@@ -95,6 +96,7 @@ class Call:
         self.events = services.events
         self.exports = services.exports
         self.messages = services.messages
+        self.reactions = services.reactions
         self.receipts = services.receipts
         self.sessions = services.sessions
         self.strangers = services.strangers

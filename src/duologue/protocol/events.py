@@ -23,7 +23,10 @@ class MessageCreated(AnyEvent, frozen=True, tag="message.created"):
 
 
 class MessageUpdated(AnyEvent, frozen=True, tag="message.updated"):
-    """A message was edited or deleted; as it is now, with `status` still `sent`: that follows from the receipts."""
+    """A message was edited, deleted or reacted to; as it is now.
+
+    `status` is still `sent`: it follows from the receipts.
+    """
 
     data: Message
 

@@ -49,6 +49,14 @@ def _time(ms: int | None) -> str | None:
     return None if ms is None else rfc3339(ms)
 
 
+def _reactions(records: Sequence[model.Reaction]) -> list[bodies.Reaction]:
+    """Each emoji once, the first to come first, with the people in the order in which they put it there."""
+    people: dict[str, list[str]] = {}
+    for each in records:
+        people.setdefault(each.emoji, []).append(user_id(each.user_id))
+    return [bodies.Reaction(emoji, user_ids) for emoji, user_ids in people.items()]
+
+
 def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
     """A message; `delivered` and `read` are its recipient's marks, as its sender may see them.
 
@@ -72,7 +80,7 @@ def message(record: model.Message, delivered: int, read: int) -> bodies.Message:
         edited_at=_time(record.edited_at),
         deleted_at=_time(record.deleted_at),
         reply_to=record.reply_to or None,
-        reactions=[],
+        reactions=_reactions(record.reactions),
         status=status,
         via="sms" if record.by_sms else "app",
     )

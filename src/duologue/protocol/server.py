@@ -60,6 +60,7 @@ class Limits(Body, frozen=True):
     edit_window_seconds: Annotated[
         int, Meta(description="How long after it was sent a message can be edited.")
     ]
+    reactions_per_user: Annotated[int, Meta(description="Emoji of one person on one message.")]
     sessions_per_user: Annotated[
         int, Meta(description="Signing in once more ends the one unused the longest.")
     ]

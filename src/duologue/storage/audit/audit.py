@@ -88,7 +88,7 @@ def _check_chats(stream: Streams, found: Found) -> None:
     messages = stream(
         "messages",
         "SELECT x.chat_id, x.seq, x.side, x.low_count, x.high_count, x.reply_to, w.side, w.visible,"
-        " x.sent_at, x.edited_at, x.deleted_at, x.text = '' FROM messages x"
+        " x.sent_at, x.edited_at, x.deleted_at, x.text = '', x.reactions FROM messages x"
         " LEFT JOIN withheld w ON w.chat_id = x.chat_id AND w.seq = x.seq",
         "x.chat_id, x.seq",
     )
@@ -148,11 +148,14 @@ def _check_messages(chat: int, rows: Iterator[Row], found: Found) -> tuple[int, 
 
 def _check_changes(where: str, changes: Sequence[Any], found: Found) -> None:
     """A message is changed after it was sent, and nothing is left of it once it is deleted."""
-    sent_at, edited_at, deleted_at, is_empty = changes
+    sent_at, edited_at, deleted_at, is_empty, reactions = changes
     if min(each for each in (edited_at, deleted_at, sent_at) if each is not None) < sent_at:
         found("changed before sent", f"{where}, sent at {sent_at}, says {edited_at}, {deleted_at}")
-    if deleted_at is not None and not is_empty:
-        found("deleted but readable", f"{where}, deleted at {deleted_at}, has a text")
+    if deleted_at is not None and (not is_empty or reactions):
+        found("deleted but readable", f"{where}, deleted at {deleted_at}, has a text or reactions")
+    each = [] if reactions is None else reactions.split(" ")
+    if len(set(each)) < len(each) or any(one[:1] not in {"0", "1"} or not one[1:] for one in each):
+        found("reactions mistaken", f"{where} has {reactions!r}")
 
 
 def _ranges(tx: Tx) -> Iterator[tuple[int, int]]:

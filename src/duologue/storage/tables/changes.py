@@ -1,4 +1,4 @@
-"""Changes of stored messages: edits and deletions, told to the logs of those who see the message."""
+"""Changes of stored messages: edits, deletions and reactions, told to the logs of those who see the message."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from duologue.model import Kind, Message, Pair
+from duologue.model import Kind, Message, Pair, Reaction
 from duologue.storage.database import Tx
 from duologue.storage.tables import outbox
 from duologue.storage.tables.events import NewEvent, append_events
-from duologue.storage.tables.messages import page_after
+from duologue.storage.tables.messages import pack_reactions, page_after
 from duologue.storage.tables.receipts import as_seen
 
 DELETED: Final = "message_deleted"
@@ -45,13 +45,25 @@ def delete(tx: Tx, pair: Pair, message: Message, now: int) -> None:
     """Leave a message's place without its content, cancel its SMS, and tell of it. Call `tx.lock_logs` before."""
     at = max(now, message.sent_at)
     tx.run(
-        "UPDATE messages SET text = '', deleted_at = :at WHERE chat_id = :chat_id AND seq = :seq",
+        "UPDATE messages SET text = '', deleted_at = :at, reactions = NULL"
+        " WHERE chat_id = :chat_id AND seq = :seq",
         at=at,
         chat_id=pair.chat_id,
         seq=message.seq,
     )
     outbox.withdraw(tx, pair.chat_id, message.seq, DELETED, now)
-    _tell(tx, pair, replace(message, text="", deleted_at=at), now)
+    _tell(tx, pair, replace(message, text="", deleted_at=at, reactions=()), now)
+
+
+def react(tx: Tx, pair: Pair, message: Message, reactions: tuple[Reaction, ...], now: int) -> None:
+    """Give a message these reactions, and tell of it. Call `tx.lock_logs` before."""
+    tx.run(
+        "UPDATE messages SET reactions = :packed WHERE chat_id = :chat_id AND seq = :seq",
+        packed=pack_reactions(pair, reactions),
+        chat_id=pair.chat_id,
+        seq=message.seq,
+    )
+    _tell(tx, pair, replace(message, reactions=reactions), now)
 
 
 def _tell(tx: Tx, pair: Pair, message: Message, now: int) -> None:

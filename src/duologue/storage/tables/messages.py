@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from duologue.model import Message, Pair
+from duologue.model import Message, Pair, Reaction
 from duologue.storage.database import Post, Tx
 from duologue.storage.lists import id_list
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TEXT_MARK, _UUID_MARK, _SMS_MARK = b"\x00", b"\x01", b"\x02"
 
-COLUMNS = "seq, side, low_count, high_count, client_id, text, reply_to, sent_at, edited_at, deleted_at"
+COLUMNS = (
+    "seq, side, low_count, high_count, client_id, text, reply_to, sent_at, edited_at, deleted_at, reactions"
+)
 
 
 def pack_client_id(client_id: str, *, by_sms: bool) -> bytes:
@@ -40,9 +42,31 @@ def is_by_sms(packed: bytes) -> bool:
     return bytes(packed[:1]) == _SMS_MARK
 
 
+def pack_reactions(pair: Pair, reactions: Sequence[Reaction]) -> str | None:
+    """The stored form: each one's side and emoji, with spaces between them; None for no reaction."""
+    return " ".join(f"{pair.side_of(each.user_id)}{each.emoji}" for each in reactions) or None
+
+
+def unpack_reactions(pair: Pair, packed: str) -> tuple[Reaction, ...]:
+    """Undo `pack_reactions`."""
+    return tuple(Reaction(pair.high if each[0] == "1" else pair.low, each[1:]) for each in packed.split(" "))
+
+
 def load(pair: Pair, row: Sequence[Any]) -> Message:
     """A message from its `COLUMNS`."""
-    seq, side, low_count, high_count, packed, text, reply_to, sent_at, edited_at, deleted_at = row
+    (
+        seq,
+        side,
+        low_count,
+        high_count,
+        packed,
+        text,
+        reply_to,
+        sent_at,
+        edited_at,
+        deleted_at,
+        packed_reactions,
+    ) = row
     return Message(
         pair.chat_id,
         seq,
@@ -56,6 +80,7 @@ def load(pair: Pair, row: Sequence[Any]) -> Message:
         is_by_sms(packed),
         edited_at=edited_at,
         deleted_at=deleted_at,
+        reactions=unpack_reactions(pair, packed_reactions) if packed_reactions else (),
     )
 
 

@@ -217,6 +217,7 @@ def _hidden(message: Message, user_id: int) -> Message:
         by_sms=False,
         edited_at=None,
         deleted_at=None,
+        reactions=(),
     )
 
 
