@@ -122,6 +122,7 @@ CASES: dict[str, tuple[Callable[[Tx], Any], int]] = {
     "overdue texts": (lambda tx: text_segments.overdue(tx, 4000), 50),
     "standings": (lambda tx: accounts.standings(tx, [11, 12, 13]), 9),
     "arrivals": (lambda tx: accounts.arrivals(tx, [(11, LONG // 2)]), 6),
+    "users_by_phone": (lambda tx: accounts.users_by_phone(tx, ["+332", "+333"]), 2 * 2),
     "sessions_by_token": (lambda tx: accounts.sessions_by_token(tx, [b"x", b"y"]), 2),
     "live_sessions": (lambda tx: accounts.live_sessions(tx, HUB), 2 * SESSIONS),
 }
