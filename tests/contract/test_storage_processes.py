@@ -91,7 +91,7 @@ def stored(url: str) -> dict[str, tuple[int, int, int]]:
     """Place of each key's message: chat, side and seq."""
     return {
         unpack_client_id(key): (chat, side, seq)
-        for chat, seq, side, _, _, _, _, key, _ in contents(url)["messages"]
+        for chat, seq, side, _, _, _, _, key, *_ in contents(url)["messages"]
     }
 
 

@@ -200,7 +200,8 @@ class Machine(People):
         mine = [(chat, old) for chat in user.chats for old in chat.messages if old.sender == user.phone]
         if mine:
             chat, old = mine[pick % len(mine)]
-            sent = {"client_id": old.client_id, "text": old.text, "reply_to": old.reply_to}
+            # Of a deleted message nobody knows the text any more; whatever it says, it is a repeat.
+            sent = {"client_id": old.client_id, "text": old.text or "as it was", "reply_to": old.reply_to}
             self.send(user, chat.peer_of(user.phone), sent, by_phone=by_phone)
 
     @rule(who=people, pick=picks, seq=picks, text=st.none() | texts)
