@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from duologue.core.changes import Changes
-from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Event, Kind, Message, Pair, WhoCanWrite
 from duologue.storage.append import strangers
-from duologue.storage.audit.audit import audit
-from duologue.storage.audit.snapshot import snapshot
 from duologue.storage.database import Posted
 from duologue.storage.tables.replay import event_page
+from tests.contract.changing import assert_audited, caller, refused
 from tests.contract.store import Store, post
 from tests.contract.test_storage_strangers import choose
-from tests.contract.truth import assert_sound
 
 pytestmark = pytest.mark.anyio
 
@@ -30,10 +26,6 @@ def changes(store: Store, later: int = 0) -> Changes:
     return Changes(store.db, lambda: store.clock() + later, edit_window=WINDOW)
 
 
-def caller(user_id: int) -> Caller:
-    return Caller(user_id, 1)
-
-
 async def updates(store: Store, user_id: int) -> list[Event]:
     """Return the changes that a user's log tells, read back."""
     _, events = await store.db.read(event_page, user_id, 0, 1_000)
@@ -42,19 +34,6 @@ async def updates(store: Store, user_id: int) -> list[Event]:
 
 async def stored(store: Store, pair: Pair, seq: int = 1) -> Message:
     return (await store.all_messages(pair))[seq - 1]
-
-
-def assert_audited(store: Store) -> None:
-    with snapshot(store.url) as tx:
-        report = audit(tx)
-    assert report.sound, report.findings
-    assert_sound(store.url)
-
-
-async def refused(change: Any) -> str:
-    with pytest.raises(ApiError) as refusal:
-        await change
-    return refusal.value.code
 
 
 async def test_an_edit_is_in_both_logs_once_and_keeps_its_place(store: Store) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from duologue.core.changes import Changes
 from duologue.core.reactions import Reactions
-from duologue.core.sessions import Caller
 from duologue.errors import ApiError
 from duologue.model import Kind, Known, Message, Reaction, WhoCanWrite
 from duologue.storage.append import strangers
-from duologue.storage.audit.audit import audit
-from duologue.storage.audit.snapshot import snapshot
+from tests.contract.changing import assert_audited, caller, refused
 from tests.contract.store import Store, post
 from tests.contract.test_storage_strangers import choose, meet, send, standing
-from tests.contract.truth import assert_sound
 
 pytestmark = pytest.mark.anyio
 
@@ -26,27 +22,10 @@ def rules(store: Store) -> Reactions:
     return Reactions(store.db, store.clock)
 
 
-def caller(user_id: int) -> Caller:
-    return Caller(user_id, 1)
-
-
 def told(store: Store, user_id: int) -> list[tuple[Reaction, ...]]:
     """Return the reactions that a user's devices heard of, live."""
     events = [event for event in store.heard.of(user_id) if event.kind is Kind.MESSAGE_UPDATED]
     return [event.body.reactions for event in events if isinstance(event.body, Message)]
-
-
-def assert_audited(store: Store) -> None:
-    with snapshot(store.url) as tx:
-        report = audit(tx)
-    assert report.sound, report.findings
-    assert_sound(store.url)
-
-
-async def refused(change: Any) -> str:
-    with pytest.raises(ApiError) as refusal:
-        await change
-    return refusal.value.code
 
 
 async def test_reactions_stand_once_and_in_their_order_in_the_store_and_both_logs(store: Store) -> None:
